@@ -1,0 +1,35 @@
+// A vitest reporter for CI, where nobody sees a skip go by: a test that did not run fails the run, by name.
+// Ends with one line for each failure, for whoever reads the last lines alone, and a plain "N passed, N failed".
+import { relative } from "node:path"
+import { stripVTControlCharacters } from "node:util"
+
+/** The first lines of what went wrong, as one line. */
+const gist = ([error]) =>
+  stripVTControlCharacters(error === undefined ? "no error was given" : `${error.message ?? error}`)
+    .split("\n").map((line) => line.trim()).filter((line) => line !== "").slice(0, 3).join(" / ").slice(0, 300)
+
+/** For runs that are repeated elsewhere. */
+const on = process.env.TESTED_ON === undefined ? "" : `${process.env.TESTED_ON}: `
+
+const fail = (where, errors) => console.log(`failed: ${on}${where}: ${gist(errors)}`)
+
+export default class {
+  onTestRunEnd(modules, unhandled) {
+    const count = (state) => modules.flatMap((module) => [...module.children.allTests(state)])
+    const file = (module) => relative(process.cwd(), module.moduleId)
+    const name = (test) => `${file(test.module)} > ${test.fullName}`
+    const skipped = [...count("skipped"), ...count("pending")]
+    const failed = count("failed")
+    const broken = modules.flatMap((module) =>
+      [module, ...module.children.allSuites()].filter((part) => part.errors().length > 0)
+    )
+    const passed = count("passed").length
+    for (const part of broken) fail(part.type === "module" ? file(part) : name(part), part.errors())
+    for (const test of failed) fail(name(test), test.result().errors)
+    for (const test of skipped) fail(name(test), ["it did not run"])
+    for (const error of unhandled) fail("outside any test", [error])
+    if (passed === 0) fail("the run", ["no test passed: is there any?"])
+    if (passed === 0 || skipped.length > 0) process.exitCode = 1
+    console.log(`${passed} passed, ${failed.length + skipped.length + broken.length + unhandled.length} failed`)
+  }
+}
