@@ -1,0 +1,128 @@
+/** Where it is said that rows are there to be offered, with the name of the queue as the payload. */
+export const channelOf = (table: string): string => table
+
+/**
+ * The table holds every job from its offer until it is done with: the row is the job, and what the engine has is its id.
+ * No row, nothing to do.
+ *
+ * - `state`: `New`, `Held` (claimed), `HandedBack`, `Failed` (to be retried) or `Dead`.
+ * - `claim` is raised by every claim. With the state it is the fence: what settles a job names it.
+ * - `attempt` counts claims, without those that came after a hand-back.
+ * - `offer_at` is when the row is to be offered to the engine next, again and again, at growing intervals. An engine that
+ *   holds the job takes no notice; one that has lost it (Redis keeps what it was told to keep) has it again.
+ *
+ * `$1` is the queue everywhere. Times are `clock_timestamp()`: in a transaction that took a while, `now()` is long past.
+ */
+export const statementsOf = (table: string) => {
+  const seconds = (param: string) => `${param}::float8 * interval '1 second'`
+  const named = "queue = $1 AND id IN (SELECT json_array_elements_text($2::text::json))"
+  const wake = `pg_notify('${channelOf(table)}', $1)::text`
+  const mine = "queue = $1 AND id = $2 AND claim = $3::int AND state"
+  const job = "id, payload::text AS payload, cursor::text AS cursor, state, attempt"
+  const letter = `${job}, error, (extract(epoch FROM failed_at) * 1000)::float8 AS failed_at`
+  const count = "SELECT count(*)::int AS jobs"
+
+  return {
+    exists: `SELECT to_regclass('${table}') IS NOT NULL AS there`,
+    create: `CREATE TABLE IF NOT EXISTS ${table} (
+        queue text NOT NULL,
+        id text NOT NULL,
+        number bigint GENERATED ALWAYS AS IDENTITY,
+        payload jsonb NOT NULL,
+        cursor jsonb,
+        state text NOT NULL DEFAULT 'New',
+        claim int NOT NULL DEFAULT 0,
+        attempt int NOT NULL DEFAULT 0,
+        offered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        offer_at timestamptz NOT NULL,
+        failed_at timestamptz,
+        error text,
+        PRIMARY KEY (queue, id)
+      );
+      CREATE INDEX IF NOT EXISTS ${table}_offer_at ON ${table} (queue, offer_at, number);
+      CREATE INDEX IF NOT EXISTS ${table}_failed_at ON ${table} (queue, failed_at, id) WHERE state = 'Dead'`,
+    /** `$2` are `{ id, payload }`, `$3` is the delay in seconds. */
+    offer: `WITH offered AS (
+        INSERT INTO ${table} (queue, id, payload, offer_at)
+        SELECT $1::text, job->>'id', coalesce(job->'payload', 'null'), clock_timestamp() + ${seconds("$3")}
+        FROM jsonb_array_elements($2::text::jsonb) WITH ORDINALITY AS jobs (job, nth) ORDER BY nth
+        ON CONFLICT (queue, id) DO NOTHING)
+      SELECT ${wake}`,
+    /**
+     * One process at a time, or two would part what was offered together, and the second part might be moved first.
+     * `$2` is the limit, `$3` after how many seconds they are offered again at the earliest, `$4` at the latest.
+     */
+    take: `WITH turn AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(hashtextextended('lastcall.${table}.take.' || $1, 0))::text AS mine),
+      due AS (
+        SELECT id, number FROM ${table}
+        WHERE (SELECT mine FROM turn) IS NOT NULL AND queue = $1 AND offer_at <= clock_timestamp()
+        ORDER BY offer_at, number LIMIT $2::int FOR NO KEY UPDATE SKIP LOCKED)
+      UPDATE ${table} AS job SET offer_at = clock_timestamp() +
+        least(greatest(clock_timestamp() - offered_at, ${seconds("$3")}), ${seconds("$4")})
+      FROM due WHERE job.queue = $1 AND job.id = due.id RETURNING job.id, job.number::text AS number`,
+    /** `$2` are ids that could not be offered. */
+    untake: `UPDATE ${table} SET offer_at = clock_timestamp() WHERE ${named} AND state <> 'Dead'`,
+    /** `$2` are ids that the engine may have lost. */
+    offerAgain: `WITH lost AS (
+        UPDATE ${table} SET offer_at = clock_timestamp() WHERE ${named} AND state <> 'Dead' RETURNING id)
+      SELECT max(${wake}) FROM lost`,
+    /** Milliseconds until the next row is to be offered: null when there is none to come. */
+    due: `SELECT (extract(epoch FROM min(offer_at) - clock_timestamp()) * 1000)::float8 AS due FROM ${table}
+      WHERE queue = $1 AND offer_at < 'infinity'`,
+    /** `$2` are `{ id, payload, attempt }` of jobs that somebody gave to the engine itself. */
+    adopt: `INSERT INTO ${table} (queue, id, payload, attempt, offer_at)
+      SELECT $1::text, job->>'id', coalesce(job->'payload', 'null'), (job->>'attempt')::int - 1,
+        clock_timestamp() + interval '1 minute'
+      FROM jsonb_array_elements($2::text::jsonb) AS jobs (job) ON CONFLICT (queue, id) DO NOTHING`,
+    /**
+     * `$2` are ids. Gives those that are there and not dead, each with its new claim; without one when somebody else is
+     * at it in this moment: whoever has lost it and does not know it yet.
+     */
+    register: `WITH there AS (SELECT id FROM ${table} WHERE ${named} AND state <> 'Dead'),
+      free AS (SELECT id FROM ${table} WHERE ${named} AND state <> 'Dead' FOR NO KEY UPDATE SKIP LOCKED),
+      held AS (
+        UPDATE ${table} AS job SET state = 'Held', claim = claim + 1,
+          attempt = attempt + CASE WHEN state = 'HandedBack' THEN 0 ELSE 1 END
+        FROM free WHERE job.queue = $1 AND job.id = free.id
+        RETURNING job.id, claim, attempt, payload::text AS payload, cursor::text AS cursor)
+      SELECT there.id, claim, attempt, payload, cursor FROM there LEFT JOIN held USING (id)`,
+    /** `$2` is the id, `$3` the claim, here and below. */
+    ack: `DELETE FROM ${table} WHERE ${mine} = 'Held' RETURNING id`,
+    /** `$4` is the cursor. */
+    checkpoint: `UPDATE ${table} SET cursor = $4::text::jsonb WHERE ${mine} = 'Held' RETURNING id`,
+    checkpointAndHandBack: `UPDATE ${table} SET cursor = $4::text::jsonb, state = 'HandedBack'
+      WHERE ${mine} = 'Held' RETURNING id`,
+    /** `$4` is the error. What is said twice is said once. */
+    fail: `UPDATE ${table} SET state = 'Failed', error = $4 WHERE ${mine} IN ('Held', 'Failed') RETURNING id`,
+    bury: `UPDATE ${table} SET state = 'Dead', error = $4, offer_at = 'infinity',
+        failed_at = date_trunc('milliseconds', clock_timestamp())
+      WHERE ${mine} = 'Held' RETURNING id`,
+    /** `$2` are `{ id, claim }`. */
+    handBack: `UPDATE ${table} AS job SET state = 'HandedBack'
+      FROM json_to_recordset($2::text::json) AS lease (id text, claim int)
+      WHERE job.queue = $1 AND job.id = lease.id AND job.claim = lease.claim AND state IN ('Held', 'HandedBack')
+      RETURNING job.id`,
+    size: `${count} FROM ${table} WHERE queue = $1 AND state IN ('New', 'HandedBack', 'Failed')`,
+    /** `$2` is the id. */
+    find: `SELECT ${job} FROM ${table} WHERE queue = $1 AND id = $2`,
+    /** `$2` is the id. */
+    letter: `SELECT ${letter} FROM ${table} WHERE queue = $1 AND id = $2 AND state = 'Dead'`,
+    /** `$2` is the limit, `$3` and `$4` say after which one, by its date and id. */
+    letters: `SELECT ${letter} FROM ${table} WHERE queue = $1 AND state = 'Dead'
+        AND ($3::timestamptz IS NULL OR (failed_at, id) > ($3::timestamptz, $4::text))
+      ORDER BY failed_at, id LIMIT $2::int`,
+    /** `$2` are ids, `$3` says whether from the start. */
+    retryDead: `WITH retried AS (
+        UPDATE ${table} SET state = 'New', attempt = 0, failed_at = NULL, offer_at = clock_timestamp(),
+          offered_at = clock_timestamp(), cursor = CASE WHEN $3::boolean THEN NULL ELSE cursor END
+        WHERE ${named} AND state = 'Dead' RETURNING id)
+      ${count}, max(${wake}) AS woken FROM retried`,
+    /** `$2` are ids. */
+    discardDead: `WITH discarded AS (DELETE FROM ${table} WHERE ${named} AND state = 'Dead' RETURNING id)
+      ${count} FROM discarded`
+  }
+}
+
+/** See `statementsOf`. */
+export type Statements = ReturnType<typeof statementsOf>
