@@ -1,0 +1,52 @@
+/**
+ * What happened, and when: lines that a test asserts as a whole.
+ *
+ * @since 0.1.0
+ */
+import { Clock, Duration, Effect, Ref } from "effect"
+import { shortDuration } from "../layers/internal/renderReport.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Journal {
+  /** Adds a line, with the time since the journal was made: `5s pool closed`. */
+  readonly note: (what: string) => Effect.Effect<void>
+  readonly lines: Effect.Effect<ReadonlyArray<string>>
+}
+
+/**
+ * A line of a journal: the time, then what happened.
+ *
+ * @internal
+ */
+export const line = (millis: number, what: string): string => `${shortDuration(Duration.millis(millis))} ${what}`
+
+/**
+ * A journal that begins now. Its times are the Clock's: exact in virtual time.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Journal } from "lastcall/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const journal = yield* Journal.make
+ *   yield* Effect.addFinalizer(() => journal.note("pool closed"))
+ *   return journal
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: Effect.Effect<Journal> = Effect.gen(function*() {
+  const from = yield* Clock.currentTimeMillis
+  const lines = yield* Ref.make<ReadonlyArray<string>>([])
+  return {
+    note: (what) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => Ref.update(lines, (all) => [...all, line(now - from, what)])),
+    lines: Ref.get(lines)
+  }
+})

@@ -1,0 +1,8 @@
+/**
+ * What the tests of a service import.
+ *
+ * @since 0.1.0
+ */
+export * as Interruption from "./Interruption.js"
+export * as Journal from "./Journal.js"
+export * as TestApp from "./TestApp.js"
