@@ -1,0 +1,139 @@
+/**
+ * The API, as a description: its handlers, its OpenAPI page and its documentation come from it.
+ */
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
+import { Schema } from "effect"
+import { LifecycleState } from "../../layers/ShutdownReport.js"
+import { DeadLetter, Import, Rejects, Rows } from "./Domain.js"
+import * as Errors from "./Errors.js"
+
+const maxInt = 2 ** 31 - 1
+
+const number = (from: number, to: number) => Schema.NumberFromString.pipe(Schema.int(), Schema.between(from, to))
+
+const Page = Schema.Struct({
+  after: Schema.optionalWith(number(0, maxInt), { default: () => 0 }),
+  limit: Schema.optionalWith(number(1, 1000), { default: () => 100 })
+})
+
+/** Text that the database can hold. */
+const text = Schema.String.pipe(
+  Schema.maxLength(255),
+  Schema.filter((text) => !text.includes("\0") || "Expected text without NUL characters")
+)
+
+const id = HttpApiSchema.param("id", Schema.String)
+
+const create = HttpApiEndpoint.post("create", "/imports")
+  .setUrlParams(Schema.Struct({
+    name: Schema.optional(text),
+    columns: Schema.optionalWith(Schema.String.pipe(Schema.maxLength(4096)), { default: () => "" })
+  }))
+  .setHeaders(Schema.Struct({
+    "content-type": Schema.optional(Schema.String),
+    "content-encoding": Schema.optional(Schema.String),
+    "content-length": Schema.optional(Schema.NumberFromString),
+    "idempotency-key": Schema.optional(Schema.NonEmptyString.pipe(Schema.maxLength(255)))
+  }))
+  .addSuccess(Import, { status: 202 })
+  .addError(Errors.UnsupportedContentType)
+  .addError(Errors.BodyTooLarge)
+  .addError(Errors.InvalidFile)
+  .addError(Errors.InvalidColumns)
+  .addError(Errors.UploadInProgress)
+  .addError(Errors.UploadCancelled)
+  .addError(Errors.UploadAborted)
+  .addError(Errors.IdempotencyKeyReused)
+  .annotate(
+    OpenApi.Description,
+    "Uploads a file: `text/csv` with a header, or `application/x-ndjson`. `columns` asks for types, such as " +
+      "`amount:number,day:date?`; `string`, `number`, `integer`, `boolean` and `date` are known, and `?` lets an empty " +
+      "value pass. With an `Idempotency-Key` the same file is imported once, however often it is sent. The answer's " +
+      "`Location` is where the import is."
+  )
+  .annotate(OpenApi.Transform, (operation) => ({
+    ...operation,
+    requestBody: {
+      required: true,
+      content: {
+        "text/csv": { schema: { type: "string", format: "binary" } },
+        "application/x-ndjson": { schema: { type: "string", format: "binary" } }
+      }
+    }
+  }))
+
+export class Imports extends HttpApiGroup.make("imports")
+  .add(create)
+  .add(
+    HttpApiEndpoint.get("list", "/imports").addSuccess(Schema.Struct({ imports: Schema.Array(Import) }))
+      .annotate(OpenApi.Description, "The latest 100 imports, newest first.")
+  )
+  .add(HttpApiEndpoint.get("get")`/imports/${id}`.addSuccess(Import).addError(Errors.ImportNotFound))
+  .add(
+    HttpApiEndpoint.get("rows")`/imports/${id}/rows`.setUrlParams(Page).addSuccess(Rows).addError(Errors.ImportNotFound)
+      .annotate(OpenApi.Description, "Rows after the row number `after`. A page may be shorter than `limit`.")
+  )
+  .add(
+    HttpApiEndpoint.get("rejects")`/imports/${id}/rejects`.setUrlParams(Page).addSuccess(Rejects)
+      .addError(Errors.ImportNotFound)
+      .annotate(OpenApi.Description, "Rows that were refused, and why.")
+  )
+  .add(
+    HttpApiEndpoint.get("events")`/imports/${id}/events`
+      .addSuccess(HttpApiSchema.Text({ contentType: "text/event-stream" })).addError(Errors.ImportNotFound)
+      .annotate(
+        OpenApi.Description,
+        "Server-sent events: `progress` with the import whenever it has changed. Ends when the import does, and when the " +
+          "service is told to stop; ask again then."
+      )
+  )
+  .add(
+    HttpApiEndpoint.del("cancel")`/imports/${id}`.addSuccess(Import).addError(Errors.ImportNotFound)
+      .annotate(OpenApi.Description, "Cancels what is not over yet. Rows that are loaded stay.")
+  )
+  .addError(Errors.DatabaseUnavailable)
+{}
+
+/** Jobs that were given up. */
+export class DeadLetters extends HttpApiGroup.make("deadLetters")
+  .add(
+    HttpApiEndpoint.get("list", "/dead-letters")
+      .setUrlParams(Schema.Struct({
+        after: Schema.optional(Schema.String.pipe(Schema.pattern(/^\d{1,15}\../))),
+        limit: Schema.optionalWith(number(1, 1000), { default: () => 100 })
+      }))
+      .addSuccess(Schema.Struct({ deadLetters: Schema.Array(DeadLetter), next: Schema.NullOr(Schema.String) }))
+      .annotate(OpenApi.Description, "Oldest first. Ask with `after` for what comes after `next`.")
+  )
+  .add(HttpApiEndpoint.get("get")`/dead-letters/${id}`.addSuccess(DeadLetter).addError(Errors.DeadLetterNotFound))
+  .add(
+    HttpApiEndpoint.post("retry")`/dead-letters/${id}/retry`
+      .setUrlParams(Schema.Struct({
+        fromStart: Schema.optionalWith(Schema.BooleanFromString, { default: () => false })
+      }))
+      .addSuccess(HttpApiSchema.Empty(202)).addError(Errors.DeadLetterNotFound)
+      .annotate(
+        OpenApi.Description,
+        "Loads the import again, with all its attempts before it: from where it got to, or `fromStart`."
+      )
+  )
+  .add(
+    HttpApiEndpoint.del("discard")`/dead-letters/${id}`.addSuccess(HttpApiSchema.NoContent)
+      .addError(Errors.DeadLetterNotFound)
+      .annotate(OpenApi.Description, "Forgets the job and the file. Rows that are loaded stay.")
+  )
+  .addError(Errors.DatabaseUnavailable)
+{}
+
+/** The life of the service itself. */
+export class Service extends HttpApiGroup.make("service").add(
+  HttpApiEndpoint.get("status", "/status").addSuccess(Schema.Struct({ state: LifecycleState }))
+) {}
+
+export class Api
+  extends HttpApi.make("importer").add(Imports).add(DeadLetters).add(Service).annotateContext(OpenApi.annotations({
+    title: "Importer",
+    description:
+      "Upload CSV or NDJSON; its rows end up in PostgreSQL exactly once, however often the service is restarted."
+  }))
+{}

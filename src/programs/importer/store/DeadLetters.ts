@@ -1,0 +1,73 @@
+/**
+ * Jobs that were given up, and the imports they were to load.
+ */
+import { SqlClient, type SqlError } from "@effect/sql"
+import { Effect, Option, Schema } from "effect"
+import type { DeadLetter as Letter, JobSourceError } from "../../../layers/JobSource.js"
+import { DeadLetter, ImportJob } from "../Domain.js"
+import { DeadLetterNotFound } from "../Errors.js"
+import { Importer } from "../Importer.js"
+import { Loads } from "./Loads.js"
+
+const pageSize = 100
+
+const decode = Schema.decodeUnknownOption(ImportJob)
+
+const toDeadLetter = (letter: Letter): DeadLetter =>
+  new DeadLetter({
+    id: letter.id,
+    importId: Option.match(decode(letter.payload), { onNone: () => null, onSome: ({ importId }) => importId }),
+    payload: letter.payload,
+    error: letter.error,
+    attempts: letter.attempt,
+    failedAt: letter.failedAt
+  })
+
+export class DeadLetters extends Effect.Service<DeadLetters>()("importer/DeadLetters", {
+  effect: Effect.gen(function*() {
+    const { deadLetters } = yield* Importer
+    const loads = yield* Loads
+    const sql = yield* SqlClient.SqlClient
+
+    const list = (limit: number, after?: Pick<DeadLetter, "id" | "failedAt">) =>
+      Effect.map(deadLetters.list(limit, after), (letters) => letters.map(toDeadLetter))
+
+    const get = (id: string) =>
+      Effect.flatMap(
+        deadLetters.get(id),
+        Option.match({
+          onNone: () => new DeadLetterNotFound({ message: `there is no dead letter ${id}` }),
+          onSome: (letter) => Effect.succeed(toDeadLetter(letter))
+        })
+      )
+
+    /** The import comes first: who takes the job at once waits for the import's row, and finds it as it was left here. */
+    const retry = (id: string, options: { readonly fromStart: boolean }) =>
+      sql.withTransaction(Effect.gen(function*() {
+        const { importId } = yield* get(id)
+        if (importId !== null) yield* loads.revive(importId, options)
+        yield* deadLetters.retry([id], options)
+      }))
+
+    const discard = (id: string) =>
+      sql.withTransaction(Effect.gen(function*() {
+        const { error, importId } = yield* get(id)
+        if (importId !== null) yield* loads.bury(importId, error)
+        yield* deadLetters.discard([id])
+      }))
+
+    /** Says of the imports whose jobs were given up that they have failed: of all of them, page by page. */
+    const fail = (after?: DeadLetter): Effect.Effect<void, JobSourceError | SqlError.SqlError> =>
+      Effect.gen(function*() {
+        const letters = yield* list(pageSize, after)
+        const expected = yield* loads.expected(letters.flatMap(({ importId }) => importId === null ? [] : [importId]))
+        for (const { error, id, importId } of letters) {
+          if (importId === null || !expected.has(importId)) continue
+          yield* loads.fail(importId, error, Effect.map(deadLetters.get(id), Option.isSome))
+        }
+        if (letters.length === pageSize) yield* fail(letters.at(-1))
+      })
+
+    return { list, get, retry, discard, fail }
+  })
+}) {}

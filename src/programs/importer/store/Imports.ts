@@ -1,0 +1,83 @@
+/**
+ * What the API reads of imports, and how it cancels one.
+ */
+import { SqlClient } from "@effect/sql"
+import { Effect, Option } from "effect"
+import type { ImportId } from "../Domain.js"
+import { importColumns, type ImportRow, toImport } from "./row.js"
+
+/** The rows that are asked for: those after the row number `after`, at most `limit`. */
+export interface Page {
+  readonly after: number
+  readonly limit: number
+}
+
+/** Rows as JSON text, as the database has them: parsing would cost long numbers their last digits. */
+export interface Lines {
+  readonly lines: ReadonlyArray<string>
+  readonly next: number | null
+}
+
+/** A page ends early rather than grow beyond this: rows may have up to 1 MiB. */
+const maxPageBytes = 4 * 1024 * 1024
+
+export class Imports extends Effect.Service<Imports>()("importer/Imports", {
+  effect: Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const columns = importColumns(sql)
+
+    const find = (id: ImportId) =>
+      Effect.map(
+        sql<ImportRow>`SELECT ${columns} FROM imports WHERE id = ${id}`,
+        ([row]) => Option.map(Option.fromNullable(row), toImport)
+      )
+
+    const list = (limit: number) =>
+      Effect.map(
+        sql<ImportRow>`SELECT ${columns} FROM imports ORDER BY created_at DESC, id LIMIT ${limit}`,
+        (rows) => rows.map(toImport)
+      )
+
+    const lines = (table: "import_rows" | "import_rejects", fields: string) => (id: ImportId, { after, limit }: Page) =>
+      Effect.map(
+        sql<{ readonly row_number: number; readonly line: string; readonly there: number }>`
+          SELECT row_number, line, there FROM (
+            SELECT row_number, line, count(*) OVER ()::int AS there, row_number() OVER (ORDER BY row_number)::int AS nth,
+              sum(octet_length(line)) OVER (ORDER BY row_number) AS bytes
+            FROM (
+              SELECT row_number, json_build_object('rowNumber', row_number, ${sql.literal(fields)})::text AS line
+              FROM ${sql(table)}
+              WHERE import_id = ${id} AND row_number > ${after}
+              ORDER BY row_number LIMIT ${limit + 1}
+            ) AS found
+          ) AS measured
+          WHERE nth = 1 OR (nth <= ${limit} AND bytes <= ${maxPageBytes})
+          ORDER BY row_number`,
+        (rows): Lines => ({
+          lines: rows.map(({ line }) => line),
+          next: (rows[0]?.there ?? 0) > rows.length ? rows.at(-1)!.row_number : null
+        })
+      )
+
+    /** Cancels what is not over yet. An upload learns of it with its next chunk, a worker with its next batch. */
+    const cancel = (id: ImportId) =>
+      sql.withTransaction(Effect.gen(function*() {
+        // An upload that never became whole gives its key free.
+        const cancelled = yield* sql`
+          UPDATE imports SET status = 'Cancelled', completed_at = now(),
+            idempotency_key = CASE WHEN status = 'Uploading' THEN NULL ELSE idempotency_key END
+          WHERE id = ${id} AND status IN ('Uploading', 'Queued', 'Loading')
+          RETURNING id`
+        if (cancelled.length > 0) yield* sql`DELETE FROM import_chunks WHERE import_id = ${id}`
+        return yield* find(id)
+      }))
+
+    return {
+      find,
+      list,
+      rows: lines("import_rows", "'data', data"),
+      rejects: lines("import_rejects", "'reason', reason, 'excerpt', excerpt"),
+      cancel
+    }
+  })
+}) {}
