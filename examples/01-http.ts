@@ -1,0 +1,18 @@
+// An @effect/platform app, unchanged but for its server: `HttpServer` instead of `NodeHttpServer`.
+// Ctrl+C while a request is under way: it is answered, told `Connection: close`, and then the process ends.
+import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect, Layer } from "effect"
+import { HttpServer, launch } from "lastcall"
+import { createServer } from "node:http"
+
+const routes = HttpRouter.empty.pipe(
+  HttpRouter.get("/", HttpServerResponse.text("hello\n")),
+  HttpRouter.get("/slow", Effect.delay(HttpServerResponse.text("done\n"), "3 seconds"))
+)
+
+const App = Platform.serve(routes).pipe(
+  Layer.provide(HttpServer.layer(createServer, { port: 3000, host: "127.0.0.1" }))
+)
+
+App.pipe(launch(), NodeRuntime.runMain)

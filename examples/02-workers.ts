@@ -1,0 +1,34 @@
+// A server that hands work to a pool. The graph is the plan: the routes need the pool, so they end before it does.
+import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect, Layer } from "effect"
+import { HttpServer, JobSourceMemory, launch, WorkerPool } from "lastcall"
+import { createServer } from "node:http"
+
+class Mailer extends WorkerPool.Tag("mailer")<Mailer, { readonly to: string }>() {}
+
+const Workers = Mailer.layer({
+  concurrency: 4,
+  drainTimeout: "10 seconds",
+  process: ({ to }) => Effect.delay(Effect.log(`sent a mail to ${to}`), "1 second")
+})
+
+const routes = HttpRouter.empty.pipe(
+  HttpRouter.post(
+    "/mails/:to",
+    HttpRouter.params.pipe(
+      Effect.flatMap(({ to }) => Mailer.offer({ to: to ?? "nobody" })),
+      Effect.flatMap((id) => HttpServerResponse.json({ id }, { status: 202 })),
+      // The queue in memory is bounded: a full one is told to the client, not hidden.
+      Effect.catchTag("QueueFull", () => HttpServerResponse.empty({ status: 503, headers: { "retry-after": "1" } }))
+    )
+  )
+)
+
+const App = Platform.serve(routes).pipe(
+  Layer.provide(HttpServer.layer(createServer, { port: 3000, host: "127.0.0.1" })),
+  Layer.provide(Workers),
+  Layer.provide(JobSourceMemory.layer({ capacity: 100 }))
+)
+
+App.pipe(launch({ gracePeriod: "15 seconds" }), NodeRuntime.runMain)

@@ -1,0 +1,21 @@
+// An answer without an end: it is told when the server begins to drain, and ends by itself.
+import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect, Layer, Schedule, Stream } from "effect"
+import { HttpServer, launch, Shutdown } from "lastcall"
+import { createServer } from "node:http"
+
+const ticks = Stream.repeatEffectWithSchedule(Effect.sync(() => "data: tick\n\n"), Schedule.spaced("1 second")).pipe(
+  Shutdown.untilDrainingThen(Stream.succeed("event: bye\ndata:\n\n")),
+  Stream.encodeText
+)
+
+const routes = HttpRouter.empty.pipe(
+  HttpRouter.get("/events", HttpServerResponse.stream(ticks, { contentType: "text/event-stream" }))
+)
+
+const App = Platform.serve(routes).pipe(
+  Layer.provide(HttpServer.layer(createServer, { port: 3000, host: "127.0.0.1" }))
+)
+
+App.pipe(launch(), NodeRuntime.runMain)

@@ -1,0 +1,18 @@
+// Work that the client need not wait for, with an owner: it ends before whatever it uses is released.
+import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect, Layer } from "effect"
+import { HttpServer, launch, TaskSupervisor } from "lastcall"
+import { createServer } from "node:http"
+
+const sendMail = Effect.delay(Effect.log("mail sent"), "2 seconds")
+
+const routes = HttpRouter.empty.pipe(
+  HttpRouter.post("/", Effect.zipRight(TaskSupervisor.fork(sendMail), HttpServerResponse.empty({ status: 202 })))
+)
+
+const App = Platform.serve(routes).pipe(
+  Layer.provide(HttpServer.layer(createServer, { port: 3000, host: "127.0.0.1" }))
+)
+
+App.pipe(launch(), NodeRuntime.runMain)

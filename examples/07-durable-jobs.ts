@@ -1,0 +1,43 @@
+// Jobs in the database, done exactly once as far as the database can tell: every batch, its cursor and its lease are
+// one short transaction. Stop it in the middle, kill it, start it again: it goes on where it was.
+import { NodeRuntime } from "@effect/platform-node"
+import { SqlClient } from "@effect/sql"
+import { Effect, Layer, Option, Schema } from "effect"
+import { Database, JobSourceSql, launch, WorkerPool } from "lastcall"
+
+class Counter extends WorkerPool.Tag("counter")<Counter, { readonly upTo: number }, number>({
+  payload: Schema.Struct({ upTo: Schema.Int }),
+  cursor: Schema.Int
+}) {}
+
+const Workers = Counter.layer({
+  concurrency: 2,
+  process: ({ upTo }, job) =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      for (let n = Option.getOrElse(job.cursor, () => 0) + 1; n <= upTo; n++) {
+        yield* Effect.sleep("500 millis")
+        // When the service stops, this commits, hands the job back, and ends it.
+        yield* job.checkpoint(n, sql`INSERT INTO counted (job, n) VALUES (${job.id}, ${n})`)
+        yield* Effect.log(`counted to ${n}`)
+      }
+    })
+})
+
+const Seed = Layer.effectDiscard(Counter.offer({ upTo: 20 }))
+
+const Migrations = Database.migrations({
+  "0001_create_counted": Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => sql`CREATE TABLE counted (job text, n integer, PRIMARY KEY (job, n))`
+  )
+})
+
+const App = Seed.pipe(
+  Layer.provide(Workers),
+  Layer.provide(JobSourceSql.layer()),
+  Layer.provide(Migrations),
+  Layer.provide(Database.layer)
+)
+
+App.pipe(launch(), NodeRuntime.runMain)

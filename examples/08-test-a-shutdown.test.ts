@@ -1,0 +1,27 @@
+// A shutdown of twenty seconds, tested in a few milliseconds: virtual time, real lifecycle.
+import { assert, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { Drain, JobSourceMemory, WorkerPool } from "lastcall"
+import { TestApp } from "lastcall/testing"
+
+class Importer extends WorkerPool.Tag("importer")<Importer, string>() {}
+
+const Store = Layer.scopedDiscard(Drain.acquire({ name: "database", acquire: Effect.void, release: () => Effect.void }))
+
+const App = Layer.effectDiscard(Importer.offer("a file that takes an hour")).pipe(
+  Layer.provide(Importer.layer({ concurrency: 8, drainTimeout: "10 seconds", process: () => Effect.sleep("1 hour") })),
+  Layer.provide(JobSourceMemory.layer({ durable: true })),
+  Layer.provide(Store)
+)
+
+it.scoped("a job that outlives its drain is handed back before the database goes", () =>
+  Effect.gen(function*() {
+    const app = yield* TestApp.start(App, { gracePeriod: "25 seconds", preStopDelay: "5 seconds" })
+    yield* app.signal("SIGTERM")
+    const report = yield* app.report
+    assert.deepStrictEqual(
+      report.drains.map((drain) => [drain.name, drain.outcome, drain.handedBack]),
+      [["importer", "Interrupted", 1], ["database", "Drained", 0]]
+    )
+    assert.strictEqual(report.exitCode, 0)
+  }))

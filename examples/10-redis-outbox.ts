@@ -1,0 +1,46 @@
+// The queue in Redis, everything else in the database: an order and its job are one commit, and so are the job's end and
+// what it writes. Kill this process, or Redis, wherever you like: every order has its invoice, and none has two.
+import { NodeRuntime } from "@effect/platform-node"
+import { SqlClient } from "@effect/sql"
+import { Config, Effect, Layer, Redacted, Schedule } from "effect"
+import { Database, JobSourceOutbox, JobSourceRedis, launch, WorkerPool } from "lastcall"
+import { randomUUID } from "node:crypto"
+
+class Invoices extends WorkerPool.Tag("invoices")<Invoices, { readonly order: string }>() {}
+
+const Workers = Invoices.layer({
+  concurrency: 8,
+  process: ({ order }, job) =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      yield* Effect.sleep("200 millis") // the work, outside of any transaction
+      yield* job.complete(sql`INSERT INTO invoices (for_order) VALUES (${order})`)
+      yield* Effect.log(`invoice for ${order}`)
+    })
+})
+
+const placeOrder = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const order = randomUUID()
+  yield* sql.withTransaction(Effect.zipRight(sql`INSERT INTO orders (id) VALUES (${order})`, Invoices.offer({ order })))
+})
+const Customers = Layer.scopedDiscard(Effect.forkScoped(Effect.repeat(placeOrder, Schedule.spaced("1 second"))))
+
+const Migrations = Database.migrations({
+  "0001_create_orders": Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => Effect.all([sql`CREATE TABLE orders (id text PRIMARY KEY)`, sql`CREATE TABLE invoices (for_order text)`])
+  )
+})
+
+const url = Config.withDefault(Config.redacted("JOBS_URL"), Redacted.make("redis://localhost"))
+const Jobs = JobSourceOutbox.layer().pipe(Layer.provide(JobSourceRedis.layerConfig(Config.all({ url }))))
+
+const App = Customers.pipe(
+  Layer.provide(Workers),
+  Layer.provide(Jobs),
+  Layer.provide(Migrations),
+  Layer.provide(Database.layer)
+)
+
+App.pipe(launch(), NodeRuntime.runMain)
