@@ -1,0 +1,25 @@
+// The databases of a round, seen from outside of the service: before it starts, and when none of it runs any more.
+import { ConfigProvider, Effect, Layer, Logger, LogLevel } from "effect"
+import * as Database from "../../src/layers/Database.js"
+import { source } from "../fixtures/chaos/engine.js"
+import { type Ledger, ledger, migrations, Queues } from "../fixtures/chaos/ledger.js"
+
+const databases = Queues.layer.pipe(
+  Layer.provide(source),
+  Layer.provideMerge(Database.migrations(migrations)),
+  Layer.provideMerge(Database.layer)
+)
+
+const within =
+  (env: Record<string, string>) =>
+  <A, E>(effect: Effect.Effect<A, E, Layer.Layer.Success<typeof databases>>): Promise<A> =>
+    Effect.runPromise(effect.pipe(
+      Effect.provide(databases),
+      Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(env)))),
+      Logger.withMinimumLogLevel(LogLevel.Warning)
+    ))
+
+/** Makes the tables, once for all rounds: that takes longer than the start of a service. */
+export const prepare = (env: Record<string, string>): Promise<void> => within(env)(Effect.void)
+
+export const audit = (env: Record<string, string>): Promise<Ledger> => within(env)(ledger)

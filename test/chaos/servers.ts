@@ -1,0 +1,98 @@
+// The servers of a round, which may be hurt, and where the services find them.
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { template } from "../kit/pgliteTemplate.js"
+import { throwaway } from "../kit/postgresServer.js"
+import { hasRedis, ThrowawayRedis } from "../kit/redisServer.js"
+import type { Hurtable } from "../kit/throwaway.js"
+import { prepare } from "./audit.js"
+import type { Engine, Whom } from "./schedule.js"
+
+/** A server that can be hurt, and is there again afterwards. */
+export interface Server extends Omit<Hurtable, "port"> {
+  /** Ends as in a crash, and is there again without anything it held. */
+  readonly forget?: () => Promise<void>
+}
+
+export interface Servers {
+  readonly create: () => Promise<void>
+  readonly hurtable: Partial<Record<Whom, Server>>
+  /** Empty databases for one round, as the environment of its services. */
+  readonly fresh: (folder: string, round: number) => Promise<Record<string, string>>
+  readonly remove: () => Promise<void>
+}
+
+const postgres = (more: () => Promise<Record<string, string>> = async () => ({})): Servers | string => {
+  const server = throwaway()
+  if (typeof server === "string") return server
+  const url = (database: string) => Object.assign(new URL(server.url), { pathname: `/${database}` }).toString()
+  return {
+    create: async () => {
+      await server.create()
+      await server.query("CREATE DATABASE prepared")
+      await prepare({ DATABASE_URL: url("prepared"), ...await more() })
+    },
+    hurtable: { database: server },
+    fresh: async (_, round) => {
+      if (round > 1) await server.query(`DROP DATABASE IF EXISTS round_${round - 1} WITH (FORCE)`)
+      await server.query(`CREATE DATABASE round_${round} TEMPLATE prepared`)
+      return { DATABASE_URL: url(`round_${round}`), ...await more() }
+    },
+    remove: () => server.remove()
+  }
+}
+
+/** Redis, and PostgreSQL for the outbox and what the jobs write. */
+const redis = (): Servers | string => {
+  if (!hasRedis()) return "there is no Redis here: install redis-server"
+  const server = new ThrowawayRedis()
+  const database = postgres(async () => {
+    await server.forget()
+    return { JOBS_URL: server.url }
+  })
+  if (typeof database === "string") return database
+  return {
+    ...database,
+    create: async () => {
+      await server.create()
+      await database.create()
+    },
+    hurtable: { ...database.hurtable, redis: server },
+    remove: async () => {
+      await server.remove()
+      await database.remove()
+    }
+  }
+}
+
+const pglite = (): Servers => {
+  let prepared = ""
+  const url = (folder: string) => ({ DATABASE_URL: `pglite:${folder}` })
+  return {
+    create: async () => {
+      prepared = Path.join(Fs.mkdtempSync(Path.join(Os.tmpdir(), "lastcall-chaos-")), "data")
+      Fs.cpSync(await template(), prepared, { recursive: true })
+      await prepare(url(prepared))
+    },
+    hurtable: {},
+    fresh: async (folder) => {
+      const data = Path.join(folder, "data")
+      Fs.cpSync(prepared, data, { recursive: true })
+      return url(data)
+    },
+    remove: async () => Fs.rmSync(Path.dirname(prepared), { recursive: true, force: true })
+  }
+}
+
+/** The servers of an engine, or why there cannot be any here. */
+export const serversOf = (engine: Engine): Servers | string => {
+  switch (engine) {
+    case "postgres":
+      return postgres()
+    case "pglite":
+      return pglite()
+    case "redis":
+      return redis()
+  }
+}

@@ -1,0 +1,58 @@
+// Ends real processes in the middle of their work. The long form has the full numbers.
+import { assert, describe } from "vitest"
+import { databaseFolder } from "../kit/pglite.js"
+import { describePostgres } from "../kit/postgres.js"
+import { it, type ServiceProcess } from "../kit/service.js"
+import { columns, crashes, csv, loadedIn, long, ordeal, rows, timeout, twoLoading, verify } from "./crashWorld.js"
+
+const file = csv(rows)
+
+/** How often each of two processes is ended. */
+const ends = long
+  ? [{ sigterm: 5, sigkill: 3 }, { sigterm: 5, sigkill: 2 }]
+  : [{ sigterm: 1, sigkill: 0 }, { sigterm: 0, sigkill: 1 }]
+
+describe.concurrent("whatever ends a process", () => {
+  describe("on PGlite", () => {
+    it(`${rows} rows are there once each, however often it was ended in the middle`, async ({ start }) => {
+      const env = { DATABASE_URL: `pglite:${await databaseFolder()}` }
+      const moments = crashes("PGlite", { rows, sigterm: long ? 10 : 2, sigkill: long ? 5 : 1 })
+      const first = start(env)
+      await first.runs()
+      const { id } = await first.api.upload(file, { columns })
+      const loaded = async ({ api }: ServiceProcess) => (await api.status(id)).rowsLoaded
+      const { handedBack, service } = await ordeal(() => start(env), rows, moments, first, loaded)
+      // Of a few signals each may come when the last batch is on its way, which is then finished.
+      if (long) assert.isAbove(handedBack, 0)
+      await service.api.completed(id, timeout)
+      await verify(service.api, id, rows)
+    }, timeout)
+  })
+
+  describePostgres("on PostgreSQL, two at a time", (postgres) => {
+    it(
+      `${rows} rows of each of two files are there once each, whichever was ended in the middle`,
+      async ({ start }) => {
+        const env = { DATABASE_URL: postgres.url }
+        const { ids, services } = await twoLoading(() => start(env), file)
+        const loaded = loadedIn(postgres)
+        const ordeals = await Promise.all(services.map((service, index) => {
+          const moments = crashes(`process ${index + 1}`, { rows: 2 * rows, ...ends[index]! })
+          return ordeal(() => start(env), 2 * rows, moments, service, loaded)
+        }))
+        for (const [index, { service }] of ordeals.entries()) {
+          await service.api.completed(ids[index]!, timeout)
+          await verify(service.api, ids[index]!, rows)
+        }
+        assert.deepStrictEqual(
+          await postgres.query(`
+          SELECT count(*)::int AS rows, count(DISTINCT row_number)::int AS numbers, min(row_number), max(row_number)
+          FROM import_rows GROUP BY import_id`),
+          ids.map(() => ({ rows, numbers: rows, min: 1, max: rows }))
+        )
+        assert.deepStrictEqual(await postgres.query("SELECT * FROM import_chunks"), [])
+      },
+      timeout
+    )
+  })
+})

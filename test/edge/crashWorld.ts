@@ -1,0 +1,128 @@
+// What the crash tests share: a file that is easy to get wrong, moments at random, and the count.
+import { assert } from "vitest"
+import type { Postgres } from "../kit/postgresServer.js"
+import { type Api, type ServiceProcess, until } from "../kit/service.js"
+
+/** The long form has the full numbers. */
+export const long = process.env["LASTCALL_LONG"] !== undefined
+export const rows = long ? 200_000 : 20_000
+export const timeout = long ? 900_000 : 120_000
+
+/** A row whose text has quotes, commas, newlines and characters of several bytes: its pieces make no sense alone. */
+const name = (n: number) => n % 7 === 0 ? `no. ${n}, "the\nseventh"` : n % 3 === 0 ? `Ümläut № ${n}` : `row ${n}`
+
+const quoted = (text: string) => /[",\n]/.test(text) ? `"${text.replaceAll("\"", "\"\"")}"` : text
+
+export const columns = "id:integer,amount:number"
+
+export const csv = (rows: number): string => {
+  const lines = ["id,name,amount"]
+  for (let n = 1; n <= rows; n++) lines.push(`${n},${quoted(name(n))},${n / 4}`)
+  return `${lines.join("\n")}\n`
+}
+
+/** Exactly the rows of the file, each once, in their order, with what was in them. */
+export const verify = async (api: Api, id: string, rows: number) => {
+  let last = 0
+  for await (const { data, rowNumber } of api.rows(id)) {
+    last++
+    assert.strictEqual(rowNumber, last, "the next row number")
+    assert.deepStrictEqual(data, { id: last, name: name(last), amount: last / 4 })
+  }
+  assert.strictEqual(last, rows)
+  const status = await api.status(id)
+  assert.deepInclude(status, { rowsTotal: rows, rowsLoaded: rows, rowsRejected: 0, status: "Completed" })
+}
+
+/** Two processes over one database, and a file that was uploaded to each. */
+export const twoLoading = async (start: () => ServiceProcess, file: string) => {
+  const services = [start(), start()] as const
+  const ids = await Promise.all(services.map(async (service) => {
+    await service.runs()
+    return (await service.api.upload(file, { columns })).id
+  }))
+  return { services, ids }
+}
+
+/** How many rows of all files are loaded. */
+export const loadedIn = (postgres: Postgres) => async () =>
+  Number((await postgres.query("SELECT sum(rows_loaded) AS loaded FROM imports"))[0]!["loaded"])
+
+export type Signal = "SIGTERM" | "SIGKILL"
+
+/** When a process is to be ended: so long after so many rows are loaded. */
+export interface Crash {
+  readonly signal: Signal
+  readonly atRow: number
+  readonly after: number
+}
+
+/** Numbers from 0 to 1 that are the same for the same seed. */
+const random = (seed: number) => () => {
+  seed = (seed + 0x6d2b79f5) | 0
+  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+  return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+}
+
+const seed = Number(process.env["LASTCALL_SEED"] ?? Date.now() % 1_000_000)
+let drawn = 0
+
+/** Random moments all over the load of so many rows. The same again with LASTCALL_SEED. */
+export const crashes = (
+  title: string,
+  { rows, sigkill, sigterm }: { readonly rows: number; readonly sigterm: number; readonly sigkill: number }
+): ReadonlyArray<Crash> => {
+  const next = random(seed + drawn++)
+  const moments = [...Array<Signal>(sigterm).fill("SIGTERM"), ...Array<Signal>(sigkill).fill("SIGKILL")]
+    .map((signal) => ({ signal, atRow: Math.floor(next() * 0.9 * rows), after: Math.floor(next() * 100) }))
+    .sort((a, b) => a.atRow - b.atRow)
+  console.log(`${title}: LASTCALL_SEED=${seed}, ${moments.map((_) => `${_.signal}@${_.atRow}+${_.after}ms`).join(" ")}`)
+  return moments
+}
+
+/** Ends the process at that moment, and checks how it has ended. Gives the jobs that it handed back. */
+const end = async (service: ServiceProcess, { after, signal }: Crash): Promise<number> => {
+  await new Promise((resolve) => setTimeout(resolve, after))
+  service.kill(signal)
+  const ended = await service.ended
+  if (signal === "SIGKILL") {
+    assert.deepStrictEqual(ended, { code: null, signal })
+    return 0
+  }
+  assert.deepStrictEqual(ended, { code: 0, signal: null }, service.output)
+  const report = service.report()
+  assert.deepInclude(report, { cause: signal, from: "Running", exitCode: 0 })
+  const importer = report.drains.find((drain) => drain.name === "importer")
+  assert.isDefined(importer, JSON.stringify(report))
+  assert.deepInclude(importer, { cut: 0 })
+  assert.oneOf(importer.outcome, ["Drained", "Interrupted"])
+  return importer.handedBack
+}
+
+/**
+ * Ends one service process after the other, and starts the next, while these rows are loaded. `loaded` tells how many are.
+ * Gives the process that runs at the end, and how many jobs the others handed back.
+ */
+export const ordeal = async (
+  start: () => ServiceProcess,
+  rows: number,
+  crashes: ReadonlyArray<Crash>,
+  first: ServiceProcess,
+  loaded: (service: ServiceProcess) => Promise<number>
+) => {
+  let service = first
+  let handedBack = 0
+  for (const crash of crashes) {
+    await service.runs()
+    const before = await loaded(service)
+    await until(`more than ${before} rows are loaded, and ${crash.atRow}`, async () => {
+      const now = await loaded(service)
+      return now > before && now >= crash.atRow || now === rows || undefined
+    })
+    handedBack += await end(service, crash)
+    service = start()
+  }
+  await service.runs()
+  return { service, handedBack }
+}

@@ -1,0 +1,70 @@
+// A database that dies, or falls silent, under a real service.
+import { assert, vi } from "vitest"
+import { describePostgresServer } from "../kit/postgres.js"
+import { it, type ServiceProcess, until } from "../kit/service.js"
+import { columns, csv, verify } from "./crashWorld.js"
+
+vi.setConfig({ testTimeout: 120_000 })
+
+const rows = 10_000
+const file = csv(rows)
+
+/** An import of which some rows are loaded, and not all of them. */
+const begun = async ({ api }: ServiceProcess) => {
+  const { id } = await api.upload(file, { columns })
+  await api.has(id, "some rows are loaded", ({ rowsLoaded }) => rowsLoaded > 0)
+  return id
+}
+
+/** It was told to stop, and its database does not help: it ends all the same, and says what it could not do. */
+const endsInTime = async (service: ServiceProcess) => {
+  service.kill("SIGTERM")
+  const { code, signal } = await service.ended
+  const { drains, elapsed, exitCode } = service.report()
+  assert.deepStrictEqual({ code, signal }, { code: exitCode, signal: null }, service.output)
+  assert.isBelow(elapsed, 9500, service.output)
+  assert.deepStrictEqual(drains.map(({ name }) => name).sort(), ["database", "http", "importer"])
+}
+
+describePostgresServer("a database on PostgreSQL", (server) => {
+  it("that dies in the middle of an import costs no row; nor does one that is away when the service stops", async ({ start }) => {
+    const env = { DATABASE_URL: server.url }
+    const service = start({ ...env, GRACE_PERIOD: "8s" })
+    const { api } = service
+    await service.runs()
+    const first = await begun(service)
+    await server.kill()
+    const answer = await api.request(`/imports/${first}`)
+    assert.strictEqual(answer.status, 503)
+    assert.strictEqual(answer.headers.get("retry-after"), "2")
+    assert.deepInclude(await answer.json(), { _tag: "DatabaseUnavailable" })
+    assert.strictEqual((await api.request("/livez")).status, 200)
+    await server.start()
+    await until("it answers again", async () => (await api.request(`/imports/${first}`)).ok || undefined)
+    await api.completed(first)
+    await verify(api, first, rows)
+
+    const second = await begun(service)
+    await server.kill()
+    await endsInTime(service)
+    await server.start()
+    const next = start(env)
+    await next.runs()
+    await next.api.completed(second)
+    await verify(next.api, second, rows)
+  })
+
+  it("that does not answer any more when the service stops costs no row", async ({ start }) => {
+    const env = { DATABASE_URL: server.url }
+    const service = start({ ...env, GRACE_PERIOD: "8s" })
+    await service.runs()
+    const id = await begun(service)
+    server.freeze()
+    await endsInTime(service)
+    server.thaw()
+    const next = start(env)
+    await next.runs()
+    await next.api.completed(id)
+    await verify(next.api, id, rows)
+  })
+})

@@ -1,0 +1,43 @@
+import { SqlClient } from "@effect/sql"
+import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
+import * as Database from "../../src/layers/Database.js"
+import { Shutdown } from "../../src/layers/Shutdown.js"
+import type { DrainReport } from "../../src/layers/ShutdownReport.js"
+
+/** A database that the test opens and releases by hand. */
+export interface Opened {
+  readonly sql: SqlClient.SqlClient
+  readonly database: Database.Service
+  /** Releases it, and gives the report of that. */
+  readonly release: Effect.Effect<DrainReport>
+}
+
+/** Opens a database of its own for the test, and releases it after the test at the latest. */
+export const openDatabase = (
+  url: string,
+  options: Omit<Database.Options, "url"> = {}
+): Effect.Effect<Opened, Database.DatabaseError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const reports: Array<DrainReport> = []
+    const shutdown = yield* Shutdown
+    const scope = yield* Scope.make()
+    const release = Effect.zipRight(Scope.close(scope, Exit.void), Effect.sync(() => reports[0]!))
+    yield* Effect.addFinalizer(() => release)
+    const context = yield* Layer.buildWithScope(Database.layerWith({ url: Redacted.make(url), ...options }), scope)
+      .pipe(
+        Effect.provideService(Shutdown, {
+          ...shutdown,
+          register: (resource) =>
+            Effect.succeed({
+              name: resource.name,
+              stage: () => Effect.void,
+              ended: (report) => Effect.sync(() => void reports.push(report))
+            })
+        })
+      )
+    return {
+      sql: Context.get(context, SqlClient.SqlClient),
+      database: Context.get(context, Database.Database),
+      release
+    }
+  })

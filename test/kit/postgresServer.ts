@@ -1,0 +1,93 @@
+import { spawnSync } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import pg from "pg"
+import { type Hurtable, Throwaway } from "./throwaway.js"
+
+/** A PostgreSQL server, and a database of one's own in it. */
+export interface Postgres {
+  /** The URL of the database. Known once the server was created. */
+  readonly url: string
+  /** Runs a statement beside what is tested, and gives its rows. */
+  readonly query: (text: string) => Promise<ReadonlyArray<Record<string, unknown>>>
+}
+
+export interface PostgresServer extends Postgres, Hurtable {}
+
+const binaries = ["initdb", "postgres"]
+
+/** Where PostgreSQL is installed: on the path, or where Debian and Homebrew put it. */
+const home = (): string | undefined => {
+  const debian = "/usr/lib/postgresql"
+  const versions = Fs.existsSync(debian) ? Fs.readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : []
+  return [
+    ...versions.map((version) => Path.join(debian, version, "bin")),
+    ...(process.env["PATH"] ?? "").split(Path.delimiter)
+  ].find((folder) => binaries.every((binary) => Fs.existsSync(Path.join(folder, binary))))
+}
+
+interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** PostgreSQL refuses to run as root: it gets another user then. */
+const owner = (): Owner | undefined => {
+  if (process.getuid?.() !== 0) return undefined
+  const ids = ["postgres", "nobody"].map((user) => spawnSync("id", [user], { encoding: "utf8" }).stdout)
+  const match = ids.map((id) => /uid=(\d+).* gid=(\d+)/.exec(id)).find((match) => match !== null)
+  return match === undefined ? undefined : { uid: Number(match![1]), gid: Number(match![2]) }
+}
+
+export const adminQuery = async (url: string, text: string) => {
+  const client = new pg.Client(url)
+  await client.connect()
+  try {
+    return (await client.query(text)).rows as ReadonlyArray<Record<string, unknown>>
+  } finally {
+    await client.end()
+  }
+}
+
+class ThrowawayPostgres extends Throwaway implements PostgresServer {
+  constructor(private readonly bin: string) {
+    const settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "log_min_messages=log"]
+    super({
+      name: "postgres",
+      file: Path.join(bin, "postgres"),
+      options: (port, folder) => ["-D", folder, "-p", String(port), ...settings.flatMap((setting) => ["-c", setting])],
+      ready: "ready to accept connections",
+      as: owner() ?? {},
+      signals: { stop: "SIGINT", kill: "SIGQUIT" }
+    })
+  }
+
+  get url() {
+    return `postgres://postgres@127.0.0.1:${this.port}/postgres`
+  }
+
+  query = (text: string) => adminQuery(this.url, text)
+
+  protected override prepare() {
+    const { status, stderr } = spawnSync(
+      Path.join(this.bin, "initdb"),
+      ["-D", this.folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+      { ...this.program.as, cwd: this.folder, encoding: "utf8" }
+    )
+    if (status !== 0) throw new Error(`initdb: ${stderr}`)
+  }
+
+  /** It is the parent of all the others. */
+  protected override family(pid: number) {
+    const { stdout } = spawnSync("ps", ["-o", "pid=", "--ppid", String(pid)], { encoding: "utf8" })
+    return [pid, ...stdout.split("\n").map(Number).filter((child) => child > 0)]
+  }
+}
+
+/** A server to be created, and removed, by whoever asks; or why there cannot be one. */
+export const throwaway = (): ThrowawayPostgres | string => {
+  const bin = home()
+  if (bin === undefined) return "there is no PostgreSQL here: install it, or set TEST_POSTGRES_URL"
+  if (process.getuid?.() === 0 && owner() === undefined) return "PostgreSQL does not run as root"
+  return new ThrowawayPostgres(bin)
+}

@@ -1,0 +1,97 @@
+import { spawnSync } from "node:child_process"
+import * as Fs from "node:fs"
+import { describe } from "vitest"
+import { cannot } from "./cannot.js"
+import { Child } from "./child.js"
+import { Screen, size } from "./screen.js"
+
+/** A process as the system lists it. */
+interface Listed {
+  readonly pid: number
+  readonly parent: number
+  readonly session: number
+  readonly command: string
+}
+
+const list = (): ReadonlyArray<Listed> =>
+  Fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+    try {
+      const stat = Fs.readFileSync(`/proc/${name}/stat`, "utf8")
+      const [state, parent, , session] = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+      // One that has ended and was not collected is none any more.
+      if (state === "Z" || state === "X") return []
+      const command = Fs.readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0").join(" ").trim()
+      return [{ pid: Number(name), parent: Number(parent), session: Number(session), command }]
+    } catch {
+      // It ended meanwhile.
+      return []
+    }
+  })
+
+/**
+ * A command in a terminal of its own: it leads a session, and what is typed reaches its foreground process group as
+ * signals, exactly as in anybody's terminal. The terminal is that of `script`, which is there wherever Debian is.
+ */
+export class Pty extends Child {
+  readonly screen = new Screen()
+  private read = 0
+  private session: number | undefined
+
+  constructor(command: string, env: Record<string, string>, cwd: string) {
+    const line = `stty cols ${size.columns} rows ${size.rows}; exec ${command}`
+    super("script", ["-qefc", line, "/dev/null"], { SHELL: "/bin/sh", TERM: "xterm", ...env }, cwd, "pipe")
+  }
+
+  /** What the screen shows. */
+  get text() {
+    this.screen.write(this.output.slice(this.read))
+    this.read = this.output.length
+    return this.screen.text
+  }
+
+  /** The match of this pattern on the screen. Rejects when the command ends without it. */
+  shows(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.saw(`${pattern} on the screen`, () => pattern.exec(this.text))
+  }
+
+  type(keys: string): void {
+    this.process.stdin!.write(keys)
+  }
+
+  /** Presses Ctrl+C. */
+  interrupt(): void {
+    this.type("\x03")
+  }
+
+  /** All processes in this terminal, also those that have lost their parent. */
+  processes(): ReadonlyArray<Listed> {
+    const all = list()
+    // The command that `script` starts leads the session, and gives it its number.
+    this.session ??= all.find((found) => found.parent === this.process.pid && found.session === found.pid)?.session
+    return this.session === undefined ? [] : all.filter((found) => found.session === this.session)
+  }
+
+  /** Ends what is still there: for a test's clean-up. */
+  async close(): Promise<void> {
+    for (const { pid } of this.processes()) {
+      try {
+        process.kill(pid, "SIGKILL")
+      } catch {
+        // It ended meanwhile.
+      }
+    }
+    await this.end()
+  }
+}
+
+/** `describe` over real terminals. Where there are none it says so; in CI that is a failure. */
+export const describeTerminal = (name: string, body: () => void): void => {
+  const { error, stdout } = spawnSync("script", ["-qefc", "test -t 0 && test -t 1 && echo a terminal", "/dev/null"], {
+    encoding: "utf8"
+  })
+  if (error === undefined && stdout.includes("a terminal") && Fs.existsSync("/proc/self/stat")) {
+    describe(name, body)
+    return
+  }
+  cannot(name, "there is no `script` of util-linux here that gives a terminal")
+}

@@ -1,0 +1,80 @@
+/** How many columns and rows the terminals of the tests have. */
+export const size = { columns: 100, rows: 40 }
+
+/**
+ * What a terminal shows of what was written to it. Knows the few sequences that the service and npm use, and fails on
+ * any other: a test must not pass because it misunderstood.
+ */
+export class Screen {
+  private lines: Array<string> = [""]
+  private row = 0
+  private column = 0
+  private rest = ""
+
+  write(text: string): void {
+    const input = this.rest + text
+
+    const pieces = /\x1b\[([?\d;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)/gy
+    let at = 0
+    for (let match = pieces.exec(input); match !== null; match = pieces.exec(input)) {
+      at = pieces.lastIndex
+      const [, parameters, command, control, plain] = match
+      if (command !== undefined) this.control(parameters ?? "", command)
+      else if (control === "\r") this.column = 0
+      else if (control === "\n") this.down()
+      else this.put(plain!)
+    }
+    this.rest = input.slice(at)
+    if (this.rest.length > 16) {
+      throw new Error(`unknown to the test's terminal: ${JSON.stringify(this.rest.slice(0, 40))}`)
+    }
+  }
+
+  get text(): string {
+    return this.lines.map((line) => line.trimEnd()).join("\n").trimEnd()
+  }
+
+  private down() {
+    this.row++
+    if (this.row === this.lines.length) this.lines.push("")
+  }
+
+  private put(text: string) {
+    for (const character of text) {
+      if (this.column === size.columns) {
+        this.down()
+        this.column = 0
+      }
+      const line = this.lines[this.row]!.padEnd(this.column)
+      this.lines[this.row] = line.slice(0, this.column) + character + line.slice(this.column + 1)
+      this.column++
+    }
+  }
+
+  private control(parameters: string, command: string): void {
+    const n = Number(parameters) || 0
+    switch (command) {
+      case "A":
+        // What has scrolled off the screen cannot be reached any more.
+        this.row = Math.max(this.row - (n || 1), this.lines.length - size.rows, 0)
+        return
+      case "G":
+        this.column = (n || 1) - 1
+        return
+      case "J":
+        if (n === 0) this.lines.length = this.row + 1
+        else throw new Error("clears the screen")
+        return this.control("0", "K")
+      case "K":
+        this.lines[this.row] = this.lines[this.row]!.slice(0, this.column)
+        return
+      case "m":
+      case "h":
+      case "l":
+        // Colours, and whether the cursor is shown.
+        return
+      default:
+        throw new Error(`unknown to the test's terminal: ESC[${parameters}${command}`)
+    }
+  }
+}

@@ -1,0 +1,128 @@
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { afterAll, test } from "vitest"
+import type { ShutdownReport } from "../../src/layers/ShutdownReport.js"
+import type { Import } from "../../src/programs/importer/Domain.js"
+import { build } from "./build.js"
+import { Child } from "./child.js"
+
+export type ImportStatus = typeof Import.Encoded
+export type Report = typeof ShutdownReport.Encoded
+
+const folders: Array<string> = []
+
+afterAll(() => folders.forEach((folder) => Fs.rmSync(folder, { recursive: true, force: true })))
+
+/** A folder that is removed after the tests of the file. */
+export const temporaryFolder = (): string => {
+  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "lastcall-edge-"))
+  folders.push(folder)
+  return folder
+}
+
+/** Looks until there is something to see. For what tells nobody that it has changed, such as a row of the database. */
+export const until = async <A>(what: string, look: () => Promise<A | undefined>, within = 60_000): Promise<A> => {
+  const end = Date.now() + within
+  for (;;) {
+    const seen = await look()
+    if (seen !== undefined) return seen
+    if (Date.now() > end) throw new Error(`not within ${within} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+/** The folder of somebody who has installed and built the service, and not started it yet. */
+export const installed = (): string => {
+  const folder = temporaryFolder()
+  Fs.copyFileSync(Path.join(build(), "../package.json"), Path.join(folder, "package.json"))
+  Fs.symlinkSync(build(), Path.join(folder, "dist"))
+  return folder
+}
+
+/** The API of a service, wherever it listens. */
+export class Api {
+  constructor(readonly url: (path: string) => Promise<string>) {}
+
+  request = async (path: string, init: RequestInit = {}) =>
+    fetch(await this.url(path), { signal: AbortSignal.timeout(60_000), ...init })
+
+  json = async <A>(path: string) => (await (await this.request(path)).json()) as A
+
+  async upload(body: string, query: Record<string, string> = {}): Promise<ImportStatus> {
+    const response = await this.request(`/imports?${new URLSearchParams(query)}`, {
+      method: "POST",
+      headers: { "content-type": "text/csv" },
+      body
+    })
+    const text = await response.text()
+    if (response.status !== 202) throw new Error(`the upload was answered ${response.status}: ${text}`)
+    return JSON.parse(text) as ImportStatus
+  }
+
+  status = (id: string) => this.json<ImportStatus>(`/imports/${id}`)
+
+  /** The import once it looks like that. */
+  has = (id: string, what: string, test: (found: ImportStatus) => boolean, within?: number) =>
+    until(what, async () => {
+      const found = await this.status(id)
+      if (!test(found) && found.status === "Failed") throw new Error(JSON.stringify(found))
+      return test(found) ? found : undefined
+    }, within)
+
+  completed = (id: string, within?: number) =>
+    this.has(id, `${id} is completed`, (_) => _.status === "Completed", within)
+
+  /** All rows of an import, page by page. */
+  async *rows(id: string): AsyncGenerator<{ readonly rowNumber: number; readonly data: unknown }> {
+    for (let after: number | null = 0; after !== null;) {
+      const page: { rows: Array<{ rowNumber: number; data: unknown }>; next: number | null } = await this.json(
+        `/imports/${id}/rows?after=${after}&limit=1000`
+      )
+      yield* page.rows
+      after = page.next
+    }
+  }
+}
+
+export const readReport = (folder: string) =>
+  JSON.parse(Fs.readFileSync(Path.join(folder, "report.json"), "utf8")) as Report
+
+/** The reference service as it is deployed, `node dist/main.js`, in a folder of its own and on a free port. */
+export class ServiceProcess extends Child {
+  constructor(env: Record<string, string> = {}, readonly folder = temporaryFolder()) {
+    super(
+      process.execPath,
+      [Path.join(build(), "main.js")],
+      { PORT: "0", SHUTDOWN_REPORT: "report.json", ...env },
+      folder
+    )
+  }
+
+  get lines(): ReadonlyArray<string> {
+    return this.output.split("\n").filter((line) => line !== "")
+  }
+
+  readonly api = new Api(async (path) => (await this.said(/listening on (http:\/\/[\w.:-]+)/))[1]! + path)
+
+  /** It says that it is ready. */
+  runs = () => this.said(/running; stops within/)
+
+  /** The report that it has written when it had ended. */
+  report = () => readReport(this.folder)
+}
+
+export type Start = (env?: Record<string, string>, folder?: string) => ServiceProcess
+
+/** `it` with `start`, which starts a service for this test alone: what still runs after it is ended. */
+export const it = test.extend<{ readonly start: Start }>({
+  start: async ({}, use) => {
+    const started: Array<ServiceProcess> = []
+    await use((env, folder) => {
+      const service = new ServiceProcess(env, folder)
+      started.push(service)
+      return service
+    })
+    await Promise.all(started.map((service) => service.end()))
+  }
+})

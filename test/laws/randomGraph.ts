@@ -1,0 +1,182 @@
+import { Clock, Deferred, Effect, FastCheck, Fiber, Layer, Option, Queue } from "effect"
+import * as Drain from "../../src/layers/Drain.js"
+import { Host, type HostEvent } from "../../src/layers/Host.js"
+import { makeLifecycle } from "../../src/layers/internal/lifecycle.js"
+import { resolve } from "../../src/layers/ShutdownConfig.js"
+import type { ShutdownReport } from "../../src/layers/ShutdownReport.js"
+import { supervise } from "../../src/programs/internal/supervise.js"
+
+const ends = ["Quick", "Slow", "Hung", "Stubborn", "Dies"] as const
+
+/** How one piece of work, or one step of a release, behaves. */
+export interface Behaviour {
+  readonly kind: (typeof ends)[number]
+  readonly seconds: number
+}
+
+/** One resource: what it needs (indices above its own), and how it behaves. */
+export interface Node {
+  readonly needs: ReadonlyArray<number>
+  /** How its needs are provided: all at once, in a chain, or in a chain the other way round. */
+  readonly stacking: "Together" | "Chain" | "Reversed"
+  readonly work: ReadonlyArray<Behaviour>
+  readonly quiesce: Behaviour
+  readonly release: Behaviour
+  readonly drainTimeout: Option.Option<number>
+}
+
+export interface Graph {
+  readonly nodes: ReadonlyArray<Node>
+  readonly preStopDelay: number
+  /** When the second signal comes, in seconds after the first. */
+  readonly again: Option.Option<number>
+}
+
+const behaviour: FastCheck.Arbitrary<Behaviour> = FastCheck.record({
+  kind: FastCheck.oneof({ weight: 6, arbitrary: FastCheck.constant("Quick" as const) }, {
+    weight: 4,
+    arbitrary: FastCheck.constantFrom(...ends)
+  }),
+  seconds: FastCheck.integer({ min: 0, max: 6 })
+})
+
+const option = <A>(arbitrary: FastCheck.Arbitrary<A>): FastCheck.Arbitrary<Option.Option<A>> =>
+  FastCheck.option(arbitrary, { nil: undefined }).map(Option.fromNullable)
+
+export const graph: FastCheck.Arbitrary<Graph> = FastCheck.integer({ min: 1, max: 7 }).chain((size) =>
+  FastCheck.record({
+    nodes: FastCheck.tuple(...Array.from({ length: size }, (_, index) =>
+      FastCheck.record({
+        needs: FastCheck.subarray(Array.from({ length: size - index - 1 }, (_, offset) => index + 1 + offset)),
+        stacking: FastCheck.constantFrom<Node["stacking"]>("Together", "Chain", "Reversed"),
+        work: FastCheck.array(behaviour, { maxLength: 3 }),
+        quiesce: behaviour,
+        release: behaviour,
+        drainTimeout: option(FastCheck.integer({ min: 0, max: 12 }))
+      }))),
+    preStopDelay: FastCheck.constantFrom(0, 0, 3),
+    again: option(FastCheck.integer({ min: 1, max: 20 }))
+  })
+)
+
+const behave = ({ kind, seconds }: Behaviour): Effect.Effect<void> => {
+  switch (kind) {
+    case "Quick":
+      return Effect.sleep(seconds * 100)
+    case "Slow":
+      return Effect.sleep(seconds * 5000)
+    case "Hung":
+      return Effect.never
+    case "Stubborn":
+      return Effect.uninterruptible(Effect.never)
+    case "Dies":
+      return Effect.delay(Effect.die(new Error("died")), seconds * 100)
+  }
+}
+
+/** What an observer inside the process saw. */
+export interface Observed {
+  readonly report: ShutdownReport
+  readonly deadline: number
+  readonly ended: number
+  /** Node `of` was being released while node `by`, which needs it, still worked. */
+  readonly violations: ReadonlyArray<{ readonly of: string; readonly by: string }>
+  /** How many units of work each node had in flight when it was quiesced. */
+  readonly accepted: ReadonlyMap<string, number>
+}
+
+const dependents = (nodes: ReadonlyArray<Node>, index: number): ReadonlySet<number> => {
+  const found = new Set<number>()
+  for (let i = index - 1; i >= 0; i--) {
+    if (nodes[i]!.needs.some((need) => need === index || found.has(need))) found.add(i)
+  }
+  return found
+}
+
+/** Launches the graph as an app, tells it to stop, and watches. */
+export const run = ({ again, nodes, preStopDelay }: Graph): Effect.Effect<Observed> =>
+  Effect.gen(function*() {
+    const working = nodes.map(() => 0)
+    const violations: Array<{ of: string; by: string }> = []
+    const accepted = new Map<string, number>()
+    const name = (index: number) => `n${index}`
+
+    const own = (node: Node, index: number) =>
+      Layer.scopedDiscard(Drain.acquire({
+        name: name(index),
+        acquire: Effect.gen(function*() {
+          const counts = { inFlight: node.work.length, finished: 0, handedBack: 0, cut: 0 }
+          working[index] = node.work.length
+          const fibers = yield* Effect.forEach(node.work, (work) =>
+            behave(work).pipe(
+              Effect.interruptible,
+              Effect.onExit((exit) =>
+                Effect.sync(() => {
+                  counts.inFlight--
+                  if (exit._tag === "Success") counts.finished++
+                  else counts.cut++
+                })
+              ),
+              // What is done with what it needs, it does until here.
+              Effect.ensuring(Effect.sync(() => working[index]!--)),
+              Effect.forkDaemon
+            ))
+          return { counts, fibers }
+        }),
+        quiesce: () => behave(node.quiesce),
+        drain: ({ fibers }) => Fiber.awaitAll(fibers),
+        interrupt: ({ fibers }) => Fiber.interruptAll(fibers),
+        release: () =>
+          Effect.sync(() => {
+            for (const by of dependents(nodes, index)) {
+              if (working[by]! > 0) violations.push({ of: name(index), by: name(by) })
+            }
+          }).pipe(Effect.zipRight(behave(node.release))),
+        progress: ({ counts }) => {
+          // The first look is the one when it is quiesced: what is in flight then was accepted.
+          if (!accepted.has(name(index))) accepted.set(name(index), counts.inFlight)
+          return { ...counts }
+        },
+        drainTimeout: Option.getOrUndefined(Option.map(node.drainTimeout, (seconds) => seconds * 1000))
+      }))
+
+    // From the bottom up: every node is one layer value, shared by all that need it.
+    const layers: Array<Layer.Layer<never>> = []
+    for (let index = nodes.length - 1; index >= 0; index--) {
+      const node = nodes[index]!
+      const needs = node.needs.map((need) => layers[need]!)
+      layers[index] = node.stacking === "Together"
+        ? needs.length === 0
+          ? own(node, index)
+          : own(node, index).pipe(Layer.provide(Layer.mergeAll(needs[0]!, ...needs.slice(1))))
+        : (node.stacking === "Chain" ? needs : needs.toReversed()).reduce(
+          (layer, need) => Layer.provide(layer, need),
+          own(node, index)
+        )
+    }
+
+    const inbox = yield* Queue.unbounded<HostEvent>()
+    const host = {
+      ...(yield* Host),
+      listen: () => Effect.succeed(inbox),
+      terminal: Option.none(),
+      ground: () => Effect.succeed([])
+    }
+    const config = yield* Effect.orDie(resolve({ preStopDelay: preStopDelay * 1000 }))
+    const lifecycle = yield* makeLifecycle(config)
+    const signal = Queue.offer(inbox, { _tag: "Signal" as const, signal: "SIGTERM" as const })
+    const supervised = yield* supervise(lifecycle, Layer.mergeAll(layers[0]!, ...layers.slice(1))).pipe(
+      Effect.provideService(Host, host),
+      Effect.forkDaemon
+    )
+    const done = yield* Deferred.make<void>()
+    yield* Effect.sleep(200)
+    const begun = yield* Clock.currentTimeMillis
+    yield* signal
+    if (Option.isSome(again)) {
+      yield* Effect.forkDaemon(Effect.raceFirst(Effect.delay(signal, again.value * 1000), Deferred.await(done)))
+    }
+    const report = yield* Fiber.join(supervised)
+    yield* Deferred.succeed(done, void 0)
+    return { report, deadline: begun + 25_000, ended: yield* Clock.currentTimeMillis, violations, accepted }
+  })

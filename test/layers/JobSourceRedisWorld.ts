@@ -1,0 +1,26 @@
+import { Context, Effect, Layer, Redacted } from "effect"
+import { randomUUID } from "node:crypto"
+import { JobSource } from "../../src/layers/JobSource.js"
+import * as JobSourceRedis from "../../src/layers/JobSourceRedis.js"
+import type { RedisPlace } from "../kit/redis.js"
+
+/** A prefix that nobody else uses. */
+export const newPrefix = () => `test-${randomUUID().slice(0, 8)}`
+
+/** Leases are short where time is real; nobody looks twice within the hour without being told. */
+export const quick = { lease: "400 millis", expireEvery: "20 millis", pollInterval: "1 hour" } as const
+
+/** The source of one process. */
+export const source = (redis: RedisPlace, options: Omit<JobSourceRedis.Options, "url">) =>
+  Effect.map(
+    Layer.build(JobSourceRedis.layer({ url: Redacted.make(redis.url), ...quick, ...options })),
+    Context.get(JobSource)
+  )
+
+/** A queue of the test's own, as two processes see it. */
+export const twoProcesses = (redis: RedisPlace, options: Omit<JobSourceRedis.Options, "url"> = {}) =>
+  Effect.gen(function*() {
+    const prefix = newPrefix()
+    const open = Effect.flatMap(source(redis, { prefix, ...options }), (source) => source.open({ name: "queue" }))
+    return { one: yield* open, other: yield* open, prefix }
+  })

@@ -1,0 +1,354 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { chunk, connect, describeService, ended, head, hear, load, post, request, until, type World } from "./world.js"
+
+const rowsOf = (world: World, id: string, query = "") =>
+  Effect.map(request(world, `/imports/${id}/rows${query}`), ({ body }) => body)
+
+const count = (world: World, table: string, where = "true") =>
+  Effect.map(
+    world.sql.unsafe<{ readonly n: number }>(`SELECT count(*)::int AS n FROM ${table} WHERE ${where}`),
+    ([row]) => row!.n
+  )
+
+const many = (rows: number) => `n,text\n${Array.from({ length: rows }, (_, i) => `${i + 1},row ${i + 1}\n`).join("")}`
+
+describeService("the importer", (world) => {
+  describe("an import", () => {
+    it.live("of a CSV file has its rows loaded, and its bad rows rejected with number and reason", () =>
+      Effect.gen(function*() {
+        const file =
+          "\ufeffname,amount,day\r\n\"a,\n\"\"b\"\"\",1.50,2024-02-29\r\nc,x,2024-01-01\r\nd,2\r\ne,3,2024-01-02"
+        const answer = yield* post(world(), file, { path: "/imports?name=f.csv&columns=amount:number,day:date" })
+        assert.strictEqual(answer.status, 202)
+        assert.strictEqual(answer.headers.get("location"), `/imports/${answer.body.id}`)
+        const { completedAt, createdAt, id, ...rest } = yield* ended(world(), answer.body.id)
+        assert.deepStrictEqual(rest, {
+          name: "f.csv",
+          status: "Completed",
+          rowsTotal: 4,
+          rowsLoaded: 2,
+          rowsRejected: 2
+        })
+        assert.isTrue(new Date(completedAt) >= new Date(createdAt))
+        assert.deepStrictEqual(yield* rowsOf(world(), id), {
+          rows: [
+            { rowNumber: 1, data: { name: "a,\n\"b\"", amount: 1.5, day: "2024-02-29" } },
+            { rowNumber: 4, data: { name: "e", amount: 3, day: "2024-01-02" } }
+          ],
+          next: null
+        })
+        const rejects = yield* request(world(), `/imports/${id}/rejects`)
+        assert.deepStrictEqual(rejects.body, {
+          rows: [
+            { rowNumber: 2, reason: "amount: expected a number, but found \"x\"", excerpt: "c,x,2024-01-01" },
+            { rowNumber: 3, reason: "expected 3 fields as in the header, but found 2", excerpt: "d,2" }
+          ],
+          next: null
+        })
+        assert.strictEqual(yield* count(world(), "import_chunks"), 0)
+      }))
+
+    it.live("of an NDJSON file keeps every digit", () =>
+      Effect.gen(function*() {
+        const { id } = yield* load(
+          world(),
+          "{\"id\":12345678901234567890}\n{\"a\":\"\\u0000\"}\n{\"a\":[\"\\\\n\",null]}\n",
+          {
+            type: "application/x-ndjson; charset=utf-8"
+          }
+        )
+        const raw = yield* Effect.promise(async () => (await fetch(`${world().url}/imports/${id}/rows`)).text())
+        assert.strictEqual(
+          raw.replaceAll(" ", ""),
+          "{\"rows\":[{\"rowNumber\":1,\"data\":{\"id\":12345678901234567890}},{\"rowNumber\":3,\"data\":{\"a\":[\"\\\\n\",null]}}],\"next\":null}"
+        )
+      }))
+
+    it.live("of many rows is read in pages, and reading ends where the rows do", () =>
+      Effect.gen(function*() {
+        const found = yield* load(world(), many(2500))
+        assert.deepStrictEqual([found.rowsTotal, found.rowsLoaded, found.rowsRejected], [2500, 2500, 0])
+        const numbers: Array<number> = []
+        for (let after: number | null = 0; after !== null;) {
+          const page: any = yield* rowsOf(world(), found.id, `?after=${after}&limit=700`)
+          numbers.push(...page.rows.map((row: any) => row.rowNumber))
+          after = page.next
+        }
+        assert.deepStrictEqual(numbers, Array.from({ length: 2500 }, (_, i) => i + 1))
+        assert.lengthOf((yield* rowsOf(world(), found.id)).rows, 100)
+        assert.deepStrictEqual(yield* rowsOf(world(), found.id, "?after=2500"), { rows: [], next: null })
+      }))
+
+    it.live("of large rows is read in pages that are not", () =>
+      Effect.gen(function*() {
+        const file = `a\n${`${"x".repeat(160_000)}\n`.repeat(6)}`
+        const { id, rowsLoaded } = yield* load(world(), file)
+        assert.strictEqual(rowsLoaded, 6)
+        yield* world()
+          .sql`UPDATE import_rows SET data = jsonb_build_object('a', repeat('x', 1500000)) WHERE import_id = ${id}`
+        const page = yield* rowsOf(world(), id)
+        assert.deepStrictEqual([page.rows.length, page.next], [2, 2])
+      }))
+
+    it.live("without rows is completed at once", () =>
+      Effect.gen(function*() {
+        const found = yield* load(world(), "a,b\n")
+        assert.deepStrictEqual([found.status, found.rowsTotal], ["Completed", 0])
+      }))
+
+    it.live("is shown in the list, newest first", () =>
+      Effect.gen(function*() {
+        const first = yield* load(world(), "a\nx\n", { path: "/imports?name=first" })
+        const second = yield* load(world(), "a\nx\n")
+        const { body } = yield* request(world(), "/imports")
+        assert.deepStrictEqual(body.imports.slice(0, 2), [second, first])
+        assert.strictEqual(second.name, "import.csv")
+      }))
+  })
+
+  describe("an upload", () => {
+    const refused = [
+      ["without a content type", 415, "UnsupportedContentType", "a\n1\n", { type: "" }],
+      ["of another content type", 415, "UnsupportedContentType", "a\n1\n", { type: "application/json" }],
+      ["of a form", 415, "UnsupportedContentType", "a\n1\n", { type: "multipart/form-data; boundary=x" }],
+      ["in another charset", 415, "UnsupportedContentType", "a\n1\n", { type: "text/csv; charset=latin1" }],
+      ["that is compressed", 415, "UnsupportedContentType", "a\n1\n", { headers: { "content-encoding": "gzip" } }],
+      ["that is empty", 422, "InvalidFile", "", {}],
+      ["of blank lines", 422, "InvalidFile", "\n\n", { type: "application/x-ndjson" }],
+      ["without a header", 422, "InvalidFile", "\n1,2\n3,4\n", {}],
+      ["with half a header", 422, "InvalidFile", "a,,c\n1,2,3\n", {}],
+      ["of UTF-16", 422, "InvalidFile", Buffer.from("\ufeffa\nb\n", "utf16le"), {}],
+      ["without a column that is asked for", 422, "InvalidFile", "a\n1\n", { path: "/imports?columns=b:date" }],
+      ["with an unknown type", 422, "InvalidColumns", "a\n1\n", { path: "/imports?columns=a:money" }],
+      ["with a name out of bounds", 400, "HttpApiDecodeError", "a\n1\n", { path: `/imports?name=${"x".repeat(300)}` }],
+      ["with a name that cannot be stored", 400, "HttpApiDecodeError", "a\n1\n", { path: "/imports?name=%00" }],
+      ["with a key out of bounds", 400, "HttpApiDecodeError", "a\n1\n", {
+        headers: { "idempotency-key": "k".repeat(300) }
+      }]
+    ] as const
+    for (const [what, status, tag, body, options] of refused) {
+      it.live(`${what} is refused with ${status} ${tag}, and leaves nothing`, () =>
+        Effect.gen(function*() {
+          const before = yield* count(world(), "imports")
+          const answer = yield* post(world(), body, options)
+          assert.deepStrictEqual([answer.status, answer.body._tag], [status, tag])
+          assert.isString(answer.body.message)
+          assert.strictEqual(yield* count(world(), "imports"), before)
+        }))
+    }
+
+    it.live("that is too large is refused, whether or not it says so, and the connection goes on", () =>
+      Effect.gen(function*() {
+        const socket = yield* connect(world())
+        const declared = hear(socket, /BodyTooLarge/)
+        socket.write(
+          head({ "Transfer-Encoding": "identity", "Content-Length": "1000001" }).replace(
+            "Transfer-Encoding: identity\r\n",
+            ""
+          )
+        )
+        assert.match(yield* declared, /^HTTP\/1.1 413 /)
+        socket.write("x".repeat(1_000_001))
+
+        const chunked = hear(socket, /BodyTooLarge/)
+        socket.write(head() + chunk("a\n"))
+        // More than the limit, and still more after the answer: it is read away.
+        for (let i = 0; i < 11; i++) socket.write(chunk(`${"x".repeat(99_999)}\n`))
+        assert.match(yield* chunked, /^HTTP\/1.1 413 /)
+        for (let i = 0; i < 5; i++) socket.write(chunk(`${"x".repeat(99_999)}\n`))
+        socket.write(chunk("").replace("\r\n\r\n", "\r\n\r\n"))
+
+        const next = hear(socket, /Running/)
+        socket.write("GET /status HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert.match(yield* next, /^HTTP\/1.1 200 /)
+        assert.strictEqual(yield* count(world(), "imports", "status = 'Uploading'"), 0)
+      }).pipe(Effect.scoped))
+
+    it.live("that is cut off in the middle leaves nothing behind", () =>
+      Effect.gen(function*() {
+        const socket = yield* connect(world())
+        const before = yield* count(world(), "imports")
+        socket.write(head() + chunk(many(60_000)))
+        yield* until(count(world(), "import_chunks"), (n) => n > 0)
+        const { body } = yield* request(world(), "/imports")
+        assert.deepStrictEqual(
+          body.imports.filter((found: any) => found.status === "Uploading").map((found: any) => found.rowsTotal),
+          [null]
+        )
+        socket.destroy()
+        // At once, not when the sweep finds that nobody cares for it any more.
+        yield* Effect.timeout(until(count(world(), "imports"), (n) => n === before), "10 seconds")
+        assert.strictEqual(yield* count(world(), "import_chunks"), 0)
+        assert.strictEqual(yield* count(world(), "import_rows", "import_id NOT IN (SELECT id FROM imports)"), 0)
+      }).pipe(Effect.scoped))
+
+    it.live("whose process has died is removed by whoever sees it first", () =>
+      Effect.gen(function*() {
+        const id = "00000000-0000-4000-8000-000000000000"
+        yield* world().sql`
+        INSERT INTO imports (id, name, format, columns, status, idempotency_key, heartbeat_at)
+        VALUES (${id}, 'dead', 'csv', '', 'Uploading', 'dead', now() - interval '1 minute')`
+        yield* world().sql`INSERT INTO import_chunks VALUES (${id}, 0, '\\x61')`
+        // An upload under its key need not wait for the sweep.
+        const { body, status } = yield* post(world(), "a\n1\n", { headers: { "idempotency-key": "dead" } })
+        assert.deepStrictEqual([status, body.name], [202, "import.csv"])
+        yield* ended(world(), body.id)
+        yield* world().sql`
+        INSERT INTO imports (id, name, format, columns, status, heartbeat_at)
+        VALUES (${id}, 'dead', 'csv', '', 'Uploading', now() - interval '1 minute')`
+        yield* until(count(world(), "imports", "name = 'dead'"), (n) => n === 0)
+      }))
+
+    it.live("under a key is the same import for the same file, and no other", () =>
+      Effect.gen(function*() {
+        const send = (body: string, path = "/imports?columns=a:number") =>
+          post(world(), body, { path, headers: { "idempotency-key": "again" } })
+        const first = yield* send("a\n1\n")
+        const second = yield* send("a\n1\n")
+        assert.deepStrictEqual([first.status, second.status], [202, 202])
+        assert.strictEqual(second.body.id, first.body.id)
+        assert.strictEqual(second.headers.get("location"), `/imports/${first.body.id}`)
+        for (const other of [send("a\n2\n"), send("a\n1\n", "/imports")]) {
+          const { body, status } = yield* other
+          assert.deepStrictEqual([status, body._tag], [422, "IdempotencyKeyReused"])
+        }
+        yield* ended(world(), first.body.id)
+        const third = yield* send("a\n1\n")
+        assert.deepStrictEqual([third.body.id, third.body.status], [first.body.id, "Completed"])
+      }))
+
+    it.live("under the key of one that is in progress is refused; that of one that failed is free", () =>
+      Effect.gen(function*() {
+        const key = { "idempotency-key": "twice" }
+        const socket = yield* connect(world())
+        const answer = hear(socket, /\}$/)
+        socket.write(head(key) + chunk("a\n1\n"))
+        yield* until(count(world(), "imports", "idempotency_key = 'twice'"), (n) => n === 1)
+        const second = yield* post(world(), "a\n1\n", { headers: key })
+        assert.deepStrictEqual([second.status, second.body._tag], [409, "UploadInProgress"])
+        socket.write(chunk(""))
+        assert.match(yield* answer, /^HTTP\/1.1 202 /)
+
+        const empty = yield* post(world(), "", { headers: { "idempotency-key": "failed" } })
+        assert.strictEqual(empty.status, 422)
+        const whole = yield* post(world(), "a\n1\n", { headers: { "idempotency-key": "failed" } })
+        assert.strictEqual(whole.status, 202)
+        yield* ended(world(), whole.body.id)
+      }).pipe(Effect.scoped))
+
+    it.live("ten times at once under one key is one import", () =>
+      Effect.gen(function*() {
+        const answers = yield* Effect.all(
+          Array.from({ length: 10 }, () => post(world(), many(500), { headers: { "idempotency-key": "ten" } })),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(
+          [...new Set(answers.map(({ body, status }) => status === 202 ? body.id : body._tag))].filter((_) =>
+            _ !== "UploadInProgress"
+          ).length,
+          1
+        )
+        assert.strictEqual(yield* count(world(), "imports", "idempotency_key = 'ten'"), 1)
+      }))
+  })
+
+  describe("a cancelled import", () => {
+    const cancel = (id: string) => request(world(), `/imports/${id}`, { method: "DELETE" })
+
+    it.live("that was uploading ends its upload, and frees its key", () =>
+      Effect.gen(function*() {
+        const socket = yield* connect(world())
+        const answer = hear(socket, /UploadCancelled/)
+        socket.write(head({ "idempotency-key": "gone" }) + chunk("a\n1\n"))
+        yield* until(count(world(), "imports", "status = 'Uploading'"), (n) => n === 1)
+        const { body: { imports: [{ id }] } } = yield* request(world(), "/imports")
+        const { body, status } = yield* cancel(id)
+        assert.deepStrictEqual([status, body.status], [200, "Cancelled"])
+        socket.write(chunk("2\n") + chunk(""))
+        assert.match(yield* answer, /^HTTP\/1.1 409 /)
+        assert.strictEqual((yield* request(world(), `/imports/${id}`)).body.status, "Cancelled")
+        const again = yield* post(world(), "a\n1\n", { headers: { "idempotency-key": "gone" } })
+        assert.strictEqual(again.status, 202)
+        yield* ended(world(), again.body.id)
+      }).pipe(Effect.scoped))
+
+    it.live("that was queued is never loaded, one that was loading stops, and their rows are as many as they say", () =>
+      Effect.gen(function*() {
+        const uploads = yield* Effect.all(Array.from({ length: 4 }, () => post(world(), many(30_000))), {
+          concurrency: 4
+        })
+        // Two workers: two imports are loading, or soon will be, two are queued.
+        yield* until(count(world(), "imports", "status = 'Loading' AND rows_loaded > 0"), (n) => n > 0)
+        const cancelled = yield* Effect.forEach(uploads, ({ body }) => cancel(body.id))
+        assert.deepStrictEqual(cancelled.map(({ body }) => body.status), Array.from({ length: 4 }, () => "Cancelled"))
+        // What comes after them is loaded, so their jobs have ended.
+        yield* Effect.all([load(world(), "a\n1\n"), load(world(), "a\n1\n")], { concurrency: 2 })
+        for (const { body } of cancelled) {
+          const now = (yield* request(world(), `/imports/${body.id}`)).body
+          assert.deepStrictEqual(now, body)
+          assert.isBelow(now.rowsLoaded, 30_000)
+          assert.strictEqual(yield* count(world(), "import_rows", `import_id = '${body.id}'`), now.rowsLoaded)
+        }
+        assert.strictEqual(yield* count(world(), "import_chunks"), 0)
+        assert.strictEqual(yield* count(world(), "lastcall.job", "state <> 'completed'"), 0)
+      }))
+
+    it.live("that is over already stays as it is", () =>
+      Effect.gen(function*() {
+        const { id } = yield* load(world(), "a\n1\n")
+        const { body, status } = yield* cancel(id)
+        assert.deepStrictEqual([status, body.status], [200, "Completed"])
+        assert.strictEqual((yield* cancel("00000000-0000-4000-8000-00000000000f")).status, 404)
+      }))
+  })
+
+  describe("everything else", () => {
+    it.live("is answered in JSON with a stable _tag", () =>
+      Effect.gen(function*() {
+        const unknown = "/imports/00000000-0000-4000-8000-00000000000f"
+        const { id } = yield* load(world(), "a\n1\n")
+        const table = [
+          ["/nope", 404, "RouteNotFound"],
+          [unknown, 404, "ImportNotFound"],
+          [`${unknown}/rows`, 404, "ImportNotFound"],
+          [`${unknown}/rejects`, 404, "ImportNotFound"],
+          [`${unknown}/events`, 404, "ImportNotFound"],
+          ["/imports/no-id", 404, "ImportNotFound"],
+          [`/imports/${id}/rows?limit=0`, 400, "HttpApiDecodeError"],
+          [`/imports/${id}/rows?limit=1001`, 400, "HttpApiDecodeError"],
+          [`/imports/${id}/rows?after=-1`, 400, "HttpApiDecodeError"],
+          [`/imports/${id}/rows?after=x`, 400, "HttpApiDecodeError"],
+          [`/imports/${id}/rows?after=1e99`, 400, "HttpApiDecodeError"]
+        ] as const
+        for (const [path, status, tag] of table) {
+          const answer = yield* request(world(), path)
+          assert.deepStrictEqual([path, answer.status, answer.body._tag], [path, status, tag])
+        }
+        const method = yield* request(world(), "/imports", { method: "PUT" })
+        assert.deepStrictEqual([method.status, method.body._tag], [404, "RouteNotFound"])
+      }))
+
+    it.live("is a page, the API's description, its documentation and the state of the service", () =>
+      Effect.gen(function*() {
+        assert.match((yield* request(world(), "/")).body, /^<!doctype html>[^]*<form id="upload">/)
+        assert.match((yield* request(world(), "/docs")).body, /<html/)
+        const spec = (yield* request(world(), "/openapi.json")).body
+        assert.includeMembers(Object.keys(spec.paths), ["/imports", "/imports/{id}", "/imports/{id}/events"])
+        assert.includeMembers(Object.keys(spec.paths["/imports"].post.requestBody.content), ["text/csv"])
+        assert.deepStrictEqual((yield* request(world(), "/status")).body, { state: "Running" })
+      }))
+
+    it.live("goes on when a client disappears in the middle of an answer", () =>
+      Effect.gen(function*() {
+        const { body: { id } } = yield* post(world(), many(10_000))
+        for (let i = 0; i < 5; i++) {
+          const socket = yield* connect(world())
+          socket.write(`GET /imports/${id}/events HTTP/1.1\r\nHost: test\r\n\r\n`)
+          yield* hear(socket, /event: progress/)
+          socket.destroy()
+        }
+        assert.strictEqual((yield* ended(world(), id)).rowsLoaded, 10_000)
+      }).pipe(Effect.scoped))
+  })
+})

@@ -1,0 +1,251 @@
+import { HttpServer as Platform } from "@effect/platform"
+import { SqlError } from "@effect/sql"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, ConfigProvider, Context, Duration, Effect, Exit, Fiber, Layer, Logger } from "effect"
+import * as HttpServer from "../../../src/layers/HttpServer.js"
+import { App } from "../../../src/programs/importer/App.js"
+import { Http } from "../../../src/programs/importer/Http.js"
+import { Limits } from "../../../src/programs/importer/Limits.js"
+import { DeadLetters } from "../../../src/programs/importer/store/DeadLetters.js"
+import { Imports } from "../../../src/programs/importer/store/Imports.js"
+import { Uploads } from "../../../src/programs/importer/store/Uploads.js"
+import { lineOf } from "../../../src/programs/internal/failure.js"
+import { databaseFolder } from "../../kit/pglite.js"
+import { describePostgresServer } from "../../kit/postgres.js"
+import {
+  type Answer,
+  chunk,
+  connect,
+  ended,
+  head,
+  hear,
+  load,
+  openDatabase,
+  post,
+  request,
+  start,
+  until
+} from "./world.js"
+
+const many = (rows: number) => `n,text\n${Array.from({ length: rows }, (_, i) => `${i + 1},row ${i + 1}\n`).join("")}`
+
+const large = { bodyBytes: 10_000_000 }
+
+describe("a service that is restarted in the middle of an import", () => {
+  it.live("goes on where it was, and each row is there once", () =>
+    Effect.gen(function*() {
+      const database = yield* openDatabase(`pglite:${yield* Effect.promise(databaseFolder)}`)
+      const first = yield* start(database, large)
+      const { body: { id } } = yield* post(first, many(100_000))
+      yield* until(request(first, `/imports/${id}`), ({ body }) => body.rowsLoaded > 0)
+      yield* first.stop
+      const [left] = yield* first.sql<{ readonly status: string; readonly state: string }>`
+        SELECT i.status, j.state FROM imports i, lastcall.job j WHERE j.name = 'importer'`
+      assert.deepStrictEqual(left, { status: "Loading", state: "retry" }, "it was handed back in the middle")
+      const world = yield* start(database, large)
+      const { rowsLoaded, rowsRejected, status } = yield* ended(world, id)
+      assert.deepStrictEqual([status, rowsLoaded, rowsRejected], ["Completed", 100_000, 0])
+      const rows = yield* world.sql`
+        SELECT count(*)::int AS n, min(row_number), max(row_number),
+          bool_and(data->>'n' = row_number::text) AS right FROM import_rows`
+      assert.deepStrictEqual(rows, [{ n: 100_000, min: 1, max: 100_000, right: true }])
+    }).pipe(Effect.scoped), 60_000)
+})
+
+describe("a service that is stopped", () => {
+  it.live(
+    "ends the events of an import that goes on, and what is gone ends its events too",
+    () =>
+      Effect.gen(function*() {
+        const database = yield* openDatabase(`pglite:${yield* Effect.promise(databaseFolder)}`)
+        const world = yield* start(database)
+        const upload = (id: string) =>
+          Effect.as(
+            world
+              .sql`INSERT INTO imports (id, name, format, columns, status) VALUES (${id}, 'x', 'csv', '', 'Uploading')`,
+            id
+          )
+        const follow = (id: string) =>
+          Effect.gen(function*() {
+            const socket = yield* connect(world)
+            const heard = hear(socket, /\r\n0\r\n\r\n$/)
+            const began = hear(socket, /"Uploading"/)
+            socket.write(`GET /imports/${id}/events HTTP/1.1\r\nHost: test\r\n\r\n`)
+            const all = yield* Effect.fork(heard)
+            yield* began
+            return all
+          })
+        const gone = yield* upload("00000000-0000-4000-8000-000000000001")
+        const ending = yield* follow(gone)
+        yield* world.sql`DELETE FROM imports WHERE id = ${gone}`
+        assert.match(yield* Fiber.join(ending), /\r\n0\r\n\r\n$/)
+
+        const waiting = yield* follow(yield* upload("00000000-0000-4000-8000-000000000002"))
+        yield* Effect.fork(world.stop)
+        // At once: long before streams that do not end by themselves are cut off.
+        assert.match(yield* Effect.timeout(Fiber.join(waiting), "4 seconds"), /\r\n0\r\n\r\n$/)
+      }).pipe(Effect.scoped),
+    60_000
+  )
+})
+
+describe("a row that cannot be written", () => {
+  it.live(
+    "fails its import after some attempts, which says why and is kept to be retried or discarded",
+    () =>
+      Effect.gen(function*() {
+        const database = yield* openDatabase(`pglite:${yield* Effect.promise(databaseFolder)}`)
+        const world = yield* start(database)
+        yield* world.sql`ALTER TABLE import_rows ADD CHECK (row_number < 5)`
+        const { body: { id } } = yield* post(world, many(10))
+        const { body: { id: other } } = yield* post(world, many(10))
+        // As if the attempts of the schedule had been spent: it takes minutes.
+        const spend = world.sql<{ id: string }>`
+        UPDATE lastcall.job SET retry_count = 100, start_after = now() WHERE state = 'retry' RETURNING id`
+        const spent = new Set<string>()
+        yield* until(spend, (rows) => rows.every(({ id }) => spent.add(id)) && spent.size === 2)
+        const { failure, rowsLoaded, status } = yield* ended(world, id)
+        yield* ended(world, other)
+        assert.deepStrictEqual([status, rowsLoaded], ["Failed", 0])
+        assert.isString(failure)
+
+        const discarded = yield* request(world, `/dead-letters/${other}`, { method: "DELETE" })
+        assert.deepStrictEqual([discarded.status, (yield* request(world, `/imports/${other}`)).body.status], [
+          204,
+          "Failed"
+        ])
+        const { body: { deadLetters: [letter, ...rest], next } } = yield* request(world, "/dead-letters")
+        assert.deepStrictEqual(rest, [])
+        assert.deepStrictEqual([letter.id, letter.importId, letter.error, next], [id, id, failure, null])
+        assert.deepStrictEqual((yield* request(world, `/dead-letters/${id}`)).body, letter)
+        const page = (after: string) =>
+          Effect.map(request(world, `/dead-letters?limit=1&after=${after}`), (_) => _.body)
+        assert.deepStrictEqual(yield* page("0.x"), {
+          deadLetters: [letter],
+          next: `${Date.parse(letter.failedAt)}.${id}`
+        })
+        assert.deepStrictEqual(yield* page(`${Date.parse(letter.failedAt)}.${id}`), { deadLetters: [], next: null })
+
+        yield* world.sql`ALTER TABLE import_rows DROP CONSTRAINT import_rows_row_number_check`
+        const retry = (id: string, query = "") =>
+          request(world, `/dead-letters/${id}/retry${query}`, { method: "POST" })
+        assert.strictEqual((yield* retry(id, "?fromStart=true")).status, 202)
+        const done = yield* ended(world, id)
+        assert.deepStrictEqual([done.status, done.rowsLoaded, done.failure], ["Completed", 10, undefined])
+        const again = yield* retry(id)
+        assert.deepStrictEqual([again.status, again.body._tag], [404, "DeadLetterNotFound"])
+        assert.deepStrictEqual(yield* world.sql`SELECT * FROM import_chunks`, [])
+      }).pipe(Effect.scoped),
+    60_000
+  )
+})
+
+const isAway = ({ body, headers, status }: Answer) => {
+  assert.deepStrictEqual([status, body._tag], [503, "DatabaseUnavailable"])
+  assert.isAbove(Number(headers.get("retry-after")), 0)
+}
+
+describePostgresServer("a database", (server) => {
+  it.live(
+    "that refuses, does not answer, or comes back: requests are told to come again, and imports go on",
+    () =>
+      Effect.gen(function*() {
+        const database = yield* openDatabase(server.url)
+        const world = yield* start(database, { ...large, patience: "1 second" })
+        const { body: { id } } = yield* post(world, many(100_000))
+        yield* until(request(world, `/imports/${id}`), ({ body }) => body.rowsLoaded > 0)
+
+        const socket = yield* connect(world)
+        const uploading = hear(socket, /DatabaseUnavailable/)
+        socket.write(head() + chunk("a\n1\n"))
+        yield* until(world.sql`SELECT 1 FROM imports WHERE status = 'Uploading'`, (rows) => rows.length > 0)
+
+        yield* Effect.promise(() => server.kill())
+        isAway(yield* request(world, "/imports"))
+        isAway(yield* request(world, `/imports/${id}`))
+        isAway(yield* post(world, "a\n1\n"))
+        isAway(yield* request(world, `/imports/${id}`, { method: "DELETE" }))
+        socket.write(chunk(""))
+        assert.match(yield* uploading, /^HTTP\/1.1 503 /)
+        assert.strictEqual((yield* request(world, "/status")).body.state, "Running")
+
+        yield* Effect.promise(() => server.start())
+        yield* until(request(world, "/imports"), ({ status }) => status === 200)
+        const { rowsLoaded, status } = yield* ended(world, id)
+        assert.deepStrictEqual([status, rowsLoaded], ["Completed", 100_000])
+
+        yield* Effect.acquireUseRelease(
+          Effect.sync(() => server.freeze()),
+          () => Effect.map(request(world, "/imports"), isAway),
+          () => Effect.sync(() => server.thaw())
+        )
+        yield* until(request(world, "/imports"), ({ status }) => status === 200)
+        assert.strictEqual((yield* load(world, "a\n1\n")).rowsLoaded, 1)
+      }).pipe(Effect.scoped),
+    120_000
+  )
+})
+
+describe("what is a bug", () => {
+  it.live("is told to the log, and to the client in JSON and without a stack", () =>
+    Effect.gen(function*() {
+      const logged: Array<string> = []
+      const log = Logger.make(({ cause, message }) => void logged.push(`${message} ${Cause.pretty(cause)}`))
+      const broken = (error: unknown) => () => Effect.die(error)
+      const lines = () => Effect.fail(new SqlError.SqlError({ message: "no", cause: new Error("secret") }))
+      const imports = Imports.make({
+        find: broken(new Error("secret")),
+        list: broken(new Error("secret")),
+        cancel: broken("secret"),
+        rows: lines,
+        rejects: lines
+      })
+      const services = yield* Layer.build(Http.pipe(
+        Layer.provideMerge(HttpServer.layerTest),
+        Layer.provide(Layer.succeed(Imports, imports)),
+        Layer.provide(Layer.mock(Uploads, { _tag: "importer/Uploads" })),
+        Layer.provide(Layer.mock(DeadLetters, { _tag: "importer/DeadLetters" })),
+        Layer.provide(Layer.succeed(Limits, { bodyBytes: 1, patience: Duration.seconds(1) })),
+        Layer.provide(Logger.replace(Logger.defaultLogger, log))
+      ))
+      const { address } = Context.get(services, Platform.HttpServer)
+      const port = address._tag === "TcpAddress" ? address.port : 0
+      const answer = yield* Effect.promise(() => fetch(`http://127.0.0.1:${port}/imports`))
+      const body = yield* Effect.promise(() => answer.json())
+      assert.deepStrictEqual([answer.status, body], [500, {
+        _tag: "InternalServerError",
+        message: "something is broken here, and it has been logged"
+      }])
+      assert.match(logged.join("\n"), /a request ended in a defect.*secret/s)
+    }).pipe(Effect.scoped))
+})
+
+describe("nonsense in the environment", () => {
+  const table = [
+    ["PORT", "abc", /PORT.*integer from 0 to 65535.*"abc"/],
+    ["PORT", "65536", /PORT.*integer from 0 to 65535.*"65536"/],
+    ["PORT", "-1", /PORT.*"-1"/],
+    ["PORT", "80.5", /PORT.*"80.5"/],
+    ["PORT", "", /PORT.*""/],
+    ["HOST", "a b", /HOST.*host name or an address.*"a b"/],
+    ["WORKERS", "0", /WORKERS.*integer from 1 to 64.*"0"/],
+    ["WORKERS", "many", /WORKERS.*integer from 1 to 64.*"many"/],
+    ["DATABASE_URL", "localhost", /DATABASE_URL.*no scheme.*expected postgres:/],
+    ["DATABASE_URL", "mysql://u:secret@h/db", /DATABASE_URL.*mysql.*expected postgres:/]
+  ] as const
+  for (const [name, value, expected] of table) {
+    it.live(`${name}=${JSON.stringify(value)} is one line that says what was expected`, () =>
+      Effect.gen(function*() {
+        const environment = new Map([["PORT", "0"], [name, value]])
+        const exit = yield* Layer.build(App).pipe(
+          Effect.withConfigProvider(ConfigProvider.fromMap(environment)),
+          Effect.scoped,
+          Effect.exit
+        )
+        if (Exit.isSuccess(exit)) return assert.fail("it started")
+        const line = lineOf(exit.cause)
+        assert.match(line, expected)
+        assert.notMatch(line, /secret|\n/)
+      }))
+  }
+})

@@ -1,0 +1,158 @@
+import { HttpServer as Platform } from "@effect/platform"
+import { SqlClient } from "@effect/sql"
+import { Context, Duration, Effect, Exit, Layer, Logger, Redacted, Scope } from "effect"
+import * as Net from "node:net"
+import { afterAll, beforeAll, describe } from "vitest"
+import * as Database from "../../../src/layers/Database.js"
+import * as HttpServer from "../../../src/layers/HttpServer.js"
+import { Service } from "../../../src/programs/importer/App.js"
+import { Limits } from "../../../src/programs/importer/Limits.js"
+import { databaseFolder } from "../../kit/pglite.js"
+import { describePostgres } from "../../kit/postgres.js"
+
+export interface Options {
+  readonly workers?: number
+  readonly bodyBytes?: number
+  readonly patience?: Duration.DurationInput
+}
+
+/** The whole service in this process, on a port of its own. */
+export interface World {
+  readonly sql: SqlClient.SqlClient
+  readonly port: number
+  readonly url: string
+  /** Ends it as a signal would; the database stays for the next one. */
+  readonly stop: Effect.Effect<void>
+}
+
+/** Starts the service over a database that is open, for as long as the scope. */
+export const start = (
+  database: Context.Context<Database.Database | SqlClient.SqlClient>,
+  { bodyBytes = 1_000_000, patience = "10 seconds", workers = 2 }: Options = {}
+): Effect.Effect<World, unknown, Scope.Scope> =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const stop = Scope.close(scope, Exit.void)
+    yield* Effect.addFinalizer(() => stop)
+    const services = yield* Layer.buildWithScope(
+      Service(workers).pipe(
+        Layer.provideMerge(HttpServer.layerTest),
+        Layer.provide(Layer.succeed(Limits, { bodyBytes, patience: Duration.decode(patience) })),
+        Layer.provide(Layer.succeedContext(database)),
+        Layer.provide(Logger.remove(Logger.defaultLogger))
+      ),
+      scope
+    )
+    const { address } = Context.get(services, Platform.HttpServer)
+    if (address._tag !== "TcpAddress") return yield* Effect.dieMessage("no port")
+    return {
+      sql: Context.get(database, SqlClient.SqlClient),
+      port: address.port,
+      url: `http://127.0.0.1:${address.port}`,
+      stop
+    }
+  })
+
+export const openDatabase = (url: string) => Layer.build(Database.layerWith({ url: Redacted.make(url) }))
+
+/** The same tests over PGlite and over PostgreSQL, each with one service and one database for all of them. */
+export const describeService = (name: string, body: (world: () => World) => void): void => {
+  const over = (url: () => Promise<string>) => {
+    const scope = Effect.runSync(Scope.make())
+    let world: World
+    beforeAll(async () => {
+      const database = openDatabase(await url())
+      world = await Effect.runPromise(Scope.extend(Effect.flatMap(database, (_) => start(_)), scope))
+    })
+    afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+    body(() => world)
+  }
+  describe(`${name} over PGlite`, () => over(async () => `pglite:${await databaseFolder()}`))
+  // The statements are the same, and the tests of the layers run over both: the long form is enough.
+  if (process.env["LASTCALL_LONG"] !== undefined) {
+    describePostgres(`${name} over PostgreSQL`, (postgres) => over(() => Promise.resolve(postgres.url)))
+  }
+}
+
+/** Waits for a state that nobody announces. */
+export const until = <A, E, R>(what: Effect.Effect<A, E, R>, holds: (value: A) => boolean): Effect.Effect<A, E, R> =>
+  Effect.flatMap(
+    what,
+    (value) => holds(value) ? Effect.succeed(value) : Effect.zipRight(Effect.sleep("10 millis"), until(what, holds))
+  )
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: any
+}
+
+const decoded = async (response: Response): Promise<Answer> => {
+  const text = await response.text()
+  const json = response.headers.get("content-type")?.startsWith("application/json") === true
+  return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text }
+}
+
+export const request = (world: World, path: string, init?: RequestInit): Effect.Effect<Answer> =>
+  Effect.promise((signal) => fetch(world.url + path, { signal, ...init }).then(decoded))
+
+export const post = (
+  world: World,
+  body: RequestInit["body"],
+  { headers, path = "/imports", type = "text/csv" }: {
+    readonly path?: string
+    readonly type?: string
+    readonly headers?: Record<string, string>
+  } = {}
+): Effect.Effect<Answer> =>
+  request(world, path, {
+    method: "POST",
+    headers: { "content-type": type, ...headers },
+    ...(body === undefined ? {} : { body, duplex: "half" })
+  })
+
+/** The import when it has come to its end: its events end then. */
+export const ended = (world: World, id: string): Effect.Effect<any> =>
+  Effect.gen(function*() {
+    const { body } = yield* request(world, `/imports/${id}/events`)
+    return JSON.parse(/data: (.*)\n\n$/.exec(body.replaceAll(": still here\n\n", ""))![1]!)
+  })
+
+/** Uploads, and waits for the end. */
+export const load = (world: World, body: RequestInit["body"], options?: Parameters<typeof post>[2]) =>
+  Effect.gen(function*() {
+    const answer = yield* post(world, body, options)
+    if (answer.status !== 202) return yield* Effect.dieMessage(JSON.stringify(answer.body))
+    return yield* ended(world, answer.body.id)
+  })
+
+/** A connection on which the test says what it likes. */
+export const connect = (world: World) =>
+  Effect.acquireRelease(
+    Effect.async<Net.Socket>((resume) => {
+      const socket = Net.connect(world.port, "127.0.0.1", () => resume(Effect.succeed(socket)))
+      socket.on("error", () => undefined)
+    }),
+    (socket) => Effect.sync(() => socket.destroy())
+  )
+
+/** Everything that the server says until it matches. */
+export const hear = (socket: Net.Socket, pattern: RegExp): Effect.Effect<string> =>
+  Effect.async((resume) => {
+    let heard = ""
+    socket.on("data", (bytes) => {
+      heard += bytes.toString()
+      if (pattern.test(heard)) resume(Effect.succeed(heard))
+    })
+    socket.on("close", () => resume(Effect.succeed(heard)))
+  })
+
+/** The head of an upload whose body comes later, or never. */
+export const head = (headers: Record<string, string> = {}) =>
+  `POST /imports HTTP/1.1\r\nHost: test\r\nContent-Type: text/csv\r\n${
+    Object.entries({ "Transfer-Encoding": "chunked", ...headers }).map(([name, value]) => `${name}: ${value}\r\n`).join(
+      ""
+    )
+  }\r\n`
+
+export const chunk = (text: string) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`

@@ -1,0 +1,104 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, TestClock } from "effect"
+import * as Drain from "../../src/layers/Drain.js"
+import * as Shutdown from "../../src/layers/Shutdown.js"
+import type { ShutdownReport } from "../../src/layers/ShutdownReport.js"
+import * as TestApp from "../../src/testing/TestApp.js"
+
+const outcomes = (report: ShutdownReport) => report.drains.map((drain) => [drain.name, drain.outcome])
+
+const resource = (options: Omit<Drain.Steps<void>, never> & { readonly name: string }) =>
+  Layer.scopedDiscard(Drain.acquire({ acquire: Effect.void, ...options }))
+
+describe("launch", () => {
+  it.scoped("drains dependents first, within the budget, and exits 0", () =>
+    Effect.gen(function*() {
+      const app = yield* TestApp.start(
+        resource({ name: "http", drain: () => Effect.sleep("2 seconds") }).pipe(
+          Layer.provideMerge(resource({ name: "importer", drain: () => Effect.sleep("3 seconds") })),
+          Layer.provideMerge(resource({ name: "database", release: () => Effect.void }))
+        ),
+        { preStopDelay: "5 seconds" }
+      )
+      yield* app.signal("SIGTERM")
+      const report = yield* app.report
+      assert.deepStrictEqual(outcomes(report), [["http", "Drained"], ["importer", "Drained"], ["database", "Drained"]])
+      assert.deepStrictEqual(yield* app.journal, [
+        "0ms app Running",
+        "0ms SIGTERM received",
+        "0ms app told to stop: SIGTERM",
+        "0ms app LameDuck",
+        "5s app Draining",
+        "5s http draining",
+        "7s http Drained",
+        "7s importer draining",
+        "10s importer Drained",
+        "10s database releasing",
+        "10s database Drained",
+        "10s app Stopped"
+      ])
+      assert.strictEqual(yield* app.exit, 0)
+    }))
+
+  it.scoped("interrupts a drain that never ends when only the reserve is left, and exits 1", () =>
+    Effect.gen(function*() {
+      const app = yield* TestApp.start(
+        resource({ name: "http", drain: () => Effect.never, interrupt: () => Effect.void }).pipe(
+          Layer.provideMerge(resource({ name: "database", drain: () => Effect.uninterruptible(Effect.never) }))
+        )
+      )
+      yield* app.signal("SIGTERM")
+      const report = yield* app.report
+      assert.deepStrictEqual(outcomes(report), [["http", "Interrupted"], ["database", "Interrupted"]])
+      assert.strictEqual(report.drains[0]?.reason, "drain not done within 23s")
+      assert.strictEqual(report.exitCode, 1)
+    }))
+
+  it.scoped("a second signal expedites", () =>
+    Effect.gen(function*() {
+      const app = yield* TestApp.start(
+        resource({ name: "http", drain: () => Effect.never, interrupt: () => Effect.void })
+      )
+      yield* app.signal("SIGINT")
+      yield* app.until("http", "draining")
+      yield* TestClock.adjust("499 millis")
+      yield* app.signal("SIGINT")
+      yield* TestClock.adjust("1 millis")
+      yield* app.signal("SIGINT")
+      const report = yield* app.report
+      assert.deepStrictEqual(yield* app.journal, [
+        "0ms app Running",
+        "0ms SIGINT received",
+        "0ms app told to stop: SIGINT",
+        "0ms app Draining",
+        "0ms http draining",
+        "499ms SIGINT duplicate, ignored",
+        "500ms SIGINT received again, expediting",
+        "500ms app expedited",
+        "500ms http interrupting",
+        "500ms http Interrupted",
+        "500ms app Stopped"
+      ])
+      assert.strictEqual(report.expedited, true)
+    }))
+
+  it.scoped("a layer that fails to build is released and reported", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(TestApp.start(
+        Layer.scopedDiscard(Effect.fail(new Error("no such table"))).pipe(
+          Layer.provideMerge(resource({ name: "database", release: () => Effect.void }))
+        )
+      ))
+      assert.strictEqual(error.message, "cannot start: no such table")
+    }))
+
+  it.scoped("Shutdown.begin ends the service", () =>
+    Effect.gen(function*() {
+      const app = yield* TestApp.start(
+        Layer.scopedDiscard(Effect.forkScoped(Effect.delay(Shutdown.begin("enough"), "1 minute")))
+      )
+      yield* TestClock.adjust("1 minute")
+      const report = yield* app.report
+      assert.strictEqual(report.cause, "enough")
+    }))
+})

@@ -1,0 +1,176 @@
+import { afterEach, assert, describe, it } from "vitest"
+import { bundle, Child, runFixture } from "../kit/child.js"
+
+const children: Array<Child> = []
+const start = (mode: string, env: Record<string, string> = {}) => {
+  const child = runFixture("launch/service.ts", { MODE: mode, GRACE_PERIOD: "2s", ...env })
+  children.push(child)
+  return child
+}
+afterEach(() => Promise.all(children.splice(0).map((child) => child.end())))
+
+/** What the program itself said, in order. */
+const told = (child: Child) => child.output.split("\n").filter((line) => /^\w+ (draining|released)$/.test(line))
+
+describe("launch, in a real process", () => {
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    it(`drains on ${signal} and exits 0`, async () => {
+      const child = start("quick")
+      await child.said(/running/)
+      child.kill(signal)
+      assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
+      assert.deepStrictEqual(told(child), ["worker draining", "worker released", "store draining", "store released"])
+      assert.include(child.output, signal)
+    })
+  }
+
+  it("a duplicate of the signal does not cut the drain short", async () => {
+    const child = start("quick")
+    await child.said(/running/)
+    child.kill("SIGTERM")
+    child.kill("SIGTERM")
+    await child.said(/worker draining/)
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
+    assert.include(child.output, "duplicate, ignored")
+  })
+
+  it("a second signal interrupts what a first one waits for, and everything is still released in order", async () => {
+    const child = start("slow", { GRACE_PERIOD: "25s", DUPLICATES: "0" })
+    await child.said(/running/)
+    child.kill("SIGTERM")
+    await child.said(/worker draining/)
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
+    assert.deepStrictEqual(told(child), ["worker draining", "worker released", "store draining", "store released"])
+  })
+
+  it("a third signal exits at once with 128 + its number", async () => {
+    const child = start("hungFinalizer", { GRACE_PERIOD: "25s", DUPLICATES: "0" })
+    await child.said(/running/)
+    child.kill("SIGTERM")
+    await child.said(/told to stop/)
+    child.kill("SIGTERM")
+    await child.said(/expedit/)
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 143, signal: null })
+  })
+
+  it("a finalizer that never ends is left behind at the deadline, and what it held up is still released", async () => {
+    const child = start("hungFinalizer")
+    await child.said(/running/)
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
+    assert.deepStrictEqual(told(child), ["store draining", "store released"])
+    assert.include(child.output, "a finalizer that is not bounded by a Drain did not end")
+  })
+
+  it("a finalizer that dies is logged, and the exit code is 1", async () => {
+    const child = start("dyingFinalizer")
+    await child.said(/running/)
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
+    assert.include(child.output, "cannot flush")
+    assert.deepStrictEqual(told(child), ["store draining", "store released"])
+  })
+
+  it("a signal while starting interrupts the start and releases what was acquired", async () => {
+    const child = start("interruptibleAcquire")
+    await child.said(/acquiring/)
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
+    assert.deepStrictEqual(told(child), ["store draining", "store released"])
+  })
+
+  it("an acquire that ignores its interruption is left behind at the deadline", async () => {
+    const child = start("hungAcquire")
+    await child.said(/acquiring/)
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
+    assert.include(child.output, "an acquire ignored its interruption")
+  })
+
+  it("a failed start exits 1 with one line that says why", async () => {
+    const child = start("failedStart")
+    assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
+    assert.match(child.output, /cannot start: no such table: imports/)
+    assert.notMatch(child.output, /\n\s+at /)
+    assert.deepStrictEqual(told(child), ["store draining", "store released"])
+  })
+
+  it("an uncaught error drains and exits 1", async () => {
+    const child = start("uncaught")
+    assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
+    assert.include(child.output, "nobody caught me")
+    assert.deepStrictEqual(told(child), ["store draining", "store released"])
+  })
+
+  it("an unhandled rejection drains and exits 1", async () => {
+    const child = start("rejection")
+    assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
+    assert.include(child.output, "nobody awaited me")
+    assert.deepStrictEqual(told(child), ["store draining", "store released"])
+  })
+
+  it("a foreign signal listener is named", async () => {
+    const child = start("foreignListener")
+    await child.said(/running/)
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
+    assert.include(child.output, "a foreign SIGTERM listener (stealsSignals) is installed")
+  })
+
+  it("a package runner as its parent is named: signals sent to that do not arrive", async () => {
+    const child = start("quick", { npm_lifecycle_event: "start" })
+    await child.said(/started by a package runner \("start" script\)/)
+  })
+
+  it.runIf(process.platform === "linux")("so is a shell", async () => {
+    const child = new Child("sh", ["-c", `"$0" "$1"; true`, process.execPath, bundle("launch/service.ts")])
+    children.push(child)
+    await child.said(/started by a shell/)
+    const [, pid] = await child.said(/pid (\d+)/)
+    process.kill(Number(pid), "SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
+  })
+
+  it("a stray timer does not keep the process alive", async () => {
+    const child = start("strayTimer")
+    await child.said(/running/)
+    child.kill("SIGHUP")
+    assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
+  })
+
+  it("an event loop that stands still is logged", async () => {
+    const child = start("blocked")
+    await child.said(/running/)
+    child.kill("SIGTERM")
+    await child.ended
+    assert.match(child.output, /the event loop stood still for 1\.\ds/)
+  })
+
+  it("a duplicate that an event loop standing still has held up is a duplicate all the same", async () => {
+    const child = start("blocked")
+    await child.said(/running/)
+    child.kill("SIGTERM")
+    await child.said(/worker draining/)
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
+    assert.include(child.output, "duplicate, ignored")
+  })
+
+  for (
+    const [variable, value, says] of [
+      ["GRACE_PERIOD", "soon", /GRACE_PERIOD.*Expected a duration with its unit/],
+      ["PRE_STOP_DELAY", "-1s", /PRE_STOP_DELAY.*Expected a duration with its unit/],
+      ["PRE_STOP_DELAY", "24s", /leaves no time to drain: preStopDelay 24s \+ 200ms kept back/]
+    ] as const
+  ) {
+    it(`${variable}=${value} is refused with one line`, async () => {
+      const child = start("quick", { [variable]: value })
+      assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
+      assert.match(child.output, says)
+      assert.notMatch(child.output, /\n\s+at /)
+    })
+  }
+})
