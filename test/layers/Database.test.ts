@@ -3,6 +3,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import * as Database from "../../src/layers/Database.js"
 import { openDatabase, type Opened } from "../kit/database.js"
+import { partingErrors } from "../kit/partedErrors.js"
 import { databaseFolder } from "../kit/pglite.js"
 import { describePostgres } from "../kit/postgres.js"
 
@@ -318,3 +319,12 @@ const conformance = (url: () => Promise<string>) => {
 describe("Database on PGlite", () => conformance(async () => `pglite:${await databaseFolder()}`))
 
 describePostgres("Database on PostgreSQL", (postgres) => conformance(async () => postgres.url))
+
+describePostgres("Database on PostgreSQL, its errors arriving in parts", (postgres) => {
+  let parting: Awaited<ReturnType<typeof partingErrors>>
+  beforeAll(async () => {
+    parting = await partingErrors(postgres.url)
+  })
+  afterAll(() => parting.close())
+  conformance(async () => parting.url)
+})

@@ -44,7 +44,7 @@ export const makeCheckouts = (
       out.delete(session)
       if (revoked.has(session)) cut++
       else finished++
-      return wire.checkIn(session.usable())
+      return Effect.flatMap(session.usable, wire.checkIn)
     })
 
   return {

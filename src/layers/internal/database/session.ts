@@ -48,8 +48,8 @@ export interface Session {
    * sends from now on, a `COMMIT` too, is refused before it reaches the server.
    */
   readonly revoke: Effect.Effect<void>
-  /** Whether the connection can be given to somebody else. */
-  readonly usable: () => boolean
+  /** Whether the connection can be given to somebody else. Never fails. */
+  readonly usable: Effect.Effect<boolean>
 }
 
 /** How long a server may take over a cancelled statement, a `ROLLBACK` or a `COMMIT`: milliseconds, or it is gone. */
@@ -81,6 +81,7 @@ export const makeSession = (wire: Wire): Session => {
   const turn = makeSlots<SqlError.SqlError>(1, released)
   let state: "open" | "broken" | "revoked" = "open"
   let inFlight: Promise<unknown> | undefined
+  let failed = false
 
   const destroy = Effect.sync(() => {
     if (state === "open") state = "broken"
@@ -96,10 +97,11 @@ export const makeSession = (wire: Wire): Session => {
   const send = (text: string, values: ReadonlyArray<unknown>, rowMode: RowMode) => {
     const sent = wire.send(text, values, rowMode)
     inFlight = sent
-    const done = () => {
+    const done = (error: boolean) => () => {
+      failed = error
       if (inFlight === sent) inFlight = undefined
     }
-    sent.then(done, done)
+    sent.then(done(false), done(true))
     return sent
   }
 
@@ -136,12 +138,18 @@ export const makeSession = (wire: Wire): Session => {
     )
   )
 
-  const rollback = exchange(answer)
+  const ask = exchange(answer)
+
+  /**
+   * An error is told before the server has said that it is ready again, and whether a transaction is open, as after a
+   * text of several statements. An empty text is answered after both.
+   */
+  const ready = Effect.suspend(() => state === "open" && failed ? orDestroy(ask("")) : Effect.void)
 
   return {
     query,
     settle: (text) => settle(text),
-    rollback: orDestroy(rollback("ROLLBACK")),
+    rollback: orDestroy(ask("ROLLBACK")),
     revoke: Effect.suspend(() => {
       state = "revoked"
       const last = inFlight
@@ -150,6 +158,6 @@ export const makeSession = (wire: Wire): Session => {
         yield* answer(send("ROLLBACK", [], "object"))
       }))
     }),
-    usable: () => state === "open"
+    usable: Effect.map(ready, () => state === "open")
   }
 }
