@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { Clock, Duration, Effect, Layer, Option } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, FiberId, Layer, Option } from "effect"
 import { makeMemoryQueue } from "./internal/pool/memoryQueue.js"
 import { type Claim, type JobQueue, JobSource, LeaseLost, QueueFull, type Service } from "./JobSource.js"
 
@@ -80,17 +80,20 @@ const makeQueue = (name: string, capacity: number, lease: number): JobQueue => {
           ? new QueueFull({ queue: name, capacity })
           : Effect.succeed(queue.add(now, payloads, { delay: Duration.toMillis(delay), ids }))
       }),
-    wait: Effect.flatMap(now, (now) => {
-      const changed = Effect.async<void>((resume) => {
-        const forget = queue.onChange(() => resume(Effect.void))
-        return Effect.sync(forget)
-      })
-      const due = queue.due(now)
-      return due <= 0 ? Effect.void : due === Number.POSITIVE_INFINITY
-        ? changed
-        // Whole milliseconds: a wait of less than the clock can tell would complete in vain, again and again.
-        : Effect.raceFirst(changed, Effect.sleep(Duration.millis(Math.ceil(due))))
-    }),
+    wait: Effect.interruptible(Effect.acquireUseRelease(
+      // Looks and listens in one step, so that nothing happens between the two.
+      Effect.map(now, (now) => {
+        const changed = Deferred.unsafeMake<void>(FiberId.none)
+        const forget = queue.onChange(() => Deferred.unsafeDone(changed, Exit.void))
+        return { changed: Deferred.await(changed), due: queue.due(now), forget: Effect.sync(forget) }
+      }),
+      ({ changed, due }) =>
+        due <= 0 ? Effect.void : due === Number.POSITIVE_INFINITY
+          ? changed
+          // Whole milliseconds: a wait of less than the clock can tell would complete in vain, again and again.
+          : Effect.raceFirst(changed, Effect.sleep(Duration.millis(Math.ceil(due)))),
+      ({ forget }) => forget
+    )),
     claim: (limit) => Effect.map(now, (now) => queue.claim(now, limit)),
     transact: (claim, writes, settlement) =>
       Effect.uninterruptibleMask((restore) =>

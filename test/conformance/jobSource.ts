@@ -15,7 +15,7 @@ export interface World {
 
 export interface Conditions {
   readonly make: Effect.Effect<World, unknown, Scope.Scope>
-  /** How long the leases of the test's queues last: short where time is real. */
+  /** How long leases last in tests where one runs out: short where time is real. */
   readonly lease: Duration.DurationInput
   /** Lets time pass: `TestClock.adjust`, or `Effect.sleep` where it is real. */
   readonly passTime: (duration: Duration.DurationInput) => Effect.Effect<void>
@@ -39,28 +39,28 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
     readonly theirs: JobQueue
   }
 
-  /** With `unhurried` leases last, however slow the machine is. */
+  /** Leases last, however slow the machine is, unless the test is about one that runs out. */
   const test = (
     sentence: string,
     body: (bench: Bench) => Effect.Effect<unknown, unknown, Scope.Scope>,
-    unhurried?: "unhurried"
+    leases?: "running out"
   ) =>
     (conditions.live ? it.scopedLive : it.scoped)(sentence, () =>
       Effect.gen(function*() {
         const world = yield* conditions.make
         const options = {
           name: `conformance-${++opened}`,
-          lease: unhurried === undefined ? lease : Duration.minutes(10)
+          lease: leases === undefined ? Duration.minutes(10) : lease
         }
         const mine = yield* world.sources[0].open(options)
         const theirs = yield* world.sources[1].open(options)
         yield* body({ ...world, mine, theirs })
       }), 30_000)
 
-  /** Asks again while time passes, for as long as two leases. */
+  /** Asks again while time passes, for as long as twenty leases. */
   const eventually = <A, E>(effect: Effect.Effect<A, E>, found: (value: A) => boolean) =>
     Effect.zipLeft(effect, passTime(Duration.times(lease, 0.05))).pipe(
-      Effect.repeat({ until: found, times: 40 }),
+      Effect.repeat({ until: found, times: 400 }),
       Effect.filterOrDie(found, () => new Error("it never happened"))
     )
   const claimed = (queue: JobQueue, count = 1) => eventually(queue.claim(count), (claims) => claims.length > 0)
@@ -108,7 +108,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
           job !== "end"
         ).map(Number)
         assert.deepStrictEqual(all.sort((a, b) => a - b), jobs)
-      }), "unhurried")
+      }))
 
     test("an acknowledged job is gone", ({ mine }) =>
       Effect.gen(function*() {
@@ -118,7 +118,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         yield* passTime(Duration.times(lease, 1.5))
         assert.deepStrictEqual(yield* mine.claim(1), [])
         assert.strictEqual(yield* mine.size, 0)
-      }))
+      }), "running out")
 
     test("a delayed job is counted, and not available before its time", ({ mine }) =>
       Effect.gen(function*() {
@@ -172,17 +172,21 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         yield* theirs.transact(claim!, Effect.void, ack)
       }))
 
-    test("a hand-back, and an offer, wake who waits", ({ mine, theirs }) =>
+    test("a hand-back, and an offer, wake who waits, at whatever moment they come", ({ mine, theirs }) =>
       Effect.gen(function*() {
-        const first = yield* Effect.fork(theirs.wait)
-        yield* Effect.yieldNow()
-        yield* mine.offer(["job"])
-        yield* completes(first)
-        const claims = yield* mine.claim(1)
-        const second = yield* Effect.fork(Effect.repeatN(theirs.wait, 1))
-        yield* Effect.yieldNow()
-        yield* mine.handBack(claims)
-        yield* completes(second)
+        for (let turns = 0; turns < 8; turns++) {
+          const first = yield* Effect.fork(theirs.wait)
+          yield* Effect.repeatN(Effect.yieldNow(), turns)
+          yield* mine.offer(["job"])
+          yield* completes(first)
+          const claims = yield* mine.claim(1)
+          yield* theirs.claim(1)
+          const second = yield* Effect.fork(Effect.repeatN(theirs.wait, 1))
+          yield* Effect.repeatN(Effect.yieldNow(), turns)
+          yield* mine.handBack(claims)
+          yield* completes(second)
+          yield* mine.transact((yield* mine.claim(1))[0]!, Effect.void, ack)
+        }
       }))
 
     test("waiting completes when there is something already", ({ mine }) =>
@@ -204,30 +208,34 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         assert.deepStrictEqual(payloads(yield* theirs.claim(99)), Array.from({ length: 20 }, (_, job) => job))
       }))
 
-    test("a job that was given up is among the dead letters, with its payload, its cursor and its error", ({ mine }) =>
-      Effect.gen(function*() {
-        const ids = yield* mine.offer([{ n: 1 }, { n: 2 }, { n: 3 }])
-        const [one, two, three] = yield* mine.claim(3)
-        yield* mine.deadLetter(one!, "first")
-        yield* mine.transact(two!, Effect.void, { _tag: "Checkpoint", cursor: 7, handBack: false })
-        yield* mine.retry(two!, { delay: Duration.zero, error: "bad luck" })
-        yield* passTime("5 millis")
-        yield* mine.deadLetter((yield* claimed(mine))[0]!, "second")
-        assert.deepStrictEqual(yield* mine.deadLetters.get(three!.id), Option.none())
-        yield* mine.transact(three!, Effect.void, ack)
-        yield* passTime(Duration.times(lease, 1.5))
-        assert.deepStrictEqual(yield* mine.claim(9), [])
-        assert.strictEqual(yield* mine.size, 0)
-        const letters = yield* mine.deadLetters.list(9)
-        assert.deepStrictEqual(letters.map(({ failedAt: _, ...letter }) => letter), [
-          { id: ids[0], payload: { n: 1 }, cursor: Option.none(), error: "first", attempt: 1 },
-          { id: ids[1], payload: { n: 2 }, cursor: Option.some(7), error: "second", attempt: 2 }
-        ])
-        assert.isTrue(DateTime.lessThan(letters[0]!.failedAt, letters[1]!.failedAt))
-        assert.deepStrictEqual(yield* mine.deadLetters.list(1), letters.slice(0, 1))
-        assert.deepStrictEqual(yield* mine.deadLetters.list(9, letters[0]), letters.slice(1))
-        assert.deepStrictEqual(yield* mine.deadLetters.get(ids[1]!), Option.some(letters[1]!))
-      }))
+    test(
+      "a job that was given up is among the dead letters, with its payload, its cursor and its error",
+      ({ mine }) =>
+        Effect.gen(function*() {
+          const ids = yield* mine.offer([{ n: 1 }, { n: 2 }, { n: 3 }])
+          const [one, two, three] = yield* mine.claim(3)
+          yield* mine.deadLetter(one!, "first")
+          yield* mine.transact(two!, Effect.void, { _tag: "Checkpoint", cursor: 7, handBack: false })
+          yield* mine.retry(two!, { delay: Duration.zero, error: "bad luck" })
+          yield* passTime("5 millis")
+          yield* mine.deadLetter((yield* claimed(mine))[0]!, "second")
+          assert.deepStrictEqual(yield* mine.deadLetters.get(three!.id), Option.none())
+          yield* mine.transact(three!, Effect.void, ack)
+          yield* passTime(Duration.times(lease, 1.5))
+          assert.deepStrictEqual(yield* mine.claim(9), [])
+          assert.strictEqual(yield* mine.size, 0)
+          const letters = yield* mine.deadLetters.list(9)
+          assert.deepStrictEqual(letters.map(({ failedAt: _, ...letter }) => letter), [
+            { id: ids[0], payload: { n: 1 }, cursor: Option.none(), error: "first", attempt: 1 },
+            { id: ids[1], payload: { n: 2 }, cursor: Option.some(7), error: "second", attempt: 2 }
+          ])
+          assert.isTrue(DateTime.lessThan(letters[0]!.failedAt, letters[1]!.failedAt))
+          assert.deepStrictEqual(yield* mine.deadLetters.list(1), letters.slice(0, 1))
+          assert.deepStrictEqual(yield* mine.deadLetters.list(9, letters[0]), letters.slice(1))
+          assert.deepStrictEqual(yield* mine.deadLetters.get(ids[1]!), Option.some(letters[1]!))
+        }),
+      "running out"
+    )
 
     test("dead letters of the same moment are listed page by page, each once", ({ mine }) =>
       Effect.gen(function*() {
@@ -314,8 +322,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
           yield* theirs.transact(claims[2]!, Effect.void, ack)
           yield* offerAgain
           assert.deepStrictEqual(payloads(yield* theirs.claim(9)), ["c"])
-        }),
-      "unhurried"
+        })
     )
 
     test("what is held of a job can be looked at", ({ mine }) =>
@@ -354,25 +361,29 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         ])
       }))
 
-    test("a lease that ran out costs an attempt, and whoever held it can do nothing any more", (bench) =>
-      Effect.gen(function*() {
-        const { mine, theirs, write, written } = bench
-        const { lost, won } = yield* lose(bench)
-        assert.deepStrictEqual([won.id, won.attempt], [lost.id, 2])
-        const refusals = yield* Effect.all([
-          Effect.flip(mine.transact(lost, write("too late"), ack)),
-          Effect.flip(mine.transact(lost, write("too late"), { _tag: "Checkpoint", cursor: 1, handBack: true })),
-          Effect.flip(mine.retry(lost, { delay: Duration.zero, error: "too late" })),
-          Effect.flip(mine.deadLetter(lost, "too late"))
-        ])
-        assert.deepStrictEqual(refusals.map((_) => (_ as { _tag?: string })._tag), Array(4).fill("LeaseLost"))
-        assert.deepStrictEqual(yield* mine.handBack([lost]), [lost])
-        assert.deepStrictEqual((yield* mine.renew([lost])).map((_) => _.token), [lost.token])
-        assert.deepStrictEqual(yield* written, [])
-        assert.deepStrictEqual(yield* mine.deadLetters.list(9), [])
-        yield* theirs.transact(won, write("in time"), ack)
-        assert.deepStrictEqual(yield* written, ["in time"])
-      }))
+    test(
+      "a lease that ran out costs an attempt, and whoever held it can do nothing any more",
+      (bench) =>
+        Effect.gen(function*() {
+          const { mine, theirs, write, written } = bench
+          const { lost, won } = yield* lose(bench)
+          assert.deepStrictEqual([won.id, won.attempt], [lost.id, 2])
+          const refusals = yield* Effect.all([
+            Effect.flip(mine.transact(lost, write("too late"), ack)),
+            Effect.flip(mine.transact(lost, write("too late"), { _tag: "Checkpoint", cursor: 1, handBack: true })),
+            Effect.flip(mine.retry(lost, { delay: Duration.zero, error: "too late" })),
+            Effect.flip(mine.deadLetter(lost, "too late"))
+          ])
+          assert.deepStrictEqual(refusals.map((_) => (_ as { _tag?: string })._tag), Array(4).fill("LeaseLost"))
+          assert.deepStrictEqual(yield* mine.handBack([lost]), [lost])
+          assert.deepStrictEqual((yield* mine.renew([lost])).map((_) => _.token), [lost.token])
+          assert.deepStrictEqual(yield* written, [])
+          assert.deepStrictEqual(yield* mine.deadLetters.list(9), [])
+          yield* theirs.transact(won, write("in time"), ack)
+          assert.deepStrictEqual(yield* written, ["in time"])
+        }),
+      "running out"
+    )
 
     test("a hand-back passes over the jobs whose lease is gone", (bench) =>
       Effect.gen(function*() {
@@ -382,7 +393,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         const [held] = yield* mine.claim(1)
         assert.deepStrictEqual(yield* mine.handBack([lost, held!]), [lost])
         assert.deepStrictEqual(payloads(yield* theirs.claim(9)), ["other"])
-      }))
+      }), "running out")
 
     test("a settled job cannot be settled again", ({ mine, write, written }) =>
       Effect.gen(function*() {
@@ -404,7 +415,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
           assert.deepStrictEqual(yield* theirs.claim(1), [])
         }
         yield* mine.transact(claim!, Effect.void, ack)
-      }))
+      }), "running out")
 
     test("a checkpoint's cursor survives hand-backs, retries and lost leases", (bench) =>
       Effect.gen(function*() {
@@ -426,7 +437,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         const [fifth] = yield* claimed(mine)
         assert.deepStrictEqual([fifth!.attempt, fifth!.cursor], [3, Option.some({ row: 3 })])
         assert.deepStrictEqual(yield* written, ["one", "two", "three"])
-      }))
+      }), "running out")
 
     test("writes that fail, die or are interrupted settle nothing", ({ mine, write, written }) =>
       Effect.gen(function*() {
