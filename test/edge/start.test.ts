@@ -83,7 +83,7 @@ describe.concurrent("a start that cannot succeed ends with 1 and one line that s
 describe.concurrent("a signal while it starts", () => {
   it("lets the embedded database be made first; the next start finds it in order", async ({ start }) => {
     const folder = newFolder()
-    const first = start({ DATABASE_URL: `pglite:${folder}` })
+    const first = start({ DATABASE_URL: `pglite:${folder}`, GRACE_PERIOD: "2 minutes" })
     const lock = Path.join(folder, "lastcall.lock")
     await until("the folder is taken", () => Promise.resolve(Fs.existsSync(lock) || undefined))
     first.kill("SIGTERM")
