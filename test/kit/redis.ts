@@ -1,3 +1,5 @@
+import { Redis } from "ioredis"
+import { randomUUID } from "node:crypto"
 import { afterAll, beforeAll, describe } from "vitest"
 import { cannot } from "./cannot.js"
 import { hasRedis, type RedisPlace, type RedisServer, ThrowawayRedis } from "./redisServer.js"
@@ -6,14 +8,32 @@ export type { RedisPlace, RedisServer }
 
 const nothing = "there is no Redis here: install redis-server, or set TEST_REDIS_URL"
 
+const ours = `lastcall-test-${randomUUID().slice(0, 8)}`
+let prefixes = 0
+
+/** A prefix that nobody else uses. */
+export const newPrefix = () => `${ours}-${++prefixes}`
+
+/** A server that others run is left as it was. */
+const removeOurs = async (url: string) => {
+  const redis = new Redis(url)
+  for await (const keys of redis.scanStream({ match: `${ours}-*`, count: 1000 })) {
+    if (keys.length > 0) await redis.unlink(keys as Array<string>)
+  }
+  await redis.quit()
+}
+
 /**
  * `describe` over Redis: the server at `TEST_REDIS_URL` where that is set, or else one that is started for this file and
  * removed after it. Without either it says so.
  */
 export const describeRedis = (name: string, body: (redis: RedisPlace) => void): void => {
   const given = process.env["TEST_REDIS_URL"]
-  if (given !== undefined && given !== "") describe(name, () => body({ url: given }))
-  else describeRedisServer(name, body)
+  if (given === undefined || given === "") return describeRedisServer(name, body)
+  describe(name, () => {
+    afterAll(() => removeOurs(given), 60_000)
+    body({ url: given })
+  })
 }
 
 /** The same over a server of the file's own, which can be stopped, killed and frozen. */

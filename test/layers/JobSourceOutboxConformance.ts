@@ -1,8 +1,8 @@
 import { Effect } from "effect"
 import { jobSourceConformance } from "../conformance/jobSource.js"
-import type { RedisPlace } from "../kit/redis.js"
+import { newPrefix, type RedisPlace } from "../kit/redis.js"
 import { newTable, outbox, prompt } from "./JobSourceOutboxWorld.js"
-import { newPrefix, source } from "./JobSourceRedisWorld.js"
+import { source } from "./JobSourceRedisWorld.js"
 import type { Databases } from "./JobSourceSqlWorld.js"
 
 /** With three systems to ask, and processes that share the machine, a claim may take a while. */

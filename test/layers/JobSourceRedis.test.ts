@@ -8,8 +8,8 @@ import type { Claim } from "../../src/layers/JobSource.js"
 import * as JobSourceRedis from "../../src/layers/JobSourceRedis.js"
 import * as WorkerPool from "../../src/layers/WorkerPool.js"
 import { jobSourceConformance } from "../conformance/jobSource.js"
-import { describeRedis, type RedisPlace } from "../kit/redis.js"
-import { newPrefix, source, twoProcesses } from "./JobSourceRedisWorld.js"
+import { describeRedis, newPrefix, type RedisPlace } from "../kit/redis.js"
+import { source, twoProcesses } from "./JobSourceRedisWorld.js"
 import { take, takeWaiting } from "./JobSourceWorld.js"
 
 class Closed extends WorkerPool.Tag("closed")<Closed, number>() {}
@@ -133,7 +133,7 @@ describeRedis("JobSourceRedis", (redis) => {
   it.scopedLive("a source that is released leaves no connection", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
-      const { open } = yield* Scope.extend(source(redis, { prefix: "released" }), scope)
+      const { open } = yield* Scope.extend(source(redis, { prefix: newPrefix() }), scope)
       const queue = yield* Scope.extend(open({ name: "queue" }), scope)
       const [id] = yield* queue.offer(["job"])
       assert.isTrue(Option.isSome(yield* queue.find(id!)))

@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Schedule, Scope } from "effect"
-import { describeRedisServer } from "../kit/redis.js"
-import { newPrefix, source, twoProcesses } from "./JobSourceRedisWorld.js"
+import { describeRedisServer, newPrefix } from "../kit/redis.js"
+import { source, twoProcesses } from "./JobSourceRedisWorld.js"
 import { ack, allFailed, everything, take, takeWaiting } from "./JobSourceWorld.js"
 
 describeRedisServer("JobSourceRedis and a server that goes away", (server) => {

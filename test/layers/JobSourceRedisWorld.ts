@@ -1,11 +1,7 @@
 import { Context, Effect, Layer, Redacted } from "effect"
-import { randomUUID } from "node:crypto"
 import { JobSource } from "../../src/layers/JobSource.js"
 import * as JobSourceRedis from "../../src/layers/JobSourceRedis.js"
-import type { RedisPlace } from "../kit/redis.js"
-
-/** A prefix that nobody else uses. */
-export const newPrefix = () => `test-${randomUUID().slice(0, 8)}`
+import { newPrefix, type RedisPlace } from "../kit/redis.js"
 
 /** Leases are short where time is real; nobody looks twice within the hour without being told. */
 export const quick = { lease: "400 millis", expireEvery: "20 millis", pollInterval: "1 hour" } as const
