@@ -30,7 +30,9 @@ export default defineConfig({
     sequence: { sequencer: SlowFirst },
     // A stray `.only` would skip every other test in silence.
     allowOnly: false,
-    reporters: process.env.CI === undefined ? ["default"] : ["default", at("./scripts/ciReporter.mjs")],
+    // What a test that passes logs is of no interest.
+    silent: "passed-only",
+    reporters: ["default", at("./scripts/lastLines.mjs")],
     projects: [
       { extends: true, test: { name: "holding", include: holding, exclude: [...configDefaults.exclude, long] } },
       {
