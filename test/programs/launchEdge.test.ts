@@ -25,7 +25,7 @@ describe("launch, in a real process", () => {
   }
 
   it("a duplicate of the signal does not cut the drain short", async () => {
-    const child = start("quick")
+    const child = start("leisurely", { GRACE_PERIOD: "25s", DUPLICATES: "60000" })
     await child.said(/running/)
     child.kill("SIGTERM")
     child.kill("SIGTERM")
