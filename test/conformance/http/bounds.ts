@@ -113,7 +113,9 @@ export const bounds: ReadonlyArray<Shape> = [
     fate: "is waited for until `drainTimeout`, then its connection destroyed",
     test: (serve) =>
       Effect.gen(function*() {
-        const server = yield* serve(Effect.succeed(HttpServerResponse.uint8Array(new Uint8Array(50_000_000))), short)
+        const server = yield* serve(Effect.succeed(HttpServerResponse.uint8Array(new Uint8Array(50_000_000))), {
+          drainTimeout: "100 millis"
+        })
         const client = yield* server.connect
         yield* client.send(get("/"))
         yield* client.until(/200 OK/)
