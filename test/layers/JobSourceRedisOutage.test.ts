@@ -5,11 +5,12 @@ import { source, twoProcesses } from "./JobSourceRedisWorld.js"
 import { ack, allFailed, everything, take, takeWaiting } from "./JobSourceWorld.js"
 
 describeRedisServer("JobSourceRedis and a server that goes away", (server) => {
+  const lease = "400 millis"
   const again = Effect.retry(Schedule.spaced("20 millis"))
 
   it.scopedLive("everything fails while it is away, and works when it is back, with the leases there were", () =>
     Effect.gen(function*() {
-      const { one, other } = yield* twoProcesses(server)
+      const { one, other } = yield* twoProcesses(server, { lease })
       yield* one.offer(["running", "waiting"])
       const claim = yield* take(one)
       yield* Effect.fork(Effect.forever(Effect.ignore(Effect.delay(one.renew([claim]), "50 millis"))))
@@ -36,7 +37,7 @@ describeRedisServer("JobSourceRedis and a server that goes away", (server) => {
 
   it.scopedLive("an acknowledgement that comes when a lock has run out unnoticed is one all the same", () =>
     Effect.gen(function*() {
-      const { one } = yield* twoProcesses(server, { expireEvery: "1 hour" })
+      const { one } = yield* twoProcesses(server, { lease, expireEvery: "1 hour" })
       yield* one.offer(["job"])
       const claim = yield* take(one)
       yield* Effect.sleep("500 millis")
@@ -49,7 +50,7 @@ describeRedisServer("JobSourceRedis and a server that goes away", (server) => {
 
   it.scopedLive("a server that is silent is given up, and connected to anew when it speaks", () =>
     Effect.gen(function*() {
-      const { one } = yield* twoProcesses(server, { connectTimeout: "300 millis", lease: "5 seconds" })
+      const { one } = yield* twoProcesses(server, { connectTimeout: "300 millis" })
       yield* one.offer(["job"])
       yield* Effect.acquireRelease(Effect.sync(server.freeze), () => Effect.sync(server.thaw))
       assert.strictEqual((yield* Effect.flip(one.size))._tag, "JobSourceError")

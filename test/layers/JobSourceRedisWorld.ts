@@ -3,13 +3,13 @@ import { JobSource } from "../../src/layers/JobSource.js"
 import * as JobSourceRedis from "../../src/layers/JobSourceRedis.js"
 import { newPrefix, type RedisPlace } from "../kit/redis.js"
 
-/** Leases are short where time is real; nobody looks twice within the hour without being told. */
-export const quick = { lease: "400 millis", expireEvery: "20 millis", pollInterval: "1 hour" } as const
+/** Nobody looks for jobs twice within the hour without being told. */
+const prompt = { expireEvery: "20 millis", pollInterval: "1 hour" } as const
 
 /** The source of one process. */
 export const source = (redis: RedisPlace, options: Omit<JobSourceRedis.Options, "url">) =>
   Effect.map(
-    Layer.build(JobSourceRedis.layer({ url: Redacted.make(redis.url), ...quick, ...options })),
+    Layer.build(JobSourceRedis.layer({ url: Redacted.make(redis.url), ...prompt, ...options })),
     Context.get(JobSource)
   )
 
