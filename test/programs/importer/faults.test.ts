@@ -151,7 +151,7 @@ describePostgresServer("a database", (server) => {
     () =>
       Effect.gen(function*() {
         const database = yield* openDatabase(server.url)
-        const world = yield* start(database, { ...large, patience: "1 second" })
+        const world = yield* start(database, { ...large, patience: "3 seconds" })
         const { body: { id } } = yield* post(world, many(100_000))
         yield* until(request(world, `/imports/${id}`), ({ body }) => body.rowsLoaded > 0)
 
