@@ -162,7 +162,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
         Stream.runForEach(database.listen("channel"), () => Deferred.succeed(listening, void 0))
       )
       yield* Deferred.await(listening)
-      const statement = yield* Effect.forkDaemon(sql`INSERT INTO released SELECT 1 FROM pg_sleep(2)`)
+      const statement = yield* Effect.forkDaemon(sql`INSERT INTO released SELECT 1 FROM pg_sleep(60)`)
       const transaction = yield* Effect.forkDaemon(
         sql.withTransaction(Effect.zipRight(sql`INSERT INTO released VALUES (2)`, sql`SELECT pg_sleep(60)`))
       )
