@@ -4,8 +4,6 @@ import { Deferred, Effect, Exit, Queue, Stream } from "effect"
 import { connect, get } from "../fixtures/http/client.js"
 import { gist, serving } from "../fixtures/http/serving.js"
 
-const short = { drainTimeout: "100 millis", releaseTimeout: "200 millis", idleLinger: "50 millis" } as const
-
 describe("HttpServer, whose clients go away", () => {
   it.scopedLive("a client that disappears interrupts a bare handler, and a route unless it is uninterruptible", () =>
     Effect.gen(function*() {
@@ -76,7 +74,7 @@ describe("HttpServer, whose clients go away", () => {
           yield* Deferred.await(go)
           return HttpServerResponse.text("too late")
         }).pipe(Effect.uninterruptible),
-        short
+        { idleLinger: "50 millis" }
       )
       const client = yield* connect(server.port)
       yield* client.send(get("/1") + get("/2"))

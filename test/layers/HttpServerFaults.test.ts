@@ -26,7 +26,7 @@ describe("HttpServer, in a world that fails", () => {
   it.scopedLive("without file descriptors it drops what it cannot accept, and serves and drains the rest", () =>
     Effect.gen(function*() {
       const limited = ["-c", `ulimit -n 40; exec "${process.execPath}" "${bundle("http/app.ts")}"`]
-      const child = yield* started(() => new Child("/bin/sh", limited, { HOW: "launch" }))
+      const child = yield* started(() => new Child("/bin/sh", limited, { HOW: "launch", DRAIN_TIMEOUT: "4000" }))
       const port = yield* listening(child)
       const kept = yield* connect(port)
       yield* kept.send(get("/"))
