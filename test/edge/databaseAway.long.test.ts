@@ -23,7 +23,8 @@ const endsInTime = async (service: ServiceProcess) => {
   const { drains, elapsed, exitCode } = service.report()
   assert.deepStrictEqual({ code, signal }, { code: exitCode, signal: null }, service.output)
   assert.isBelow(elapsed, 9500, service.output)
-  assert.deepStrictEqual(drains.map(({ name }) => name).sort(), ["database", "http", "importer"])
+  // Where timers come late, the deadline may be there before the last release has ended: then `scope` is named as well.
+  assert.includeMembers(drains.map(({ name }) => name), ["http", "importer", "database"], service.output)
 }
 
 describePostgresServer("a database on PostgreSQL", (server) => {
