@@ -27,6 +27,7 @@ const makeServer = Effect.gen(function*() {
       state.out++
       return {
         send: (text) => Promise.resolve().then(() => answer(text)),
+        afterError: "",
         cancel: Effect.void,
         destroy: () => undefined,
         checkIn: () => Effect.sync(() => void state.out--)

@@ -22,30 +22,20 @@ const turn = Effect.async<void>((resume) => {
 })
 
 /** The one connection. PGlite has no network: a statement is answered, or the process is gone. */
-const wireOf = (db: PGlite): Wire => {
-  let dirty = false
-  const send: Wire["send"] = async (text, values, rowMode) => {
+const wireOf = (db: PGlite): Wire => ({
+  send: async (text, values, rowMode) => {
     const options = { rowMode, parsers }
-    try {
-      if (values.length > 0) return await db.query(text, [...values], options)
-      const results = await db.exec(text, options)
-      return (results.length === 1 ? results[0] as Results : results) as Answer
-    } catch (error) {
-      // A text of several statements may have left a transaction open.
-      dirty = true
-      throw error
-    }
-  }
-  return {
-    send,
-    cancel: Effect.void,
-    destroy: () => undefined,
-    // Its answers come without the event loop ever turning: who asks one thing after the other would keep signals, timers
-    // and sockets waiting until the end.
-    checkIn: () =>
-      Effect.zipRight(dirty ? Effect.ignore(Effect.tryPromise(() => db.exec("ROLLBACK"))) : Effect.void, turn)
-  }
-}
+    if (values.length > 0) return db.query(text, [...values], options)
+    const results = await db.exec(text, options)
+    return (results.length === 1 ? results[0] as Results : results) as Answer
+  },
+  afterError: "ROLLBACK",
+  cancel: Effect.void,
+  destroy: () => undefined,
+  // Its answers come without the event loop ever turning: who asks one thing after the other would keep signals, timers
+  // and sockets waiting until the end.
+  checkIn: () => turn
+})
 
 const inMemory: Folder = { path: "memory://", isNew: false, opened: Effect.void, release: Effect.void }
 

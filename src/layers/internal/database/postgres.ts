@@ -26,6 +26,8 @@ const wireOf = (client: pg.PoolClient): Wire => {
         values: [...values],
         ...(rowMode === "array" ? { rowMode } : {})
       } as pg.QueryConfig) as Promise<unknown> as Promise<Answer>,
+    // It tells of an error before the server has said that it is ready again, and whether a transaction is open.
+    afterError: "",
     cancel: Effect.suspend(() => cancelRequest(internals)),
     destroy: () => void internals.connection.stream.destroy(),
     checkIn: (usable) =>

@@ -17,6 +17,11 @@ export type RowMode = "object" | "array"
 /** A driver's connection, bare. One statement at a time. */
 export interface Wire {
   readonly send: (text: string, values: ReadonlyArray<unknown>, rowMode: RowMode) => Promise<Answer>
+  /**
+   * What to send after an error, before somebody else is given the connection: a text of several statements may have left
+   * a transaction open. Nothing, where the answer to that makes the driver know; or else what ends it.
+   */
+  readonly afterError: "" | "ROLLBACK"
   /** Asks the server to give up the statement in flight. Completes when it has been asked; never fails. */
   readonly cancel: Effect.Effect<void>
   /** Lets go of the connection at once, without a word to the server. */
@@ -140,11 +145,7 @@ export const makeSession = (wire: Wire): Session => {
 
   const ask = exchange(answer)
 
-  /**
-   * An error is told before the server has said that it is ready again, and whether a transaction is open, as after a
-   * text of several statements. An empty text is answered after both.
-   */
-  const ready = Effect.suspend(() => state === "open" && failed ? orDestroy(ask("")) : Effect.void)
+  const ready = Effect.suspend(() => state === "open" && failed ? orDestroy(ask(wire.afterError)) : Effect.void)
 
   return {
     query,
