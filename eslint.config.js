@@ -1,6 +1,5 @@
 import effect from "@effect/eslint-plugin"
 import tseslint from "typescript-eslint"
-import house from "./scripts/houseRules.mjs"
 
 const noRun = {
   selector:
@@ -11,7 +10,7 @@ const noRun = {
 const noTimeout = {
   selector: "MemberExpression[object.name='Effect'][property.name=/^timeout/]",
   message:
-    "No Effect.timeout* in layers: in a finalizer it reads as a bound and is none. Use bounded from internal/bounded."
+    "No Effect.timeout* in core and layers: in a finalizer it reads as a bound and is none. Use bounded from internal/bounded."
 }
 const noProcess = {
   name: "process",
@@ -63,9 +62,7 @@ export default tseslint.config(
   },
   {
     files: ["src/**/*.ts"],
-    plugins: { house },
     rules: {
-      "house/imports": "error",
       "max-lines": ["error", { max: 300 }],
       "no-console": "error",
       "no-restricted-globals": ["error", noProcess],
@@ -75,12 +72,12 @@ export default tseslint.config(
     }
   },
   {
-    files: ["src/layers/**/*.ts"],
-    ignores: ["src/layers/internal/bounded.ts"],
+    files: ["src/{core,layers}/**/*.ts"],
+    ignores: ["src/core/internal/bounded.ts"],
     rules: { "no-restricted-syntax": ["error", noRun, noTimeout] }
   },
   {
-    files: ["src/layers/Host.ts"],
+    files: ["src/core/Host.ts"],
     rules: { "no-restricted-globals": "off", "no-restricted-properties": "off" }
   }
 )

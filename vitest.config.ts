@@ -10,7 +10,8 @@ const long = "test/**/*.long.test.ts"
 const holding = [
   "test/edge/*.test.ts",
   "test/programs/importer/*.test.ts",
-  "test/layers/{Database,JobSourceSql,JobSourceRedis,JobSourceOutbox}*.test.ts"
+  "test/layers/database/*.test.ts",
+  "test/layers/jobs/{sql,redis,outbox}/*.test.ts"
 ]
 
 export default defineConfig({

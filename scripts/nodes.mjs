@@ -5,7 +5,7 @@ import { existsSync, mkdirSync } from "node:fs"
 import { join, resolve } from "node:path"
 
 const versions = { 20: "20.20.2", 22: "22.23.3", 24: "24.21.0", 26: "26.10.0" }
-const tests = ["test/layers/HttpServer", "test/layers/Health", "test/edge/keptConnections"]
+const tests = ["test/layers/http", "test/edge/keptConnections"]
 
 const [folder, ...chosen] = process.argv.slice(2)
 if (folder === undefined) throw new Error("where to put the binaries?")

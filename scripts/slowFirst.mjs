@@ -4,15 +4,14 @@ import { BaseSequencer } from "vitest/node"
 /** Real processes, then what is tried at every point or very often; the longest first. */
 const slow = [
   "test/edge/crash.test.ts",
-  "test/layers/WorkerPoolInterruption.test.ts",
+  "test/layers/jobs/WorkerPoolInterruption.test.ts",
   "test/edge/",
   "test/programs/",
-  "test/layers/HttpServerLeaks.test.ts",
+  "test/layers/http/HttpServerLeaks.test.ts",
   "test/laws/",
   "test/chaos/",
-  "test/layers/Database",
-  "test/layers/JobSource",
-  "test/lint.test.ts"
+  "test/layers/database/",
+  "test/layers/jobs/"
 ]
 
 const rank = ({ moduleId }) => {

@@ -4,9 +4,9 @@
  * @since 0.1.0
  */
 import { Effect, type Layer, Option } from "effect"
-import { Host } from "../layers/Host.js"
-import { makeLifecycle } from "../layers/internal/lifecycle.js"
-import { type Options, resolve } from "../layers/ShutdownConfig.js"
+import { Host } from "../core/Host.js"
+import { makeLifecycle } from "../core/internal/lifecycle.js"
+import { type Options, resolve } from "../core/ShutdownConfig.js"
 import { announceFailure, announceReport } from "./internal/announce.js"
 import { lineOf } from "./internal/failure.js"
 import { supervise } from "./internal/supervise.js"

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import { Clock, Duration, Effect, Ref } from "effect"
-import { shortDuration } from "../layers/internal/renderReport.js"
+import { shortDuration } from "../core/internal/duration.js"
 
 /**
  * @since 0.1.0

@@ -17,11 +17,11 @@ import {
   type Scope,
   TestClock
 } from "effect"
-import { Host, type HostEvent, type Service as HostService } from "../layers/Host.js"
-import { makeLifecycle } from "../layers/internal/lifecycle.js"
-import type { Stage } from "../layers/Shutdown.js"
-import { type BudgetError, type Options, resolve, type Signal } from "../layers/ShutdownConfig.js"
-import type { LifecycleState, ShutdownReport } from "../layers/ShutdownReport.js"
+import { Host, type HostEvent, type Service as HostService } from "../core/Host.js"
+import { makeLifecycle } from "../core/internal/lifecycle.js"
+import type { Stage } from "../core/Shutdown.js"
+import { type BudgetError, type Options, resolve, type Signal } from "../core/ShutdownConfig.js"
+import type { LifecycleState, ShutdownReport } from "../core/ShutdownReport.js"
 import { announceReport } from "../programs/internal/announce.js"
 import { supervise } from "../programs/internal/supervise.js"
 import { line } from "./Journal.js"

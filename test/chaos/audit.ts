@@ -1,6 +1,6 @@
 // The databases of a round, seen from outside of the service: before it starts, and when none of it runs any more.
 import { ConfigProvider, Effect, Layer, Logger, LogLevel } from "effect"
-import * as Database from "../../src/layers/Database.js"
+import * as Database from "../../src/layers/database/Database.js"
 import { source } from "../fixtures/chaos/engine.js"
 import { type Ledger, ledger, migrations, Queues } from "../fixtures/chaos/ledger.js"
 

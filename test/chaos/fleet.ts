@@ -2,7 +2,7 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import type { ShutdownReport } from "../../src/layers/ShutdownReport.js"
+import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
 import { bundle, Child, type Ended } from "../kit/child.js"
 
 /** How one process lived and ended. */

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Deferred, Duration, Effect, Exit, Fiber, Option, type Scope } from "effect"
-import type { Claim, JobQueue, Service } from "../../src/layers/JobSource.js"
+import type { Claim, JobQueue, Service } from "../../src/layers/jobs/JobSource.js"
 
 /** A fresh store for one test, and what the test needs of it. */
 export interface World {

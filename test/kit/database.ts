@@ -1,8 +1,8 @@
 import { SqlClient } from "@effect/sql"
 import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
-import * as Database from "../../src/layers/Database.js"
-import { Shutdown } from "../../src/layers/Shutdown.js"
-import type { DrainReport } from "../../src/layers/ShutdownReport.js"
+import { Shutdown } from "../../src/core/Shutdown.js"
+import type { DrainReport } from "../../src/core/ShutdownReport.js"
+import * as Database from "../../src/layers/database/Database.js"
 
 /** A database that the test opens and releases by hand. */
 export interface Opened {

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Layer, Ref, TestClock } from "effect"
-import { JobSource } from "../../src/layers/JobSource.js"
-import * as JobSourceMemory from "../../src/layers/JobSourceMemory.js"
-import * as WorkerPool from "../../src/layers/WorkerPool.js"
+import { JobSource } from "../../src/layers/jobs/JobSource.js"
+import * as JobSourceMemory from "../../src/layers/jobs/JobSourceMemory.js"
+import * as WorkerPool from "../../src/layers/jobs/WorkerPool.js"
 import * as TestApp from "../../src/testing/TestApp.js"
 
 class Importer extends WorkerPool.Tag("importer")<Importer, string>() {}

@@ -1,9 +1,9 @@
 import { Clock, Deferred, Effect, FastCheck, Fiber, Layer, Option, Queue } from "effect"
-import * as Drain from "../../src/layers/Drain.js"
-import { Host, type HostEvent } from "../../src/layers/Host.js"
-import { makeLifecycle } from "../../src/layers/internal/lifecycle.js"
-import { resolve } from "../../src/layers/ShutdownConfig.js"
-import type { ShutdownReport } from "../../src/layers/ShutdownReport.js"
+import * as Drain from "../../src/core/Drain.js"
+import { Host, type HostEvent } from "../../src/core/Host.js"
+import { makeLifecycle } from "../../src/core/internal/lifecycle.js"
+import { resolve } from "../../src/core/ShutdownConfig.js"
+import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
 import { supervise } from "../../src/programs/internal/supervise.js"
 
 const ends = ["Quick", "Slow", "Hung", "Stubborn", "Dies"] as const

@@ -20,13 +20,18 @@ const filesWith = (pattern: RegExp) => sources.filter(([, text]) => pattern.test
 describe("law 5: one place spells the bounded wait, one primitive drains, one state machine says where we are", () => {
   it("nothing but internal/bounded bounds a wait that must hold in a finalizer", () => {
     assert.deepStrictEqual(filesWith(/Effect\.disconnect,\s*Effect\.interruptible,\s*Effect\.timeout/), [])
-    assert.deepStrictEqual(filesWith(/Effect\.timeout/).filter((path) => path.startsWith("layers/")), [])
-    assert.include(filesWith(/bounded\(/), "layers/internal/finalizer.ts")
+    assert.deepStrictEqual(
+      filesWith(/Effect\.timeout/).filter((path) =>
+        !path.startsWith("programs/") && path !== "core/internal/bounded.ts"
+      ),
+      []
+    )
+    assert.include(filesWith(/bounded\(/), "core/internal/finalizer.ts")
   })
 
   it("reports of drains are made by Drain's finalizer, and by launch for what no Drain bounds", () => {
     assert.deepStrictEqual(filesWith(/new DrainReport\(/), [
-      "layers/internal/finalizer.ts",
+      "core/internal/finalizer.ts",
       "programs/internal/supervise.ts"
     ])
   })
@@ -40,7 +45,7 @@ describe("law 6: time is Effect's Clock everywhere", () => {
   it("only the Host, the edge, and the page, which runs in browsers, read or set clocks of their own", () => {
     assert.deepStrictEqual(
       filesWith(/Date\.now|new Date\(\)|performance\.now|(?<!\w|\.)set(Timeout|Interval)\(/),
-      ["layers/Host.ts", "programs/importer/Page.ts"]
+      ["core/Host.ts", "programs/importer/Page.ts"]
     )
   })
 })

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, TestClock } from "effect"
-import type { Terminal } from "../../src/layers/Host.js"
-import { makeLifecycle } from "../../src/layers/internal/lifecycle.js"
-import { resolve } from "../../src/layers/ShutdownConfig.js"
+import type { Terminal } from "../../src/core/Host.js"
+import { makeLifecycle } from "../../src/core/internal/lifecycle.js"
+import { resolve } from "../../src/core/ShutdownConfig.js"
 import { drawDrain } from "../../src/programs/internal/drawDrain.js"
 
 describe("the drawing of the drain", () => {

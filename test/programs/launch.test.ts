@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, TestClock } from "effect"
-import * as Drain from "../../src/layers/Drain.js"
-import * as Shutdown from "../../src/layers/Shutdown.js"
-import type { ShutdownReport } from "../../src/layers/ShutdownReport.js"
+import * as Drain from "../../src/core/Drain.js"
+import * as Shutdown from "../../src/core/Shutdown.js"
+import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
 import * as TestApp from "../../src/testing/TestApp.js"
 
 const outcomes = (report: ShutdownReport) => report.drains.map((drain) => [drain.name, drain.outcome])

@@ -14,7 +14,7 @@ import {
   Schedule,
   Stream
 } from "effect"
-import * as Drain from "../../src/layers/Drain.js"
+import * as Drain from "../../src/core/Drain.js"
 import * as Interruption from "../../src/testing/Interruption.js"
 import * as TestApp from "../../src/testing/TestApp.js"
 

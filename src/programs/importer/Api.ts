@@ -3,7 +3,7 @@
  */
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
-import { LifecycleState } from "../../layers/ShutdownReport.js"
+import { LifecycleState } from "../../core/ShutdownReport.js"
 import { DeadLetter, Import, Rejects, Rows } from "./Domain.js"
 import * as Errors from "./Errors.js"
 

@@ -3,8 +3,8 @@
  */
 import { Config, ConfigError, Effect, Either, Layer, Option, type Redacted } from "effect"
 import { createServer } from "node:http"
-import * as Database from "../../layers/Database.js"
-import * as HttpServer from "../../layers/HttpServer.js"
+import * as Database from "../../layers/database/Database.js"
+import * as HttpServer from "../../layers/http/HttpServer.js"
 import { Http } from "./Http.js"
 import { Jobs, jobsUrl } from "./Jobs.js"
 import { workers } from "./load.js"

@@ -2,9 +2,9 @@
  * Who says which process loads what: the database itself, or Redis.
  */
 import { Config, ConfigError, Either, Layer, Option, Redacted } from "effect"
-import * as JobSourceOutbox from "../../layers/JobSourceOutbox.js"
-import * as JobSourceRedis from "../../layers/JobSourceRedis.js"
-import * as JobSourceSql from "../../layers/JobSourceSql.js"
+import * as JobSourceOutbox from "../../layers/jobs/outbox/JobSourceOutbox.js"
+import * as JobSourceRedis from "../../layers/jobs/redis/JobSourceRedis.js"
+import * as JobSourceSql from "../../layers/jobs/sql/JobSourceSql.js"
 
 /** The value may hold a password, and is not repeated. */
 export const jobsUrl = Config.option(

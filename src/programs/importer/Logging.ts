@@ -1,5 +1,5 @@
 import { Effect, Layer, Logger, Option } from "effect"
-import { Host } from "../../layers/Host.js"
+import { Host } from "../../core/Host.js"
 
 /** For people on a terminal, plain structured lines elsewhere, which are the default of Effect without `runMain`'s. */
 export const Logging = Layer.unwrapEffect(

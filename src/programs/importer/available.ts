@@ -1,7 +1,7 @@
 import type { SqlError } from "@effect/sql"
 import { Effect, Predicate } from "effect"
-import * as Drain from "../../layers/Drain.js"
-import type { JobSourceError, QueueFull } from "../../layers/JobSource.js"
+import * as Drain from "../../core/Drain.js"
+import type { JobSourceError, QueueFull } from "../../layers/jobs/JobSource.js"
 import { DatabaseUnavailable } from "./Errors.js"
 import { Limits } from "./Limits.js"
 

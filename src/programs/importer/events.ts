@@ -2,7 +2,7 @@
  * Progress as server-sent events.
  */
 import { Duration, Effect, Option, Schedule, Schema, Stream } from "effect"
-import * as Shutdown from "../../layers/Shutdown.js"
+import * as Shutdown from "../../core/Shutdown.js"
 import { available } from "./available.js"
 import { Import, isFinal } from "./Domain.js"
 import { Imports } from "./store/Imports.js"

@@ -3,7 +3,7 @@
  */
 import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Effect, Option, Stream } from "effect"
-import * as Shutdown from "../../layers/Shutdown.js"
+import * as Shutdown from "../../core/Shutdown.js"
 import { Api } from "./Api.js"
 import { available } from "./available.js"
 import { tooLarge } from "./Body.js"

@@ -2,7 +2,7 @@
  * Loads one import, from where the last checkpoint left it.
  */
 import { Effect, Option, Schedule } from "effect"
-import type { JobContext } from "../../layers/JobContext.js"
+import type { JobContext } from "../../layers/jobs/JobContext.js"
 import type { Cursor, ImportJob } from "./Domain.js"
 import { Importer } from "./Importer.js"
 import { Broken } from "./parser/Reader.js"

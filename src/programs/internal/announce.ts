@@ -1,10 +1,10 @@
 import { Duration, Effect, Logger, LogLevel, Option, Schema } from "effect"
-import { Host } from "../../layers/Host.js"
-import { bounded } from "../../layers/internal/bounded.js"
-import type { Event, Lifecycle, Snapshot } from "../../layers/internal/lifecycle.js"
-import { counts, shortDuration } from "../../layers/internal/renderReport.js"
-import { type ShutdownConfig, worstCase } from "../../layers/ShutdownConfig.js"
-import { format, ShutdownReport, toJson } from "../../layers/ShutdownReport.js"
+import { Host } from "../../core/Host.js"
+import { bounded } from "../../core/internal/bounded.js"
+import { shortDuration } from "../../core/internal/duration.js"
+import type { Event, Lifecycle, Snapshot } from "../../core/internal/lifecycle.js"
+import { type ShutdownConfig, worstCase } from "../../core/ShutdownConfig.js"
+import { counts, format, ShutdownReport, toJson } from "../../core/ShutdownReport.js"
 import { drawDrain } from "./drawDrain.js"
 
 /** Says that the service runs, and what it stands on that may keep it from stopping well. */

@@ -1,7 +1,7 @@
 import { Duration, Effect, Option, Schedule } from "effect"
-import type { Terminal } from "../../layers/Host.js"
-import type { Entry, Lifecycle, Snapshot } from "../../layers/internal/lifecycle.js"
-import { shortDuration } from "../../layers/internal/renderReport.js"
+import type { Terminal } from "../../core/Host.js"
+import { shortDuration } from "../../core/internal/duration.js"
+import type { Entry, Lifecycle, Snapshot } from "../../core/internal/lifecycle.js"
 
 const marks: Record<Entry["stage"], string> = {
   open: "○",

@@ -1,8 +1,8 @@
 import { Cause, Clock, Duration, Effect, Option, Queue, Ref } from "effect"
-import { Host, type HostEvent, signalNumber } from "../../layers/Host.js"
-import type { Lifecycle } from "../../layers/internal/lifecycle.js"
-import { shortDuration } from "../../layers/internal/renderReport.js"
-import type { Signal } from "../../layers/ShutdownConfig.js"
+import { Host, type HostEvent, signalNumber } from "../../core/Host.js"
+import { shortDuration } from "../../core/internal/duration.js"
+import type { Lifecycle } from "../../core/internal/lifecycle.js"
+import type { Signal } from "../../core/ShutdownConfig.js"
 import { lineOf } from "./failure.js"
 
 interface Seen {

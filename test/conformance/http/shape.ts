@@ -1,6 +1,6 @@
 import { type HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Deferred, Effect, Queue, type Scope } from "effect"
-import type * as HttpServer from "../../../src/layers/HttpServer.js"
+import type * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { type Client, get } from "../../fixtures/http/client.js"
 import type { Serving } from "../../fixtures/http/serving.js"
 

@@ -1,7 +1,7 @@
 import { HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { assert } from "@effect/vitest"
 import { Effect, Schedule, Stream } from "effect"
-import * as Shutdown from "../../../src/layers/Shutdown.js"
+import * as Shutdown from "../../../src/core/Shutdown.js"
 import { answers, get } from "../../fixtures/http/client.js"
 import { gist } from "../../fixtures/http/serving.js"
 import { type App, bytes, echo, kept, type Server, type Shape } from "./shape.js"

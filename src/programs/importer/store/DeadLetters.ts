@@ -3,7 +3,7 @@
  */
 import { SqlClient, type SqlError } from "@effect/sql"
 import { Effect, Option, Schema } from "effect"
-import type { DeadLetter as Letter, JobSourceError } from "../../../layers/JobSource.js"
+import type { DeadLetter as Letter, JobSourceError } from "../../../layers/jobs/JobSource.js"
 import { DeadLetter, ImportJob } from "../Domain.js"
 import { DeadLetterNotFound } from "../Errors.js"
 import { Importer } from "../Importer.js"

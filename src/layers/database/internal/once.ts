@@ -1,0 +1,41 @@
+import { SqlClient, type SqlError } from "@effect/sql"
+import { Duration, Effect, Option } from "effect"
+import { execute } from "../contract.js"
+
+const table = "lastcall_once"
+
+/** Several processes may find it missing at a time: the others wait, and find it there. */
+const prepare = (sql: SqlClient.SqlClient) =>
+  Effect.flatMap(
+    execute(sql, `SELECT to_regclass('${table}') IS NOT NULL AS there`),
+    ([row]) =>
+      row?.there === true ? Effect.void : Effect.zipRight(
+        sql`SELECT pg_advisory_xact_lock(hashtextextended(${table}, 0))`,
+        execute(
+          sql,
+          `CREATE TABLE IF NOT EXISTS ${table} (key text PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp());
+        CREATE INDEX IF NOT EXISTS ${table}_at ON ${table} (at)`
+        )
+      )
+  )
+
+/** See `Database.once`. Who comes second waits until the first one has committed, or takes its place. */
+export const once = <A, E, R>(
+  key: string,
+  writes: Effect.Effect<A, E, R>,
+  keptFor: Duration.DurationInput
+): Effect.Effect<Option.Option<A>, E | SqlError.SqlError, R | SqlClient.SqlClient> =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) =>
+    sql.withTransaction(Effect.gen(function*() {
+      yield* prepare(sql)
+      const rows = yield* execute(
+        sql,
+        `WITH forgotten AS (
+          DELETE FROM ${table} WHERE key IN (
+            SELECT key FROM ${table} WHERE at < clock_timestamp() - $2::float8 * interval '1 second' AND key <> $1
+            ORDER BY at LIMIT 10 FOR UPDATE SKIP LOCKED))
+        INSERT INTO ${table} (key) VALUES ($1) ON CONFLICT (key) DO NOTHING RETURNING key`,
+        [key, Duration.toSeconds(keptFor)]
+      )
+      return rows.length === 0 ? Option.none<A>() : Option.some(yield* writes)
+    })))

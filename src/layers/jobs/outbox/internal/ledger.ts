@@ -1,0 +1,49 @@
+import type { SqlClient } from "@effect/sql"
+import { type Duration, Effect } from "effect"
+import { execute, type Row } from "../../../database/contract.js"
+import { causeOf } from "../../../database/contract.js"
+import { JobSourceError } from "../../JobSource.js"
+import { type Statements, statementsOf } from "./statements.js"
+
+/** The rows of one queue. Every statement joins the transaction of whoever calls. */
+export interface Ledger {
+  readonly queue: string
+  readonly sql: SqlClient.SqlClient
+  readonly statements: Statements
+  readonly failure: (operation: string) => (error: unknown) => JobSourceError
+  readonly run: (
+    operation: string,
+    statement: string,
+    ...values: ReadonlyArray<unknown>
+  ) => Effect.Effect<ReadonlyArray<Row>, JobSourceError>
+}
+
+export const ledgerOf = (sql: SqlClient.SqlClient, table: string, queue: string): Ledger => {
+  const failure = (operation: string) => (error: unknown) =>
+    new JobSourceError({ operation, queue, cause: causeOf(error) })
+  return {
+    queue,
+    sql,
+    statements: statementsOf(table),
+    failure,
+    run: (operation, statement, ...values) =>
+      Effect.mapError(execute(sql, statement, [queue, ...values]), failure(operation))
+  }
+}
+
+/** Makes the table where it is missing. Several processes may do so at a time: the others wait. */
+export const prepare = ({ failure, sql, statements }: Ledger, table: string): Effect.Effect<void, JobSourceError> =>
+  Effect.flatMap(
+    execute(sql, statements.exists),
+    ([row]) =>
+      row?.there === true ? Effect.void : sql.withTransaction(Effect.zipRight(
+        sql`SELECT pg_advisory_xact_lock(hashtextextended(${table}, 0))`,
+        execute(sql, statements.create)
+      ))
+  ).pipe(Effect.mapError(failure("open")))
+
+/** When a row is offered again to an engine that may have lost it. */
+export interface Patience {
+  readonly earliest: Duration.Duration
+  readonly latest: Duration.Duration
+}

@@ -1,0 +1,56 @@
+import { SqlClient } from "@effect/sql"
+import { Duration, Effect, Stream } from "effect"
+import { Database } from "../../../database/contract.js"
+import { leaseFault } from "../../internal/lease.js"
+import * as Waiting from "../../internal/waiting.js"
+import { JobSourceError, type Service } from "../../JobSource.js"
+import { expiring } from "./expiring.js"
+import { open } from "./open.js"
+import * as Queue from "./queue.js"
+import { channelOf, statementsOf } from "./statements.js"
+
+/** See `JobSourceSql.layer`. Listens, and expires leases, until the scope closes. */
+export const make = (options: {
+  readonly schema: string
+  readonly lease: Duration.Duration
+  readonly expireEvery: Duration.Duration
+  readonly pollInterval: Duration.Duration
+}) =>
+  Effect.gen(function*() {
+    const { expireEvery, lease, pollInterval, schema } = options
+    const { listen, reserved } = yield* Database
+    const sql = yield* SqlClient.SqlClient
+    const statements = statementsOf(schema)
+    const renewEvery = Duration.times(lease, 1 / 4)
+    const queues = new Set<{ readonly name: string; readonly waiting: Waiting.Waiting }>()
+
+    yield* Effect.forkScoped(Stream.runForEach(listen(channelOf(schema)), (name) => Waiting.wake(queues, name)))
+    yield* Effect.forkScoped(expiring({
+      sql: reserved,
+      statement: statements.expire,
+      queues: () => [...queues].map(({ name }) => name),
+      every: expireEvery,
+      renewEvery
+    }))
+
+    const source: Service = {
+      durable: true,
+      renewEvery,
+      open: ({ lease: wanted = lease, name }) =>
+        Effect.gen(function*() {
+          const failure = (cause: unknown) => new JobSourceError({ operation: "open", queue: name, cause })
+          const fault = leaseFault(wanted, renewEvery)
+          if (fault !== undefined) return yield* failure(fault)
+          const boss = yield* Effect.mapError(open({ sql, schema, queue: name }), failure)
+          const waiting = yield* Waiting.make(pollInterval)
+          const entry = { name, waiting }
+          yield* Effect.acquireRelease(
+            Effect.sync(() => queues.add(entry)),
+            () => Effect.sync(() => queues.delete(entry))
+          )
+          const leaseSeconds = Math.ceil(Duration.toSeconds(wanted))
+          return Queue.make({ boss, name, leaseSeconds, sql, reserved, statements, waiting })
+        })
+    }
+    return source
+  })

@@ -1,0 +1,279 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Ref, Scope, TestClock } from "effect"
+import * as Drain from "../../src/core/Drain.js"
+import * as Interruption from "../../src/testing/Interruption.js"
+import * as Journal from "../../src/testing/Journal.js"
+import * as TestApp from "../../src/testing/TestApp.js"
+
+/** A resource that notes each of its steps. */
+const noted = (journal: Journal.Journal, options: Partial<Drain.Steps<string>> = {}) => {
+  const step = (name: "quiesce" | "drain" | "interrupt" | "release") => (resource: string) =>
+    Effect.zipRight(journal.note(`${name} ${resource}`), options[name]?.(resource, Exit.void) ?? Effect.void)
+  return Drain.acquire({
+    ...options,
+    name: "resource",
+    acquire: Effect.as(journal.note("acquire"), "it"),
+    quiesce: step("quiesce"),
+    drain: step("drain"),
+    interrupt: step("interrupt"),
+    release: step("release")
+  })
+}
+
+/** Closes the scope in the background, lets this much time pass, and returns the journal. */
+const closeAfter = (journal: Journal.Journal, options: Partial<Drain.Steps<string>>, millis: number) =>
+  Effect.gen(function*() {
+    const closing = yield* Effect.forkDaemon(Effect.scoped(noted(journal, options)))
+    yield* TestClock.adjust(millis)
+    return [...(yield* journal.lines), (yield* closing.poll)._tag === "Some" ? "closed" : "open"]
+  })
+
+describe("Drain.acquire", () => {
+  it.effect("quiesces, drains and releases; it does not interrupt what has drained", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      assert.deepStrictEqual(
+        yield* closeAfter(journal, { drain: () => Effect.sleep("2 seconds") }, 2000),
+        ["0ms acquire", "0ms quiesce it", "0ms drain it", "2s release it", "closed"]
+      )
+    }))
+
+  it.effect("interrupts what has not drained in its time", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      assert.deepStrictEqual(
+        yield* closeAfter(journal, { drain: () => Effect.never, drainTimeout: "3 seconds" }, 3000),
+        ["0ms acquire", "0ms quiesce it", "0ms drain it", "3s interrupt it", "3s release it", "closed"]
+      )
+    }))
+
+  it.effect("zero is a timeout like any other", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      assert.deepStrictEqual(
+        yield* closeAfter(journal, { drain: () => Effect.never, drainTimeout: 0, releaseTimeout: 0 }, 0),
+        ["0ms acquire", "0ms quiesce it", "0ms drain it", "0ms interrupt it", "0ms release it", "closed"]
+      )
+    }))
+
+  it.effect("goes on when every step hangs and ignores its interruption", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      const hung = () => Effect.uninterruptible(Effect.never)
+      assert.deepStrictEqual(
+        yield* closeAfter(
+          journal,
+          { quiesce: hung, drain: hung, interrupt: hung, release: hung, drainTimeout: "10 seconds" },
+          25_000
+        ),
+        ["0ms acquire", "0ms quiesce it", "5s drain it", "15s interrupt it", "20s release it", "closed"]
+      )
+    }))
+
+  it.effect("goes on when every step dies", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      const dies = () => Effect.die(new Error("no"))
+      assert.deepStrictEqual(
+        yield* closeAfter(journal, { quiesce: dies, drain: dies, interrupt: dies, release: dies }, 0),
+        ["0ms acquire", "0ms quiesce it", "0ms drain it", "0ms interrupt it", "0ms release it", "closed"]
+      )
+    }))
+
+  it.effect("without launch and without a timeout of its own, a drain has 25 seconds", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      assert.deepStrictEqual(
+        yield* closeAfter(journal, { drain: () => Effect.never }, 25_000),
+        ["0ms acquire", "0ms quiesce it", "0ms drain it", "25s interrupt it", "25s release it", "closed"]
+      )
+    }))
+
+  it.effect("a scope that is closed twice releases once", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      const scope = yield* Scope.make()
+      yield* Scope.extend(noted(journal), scope)
+      yield* Scope.close(scope, Exit.void)
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* journal.lines, ["0ms acquire", "0ms quiesce it", "0ms drain it", "0ms release it"])
+    }))
+
+  it.effect("an acquire that fails releases nothing", () =>
+    Effect.gen(function*() {
+      const released = yield* Ref.make(false)
+      const exit = yield* Effect.exit(Effect.scoped(
+        Drain.acquire({ name: "it", acquire: Effect.fail("refused"), release: () => Ref.set(released, true) })
+      ))
+      assert.deepStrictEqual(exit, Exit.fail("refused"))
+      assert.isFalse(yield* Ref.get(released))
+    }))
+
+  it.effect("a scope that is closed during the acquire releases what was acquired", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      const acquiring = yield* Deferred.make<void>()
+      const fiber = yield* Effect.fork(Effect.scoped(Drain.acquire({
+        name: "slow",
+        acquire: Effect.zipRight(Deferred.succeed(acquiring, void 0), Effect.sleep("1 second")),
+        release: () => journal.note("released")
+      })))
+      yield* Deferred.await(acquiring)
+      yield* Fiber.interruptFork(fiber)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.await(fiber)
+      assert.deepStrictEqual(yield* journal.lines, ["1s released"])
+    }))
+
+  it.scoped("with quiesceOn LameDuck it takes nothing new as soon as the service is told to stop, and once", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      const app = yield* TestApp.start(
+        Layer.scopedDiscard(noted(journal, { quiesceOn: "LameDuck" })),
+        { preStopDelay: "5 seconds" }
+      )
+      yield* app.signal("SIGTERM")
+      yield* app.report
+      assert.deepStrictEqual(
+        yield* journal.lines,
+        ["0ms acquire", "0ms quiesce it", "5s drain it", "5s release it"]
+      )
+    }))
+
+  it.scoped("refuses a timeout that can never be reached, with the arithmetic", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      const error = yield* Effect.flip(TestApp.start(
+        Layer.scopedDiscard(noted(journal, { drainTimeout: "20 seconds" })),
+        { gracePeriod: "20 seconds", preStopDelay: "5 seconds" }
+      ))
+      assert.strictEqual(
+        error.message,
+        "cannot start: resource: drainTimeout 20s can never be reached: gracePeriod 20s - preStopDelay 5s - 2s kept " +
+          "back for releases leaves 13s."
+      )
+    }))
+
+  it.scoped("a drain whose time is over was not expedited, though the clock be a moment behind its timer", () =>
+    Effect.gen(function*() {
+      const clock = yield* Effect.clock
+      const behind = Object.assign(Object.create(clock) as typeof clock, {
+        currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => Math.max(0, now - 1))
+      })
+      const app = yield* TestApp.start(Layer.scopedDiscard(Drain.acquire({
+        name: "pool",
+        acquire: Effect.void,
+        drain: () => Effect.never,
+        drainTimeout: "2 seconds"
+      }))).pipe(Effect.withClock(behind))
+      yield* app.signal("SIGTERM")
+      const [drain] = (yield* app.report).drains
+      assert.deepStrictEqual(
+        [drain?.reason, drain?.elapsed],
+        ["drain not done within 2s", Duration.millis(1_999)]
+      )
+    }))
+
+  it.scoped("two resources of one name are told apart", () =>
+    Effect.gen(function*() {
+      const app = yield* TestApp.start(Layer.scopedDiscard(Effect.gen(function*() {
+        yield* Drain.acquire({ name: "pool", acquire: Effect.void })
+        yield* Drain.acquire({ name: "pool", acquire: Effect.void })
+      })))
+      yield* app.signal("SIGTERM")
+      assert.deepStrictEqual((yield* app.report).drains.map((drain) => drain.name), ["pool-2", "pool"])
+    }))
+
+  it.scoped("what ended before the shutdown began is no part of it, and is forgotten", () =>
+    Effect.gen(function*() {
+      const made = yield* Effect.makeLatch(false)
+      const perRequest = Effect.scoped(Drain.acquire({ name: "cursor", acquire: Effect.void }))
+      const app = yield* TestApp.start(Layer.scopedDiscard(Effect.gen(function*() {
+        yield* Effect.forkScoped(Effect.zipRight(Effect.repeatN(perRequest, 999), made.open))
+        yield* Drain.acquire({ name: "pool", acquire: Effect.void })
+      })))
+      yield* made.await
+      yield* app.signal("SIGTERM")
+      assert.deepStrictEqual((yield* app.report).drains.map((drain) => drain.name), ["pool"])
+      assert.deepStrictEqual(
+        (yield* app.journal).filter((line) => line.includes("cursor")),
+        []
+      )
+    }))
+
+  it.live("no point of interruption skips a release or hangs", () =>
+    Interruption.explore({
+      setup: Effect.sync(() => ({ acquired: 0, released: 0 })),
+      program: (count) =>
+        Effect.scoped(Drain.acquire({
+          name: "resource",
+          acquire: Effect.sync(() => void count.acquired++),
+          quiesce: () => Effect.sleep("10 millis"),
+          drain: () => Effect.sleep("1 second"),
+          interrupt: () => Effect.void,
+          release: () => Effect.delay(Effect.sync(() => void count.released++), "10 millis")
+        })),
+      invariant: (count) =>
+        Effect.delay(Effect.sync(() => assert.strictEqual(count.released, count.acquired)), "1 minute"),
+      ...(process.env["LASTCALL_LONG"] === undefined ? { sample: 150 } : {})
+    }).pipe(Interruption.assertSafe))
+})
+
+describe("Drain.layer", () => {
+  class Store extends Context.Tag("Store")<Store, string>() {}
+
+  const store = (journal: Journal.Journal) =>
+    Layer.scoped(
+      Store,
+      Effect.acquireRelease(Effect.as(journal.note("store opened"), "store"), () => journal.note("store closed"))
+    )
+
+  it.scoped("bounds the release of any layer, and what it depends on is released after it", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      const app = yield* TestApp.start(
+        Layer.scopedDiscard(Effect.addFinalizer(() => Effect.never)).pipe(
+          Drain.layer("exporter", { releaseTimeout: "2 seconds" }),
+          Layer.provide(store(journal))
+        )
+      )
+      yield* app.signal("SIGTERM")
+      const report = yield* app.report
+      assert.deepStrictEqual(
+        report.drains.map(({ name, outcome, reason }) => ({ name, outcome, reason })),
+        [{ name: "exporter", outcome: "Abandoned", reason: "release not done within 2s" }]
+      )
+      assert.deepStrictEqual(yield* journal.lines, ["0ms store opened", "2s store closed"])
+    }))
+
+  it.scoped("opens what it shares with others once, and closes it after the last of them", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      const shared = store(journal)
+      const user = (name: string) =>
+        Layer.scopedDiscard(Effect.zipRight(Store, Effect.addFinalizer(() => journal.note(`${name} closed`)))).pipe(
+          Layer.provide(shared),
+          Drain.layer(name)
+        )
+      const app = yield* TestApp.start(user("a").pipe(Layer.provideMerge(user("b"))))
+      yield* app.signal("SIGTERM")
+      yield* app.report
+      assert.deepStrictEqual(
+        yield* journal.lines,
+        ["0ms store opened", "0ms a closed", "0ms b closed", "0ms store closed"]
+      )
+    }))
+
+  it.scoped("gives its steps the services of the layer", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      const app = yield* TestApp.start(
+        Layer.succeed(Store, "rows").pipe(
+          Drain.layer("store", { drain: (services) => journal.note(`flush ${Context.get(services, Store)}`) })
+        )
+      )
+      yield* app.signal("SIGTERM")
+      yield* app.report
+      assert.deepStrictEqual(yield* journal.lines, ["0ms flush rows"])
+    }))
+})

@@ -1,0 +1,75 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Schema } from "effect"
+import { DrainReport, exitCode, format, ShutdownReport, toJson } from "../../src/core/ShutdownReport.js"
+
+const drain = (name: string, fields: Partial<DrainReport> = {}) =>
+  new DrainReport({
+    name,
+    outcome: "Drained",
+    started: Duration.zero,
+    elapsed: Duration.seconds(1),
+    finished: 0,
+    handedBack: 0,
+    cut: 0,
+    ...fields
+  })
+
+const report = new ShutdownReport({
+  cause: "SIGTERM",
+  from: "Running",
+  signals: ["SIGTERM"],
+  expedited: false,
+  gracePeriod: Duration.seconds(25),
+  preStopDelay: Duration.zero,
+  elapsed: Duration.seconds(4),
+  drains: [
+    drain("http", { finished: 3 }),
+    drain("importer", {
+      outcome: "Interrupted",
+      started: Duration.seconds(1),
+      elapsed: Duration.seconds(2),
+      handedBack: 2,
+      reason: "drain not done within 2s"
+    }),
+    drain("database", { started: Duration.seconds(3) })
+  ],
+  exitCode: 0
+})
+
+describe("ShutdownReport", () => {
+  it("reads as a timed tree", () => {
+    assert.deepStrictEqual(format(report).split("\n"), [
+      "SIGTERM: stopped in 4s of 25s",
+      "├─ http     ━━━━━━                       1s  Drained 3 finished",
+      "├─ importer       ━━━━━━━━━━━━           2s  Interrupted 2 handed back",
+      "│           drain not done within 2s",
+      "└─ database                   ━━━━━━     1s  Drained",
+      "exit 0"
+    ])
+  })
+
+  it("is no wider than the terminal, and its bars give way first", () => {
+    assert.deepStrictEqual(
+      format(report, { columns: 50 }).split("\n")[2],
+      "├─ importer  ━━      2s  Interrupted 2 handed back"
+    )
+    assert.isTrue(format(report, { columns: 30 }).split("\n").every((line) => line.length <= 30))
+  })
+
+  it("is read back from its JSON", () => {
+    assert.deepStrictEqual(Schema.decodeUnknownSync(ShutdownReport)(JSON.parse(toJson(report))), report)
+  })
+
+  it("a job that was handed back is no failure; what was cut, abandoned or failed is", () => {
+    assert.deepStrictEqual(
+      [
+        exitCode({ drains: [drain("a", { outcome: "Interrupted", handedBack: 2 })] }),
+        exitCode({ drains: [drain("a", { outcome: "Interrupted", cut: 1 })] }),
+        exitCode({ drains: [drain("a", { outcome: "Abandoned" })] }),
+        exitCode({ drains: [drain("a", { failure: "release failed: no" })] }),
+        exitCode({ drains: [], failure: "uncaught error" })
+      ],
+      [0, 1, 1, 1, 1]
+    )
+  })
+})

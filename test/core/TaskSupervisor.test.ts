@@ -1,0 +1,179 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Deferred, type Duration, Effect, Exit, Fiber, Ref, Scope, TestClock } from "effect"
+import { Shutdown } from "../../src/core/Shutdown.js"
+import * as TaskSupervisor from "../../src/core/TaskSupervisor.js"
+import * as Interruption from "../../src/testing/Interruption.js"
+import { makeWorld } from "../layers/jobs/WorkerPoolWorld.js"
+
+/** A supervisor in a scope of its own, with what the report says in the end. */
+const supervised = (options: Omit<TaskSupervisor.Options, "name"> = {}) =>
+  Effect.gen(function*() {
+    const { entries, lifecycle, note, reports } = yield* makeWorld()
+    const scope = yield* Scope.make()
+    const tasks = yield* TaskSupervisor.make({ name: "tasks", ...options }).pipe(
+      Scope.extend(scope),
+      Effect.provideService(Shutdown, lifecycle.service)
+    )
+    return { tasks, entries, note, reports, stop: Scope.close(scope, Exit.void) }
+  })
+
+describe("TaskSupervisor", () => {
+  it.effect("finishes the tasks of callers that are long gone before its scope ends", () =>
+    Effect.gen(function*() {
+      const { entries, note, reports, stop, tasks } = yield* supervised()
+      const caller = yield* Effect.fork(tasks.run(Effect.zipRight(Effect.sleep("3 seconds"), note("sent"))))
+      yield* Fiber.join(caller)
+      const stopping = yield* Effect.fork(stop)
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.join(stopping)
+      assert.deepStrictEqual(entries, ["3s sent"])
+      assert.deepStrictEqual(yield* reports, [{
+        name: "tasks",
+        outcome: "Drained",
+        finished: 1,
+        handedBack: 0,
+        cut: 0
+      }])
+    }))
+
+  it.effect("interrupts what is not done in time, and counts it as cut", () =>
+    Effect.gen(function*() {
+      const { entries, note, reports, stop, tasks } = yield* supervised({ drainTimeout: "2 seconds" })
+      yield* tasks.run(Effect.sleep("1 second"))
+      yield* tasks.run(Effect.onInterrupt(Effect.never, () => note("rolled back")))
+      const stopping = yield* Effect.fork(stop)
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(stopping)
+      assert.deepStrictEqual(entries, ["2s rolled back"])
+      assert.deepStrictEqual(yield* reports, [
+        { name: "tasks", outcome: "Interrupted", finished: 1, handedBack: 0, cut: 1 }
+      ])
+    }))
+
+  it.effect("leaves behind a task that ignores its interruption, and says so", () =>
+    Effect.gen(function*() {
+      const { reports, stop, tasks } = yield* supervised({ drainTimeout: "2 seconds", releaseTimeout: "1 second" })
+      yield* tasks.run(Effect.uninterruptible(Effect.never))
+      yield* Effect.yieldNow()
+      const stopping = yield* Effect.fork(stop)
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.join(stopping)
+      assert.deepStrictEqual(yield* reports, [
+        { name: "tasks", outcome: "Abandoned", finished: 0, handedBack: 0, cut: 1 }
+      ])
+    }))
+
+  it.effect("accepts what its tasks start while it drains, and refuses the next one after its end", () =>
+    Effect.gen(function*() {
+      const { entries, note, stop, tasks } = yield* supervised()
+      yield* tasks.run(Effect.zipRight(
+        Effect.sleep("1 second"),
+        tasks.run(Effect.zipRight(Effect.sleep("1 second"), note("second")))
+      ))
+      const stopping = yield* Effect.fork(stop)
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(stopping)
+      assert.deepStrictEqual(entries, ["2s second"])
+      const refused = yield* Effect.flip(tasks.run(note("too late")))
+      assert.strictEqual(refused.message, "tasks: the task was refused, its supervisor has ended")
+      assert.deepStrictEqual(entries, ["2s second"])
+    }))
+
+  it.effect("counts as cut what interrupted tasks would still start", () =>
+    Effect.gen(function*() {
+      const { entries, note, reports, stop, tasks } = yield* supervised({ drainTimeout: "1 second" })
+      yield* tasks.run(Effect.onInterrupt(Effect.never, () => Effect.ignore(tasks.run(note("another")))))
+      const stopping = yield* Effect.fork(stop)
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(stopping)
+      assert.deepStrictEqual(entries, [])
+      assert.deepStrictEqual(yield* reports, [
+        { name: "tasks", outcome: "Interrupted", finished: 0, handedBack: 0, cut: 2 }
+      ])
+    }))
+
+  it.effect("survives tasks that fail, and gives each its own scope", () =>
+    Effect.gen(function*() {
+      const { entries, note, reports, stop, tasks } = yield* supervised()
+      yield* tasks.run(Effect.zipRight(Effect.addFinalizer(() => note("closed")), Effect.fail("bad luck")))
+      yield* tasks.run(Effect.die("a bug"))
+      yield* stop
+      assert.deepStrictEqual(entries, ["0s closed"])
+      assert.deepStrictEqual(yield* reports, [{
+        name: "tasks",
+        outcome: "Drained",
+        finished: 2,
+        handedBack: 0,
+        cut: 0
+      }])
+    }))
+
+  it.effect("is found in context by fork, so that handlers need not know whose it is", () =>
+    Effect.gen(function*() {
+      const { entries, note, stop, tasks } = yield* supervised()
+      const handler = Effect.as(TaskSupervisor.fork(Effect.zipRight(Effect.sleep("1 second"), note("sent"))), "answer")
+      const answer = yield* Effect.provideService(handler, TaskSupervisor.TaskSupervisor, tasks)
+      assert.strictEqual(answer, "answer")
+      const stopping = yield* Effect.fork(stop)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(stopping)
+      assert.deepStrictEqual(entries, ["1s sent"])
+    }))
+
+  it.effect("is the caller itself where there is none: a forked task is then waited for, and cannot fail it", () =>
+    Effect.gen(function*() {
+      const done = yield* Ref.make(false)
+      yield* TaskSupervisor.fork(Effect.zipRight(Ref.set(done, true), Effect.fail("bad luck")))
+      assert.isTrue(yield* Ref.get(done))
+    }))
+
+  it.effect("runs tasks for callbacks with the services it was made with", () =>
+    Effect.gen(function*() {
+      const Greeting = Context.GenericTag<"Greeting", string>("Greeting")
+      const scope = yield* Scope.make()
+      const run = yield* TaskSupervisor.makeRuntime<"Greeting">({ name: "callbacks" }).pipe(
+        Scope.extend(scope),
+        Effect.provideService(Greeting, "hello")
+      )
+      const latch = yield* Deferred.make<void>()
+      const fiber = run(Effect.zipRight(Deferred.await(latch), Greeting))
+      const stopping = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Deferred.succeed(latch, void 0)
+      yield* Fiber.join(stopping)
+      assert.strictEqual(yield* Fiber.join(fiber), "hello")
+      assert.strictEqual((yield* Effect.flip(Fiber.join(run(Effect.void))))._tag, "TaskRefused")
+    }))
+
+  it.effect("loses no task at any point of interruption: it is finished, or cut, and released in either case", () =>
+    Interruption.explore({
+      setup: world,
+      program: ({ accepted, acquired, lifecycle, released }: World) =>
+        Effect.gen(function*() {
+          const tasks = yield* TaskSupervisor.make({ name: "tasks", drainTimeout: "5 seconds" })
+          const start = (duration: Duration.DurationInput) =>
+            Effect.acquireUseRelease(add(acquired), () => Effect.sleep(duration), () => add(released)).pipe(
+              tasks.run,
+              Effect.zipRight(add(accepted)),
+              Effect.uninterruptible
+            )
+          yield* start("1 second")
+          yield* start("1 minute")
+          yield* start("2 seconds")
+        }).pipe(Effect.provideService(Shutdown, lifecycle.service)),
+      invariant: ({ accepted, acquired, released, reports }: World) =>
+        Effect.gen(function*() {
+          const ended = (yield* reports).map((_) => _.finished + _.cut).reduce((sum, count) => sum + count, 0)
+          assert.strictEqual(ended, yield* Ref.get(accepted), "tasks that were finished or cut")
+          assert.strictEqual(yield* Ref.get(released), yield* Ref.get(acquired), "releases")
+        }),
+      sample: 120
+    }).pipe(Interruption.assertSafe))
+})
+
+const world = Effect.gen(function*() {
+  const { lifecycle, reports } = yield* makeWorld()
+  const zero = Ref.make(0)
+  return { lifecycle, reports, accepted: yield* zero, acquired: yield* zero, released: yield* zero }
+})
+type World = Effect.Effect.Success<typeof world>
+const add = (count: Ref.Ref<number>) => Ref.update(count, (_) => _ + 1)

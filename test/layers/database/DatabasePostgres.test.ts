@@ -1,0 +1,300 @@
+import type { SqlClient } from "@effect/sql"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Duration, Effect, Either, Exit, Fiber, Stream } from "effect"
+import * as Net from "node:net"
+import pg from "pg"
+import { vi } from "vitest"
+import { openDatabase } from "../../kit/database.js"
+import { describePostgresServer } from "../../kit/postgres.js"
+
+/** How long an effect took, in milliseconds of the wall clock. */
+const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.timed(effect), ([duration, value]) => [Duration.toMillis(duration), value] as const)
+
+/** Something that listens and never says a word. */
+const silentServer = Effect.acquireRelease(
+  Effect.async<{ readonly port: number; readonly close: () => void }>((resume) => {
+    const sockets = new Set<Net.Socket>()
+    const server = Net.createServer((socket) => {
+      sockets.add(socket)
+      socket.on("error", () => undefined)
+    }).listen(0, "127.0.0.1", () =>
+      resume(Effect.succeed({
+        port: (server.address() as Net.AddressInfo).port,
+        close: () => {
+          for (const socket of sockets) socket.destroy()
+          server.close()
+        }
+      })))
+  }),
+  ({ close }) => Effect.sync(close)
+)
+
+const freePort = Effect.scoped(Effect.map(silentServer, ({ port }) => port))
+
+describe("Database on PostgreSQL: starting", () => {
+  const secret = "correct-horse"
+
+  it.effect("nonsense in the URL is an error that does not repeat it", () =>
+    Effect.gen(function*() {
+      const urls = [
+        "",
+        "correct-horse",
+        `mysql://me:${secret}@host/db`,
+        `postgres://me:${secret}@host:port/db`,
+        `postgres://me:${secret}@[::1/db`,
+        "pglite:"
+      ]
+      for (const url of urls) {
+        const error = yield* Effect.flip(Effect.scoped(openDatabase(url)))
+        assert.strictEqual(error.reason, "InvalidUrl", url)
+        assert.notInclude(JSON.stringify(error) + String(error.stack), secret)
+      }
+    }))
+
+  it.live("a server that is not there is an error that says where, and no password", () =>
+    Effect.gen(function*() {
+      const url = `postgres://me:${secret}@127.0.0.1:${yield* freePort}/shop`
+      const error = yield* Effect.flip(Effect.scoped(openDatabase(url)))
+      assert.strictEqual(error.reason, "Unreachable")
+      assert.match(error.message, /127\.0\.0\.1:\d+, database "shop": .*ECONNREFUSED/)
+      assert.notInclude(JSON.stringify(error) + String(error.stack), secret)
+    }))
+
+  it.scopedLive("a server that accepts and never answers fails the start in time", () =>
+    Effect.gen(function*() {
+      const { port } = yield* silentServer
+      const [took, error] = yield* timed(
+        Effect.flip(
+          Effect.scoped(openDatabase(`postgres://me@127.0.0.1:${port}/shop`, { connectTimeout: "200 millis" }))
+        )
+      )
+      assert.strictEqual(error.reason, "Unreachable")
+      assert.isBelow(took, 2000)
+    }))
+
+  it.scopedLive("a start that waits for such a server can be interrupted", () =>
+    Effect.gen(function*() {
+      const { port } = yield* silentServer
+      const fiber = yield* Effect.fork(
+        Effect.scoped(openDatabase(`postgres://me@127.0.0.1:${port}/shop`, { connectTimeout: "1 minute" }))
+      )
+      yield* Effect.sleep("100 millis")
+      const [took, exit] = yield* timed(Fiber.interrupt(fiber))
+      assert.isTrue(Exit.isInterrupted(exit))
+      assert.isBelow(took, 2000)
+    }))
+})
+
+describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
+  const open = (options: Parameters<typeof openDatabase>[1] = {}) => openDatabase(server.url, options)
+
+  /** Statements of the service that the server is running now, besides its own bookkeeping. */
+  const running = Effect.promise(() =>
+    server.query("SELECT query FROM pg_stat_activity WHERE application_name = 'lastcall' AND state = 'active'")
+  )
+
+  /** Connections of the service, of whatever kind. */
+  const connected = Effect.promise(() =>
+    server.query("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'lastcall%'")
+  )
+
+  const until = <A>(state: Effect.Effect<A>, holds: (value: A) => boolean): Effect.Effect<void> =>
+    Effect.flatMap(
+      state,
+      (value) => holds(value) ? Effect.void : Effect.zipRight(Effect.sleep("5 millis"), until(state, holds))
+    )
+
+  const fresh = (name: string) =>
+    Effect.promise(() => server.query(`DROP TABLE IF EXISTS ${name}; CREATE TABLE ${name} (n integer)`))
+
+  it.scopedLive("interrupting cancels in the server, also when every connection is taken", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open({ maxConnections: 2 })
+      const alone = yield* Effect.fork(sql`SELECT pg_sleep(60)`)
+      const within = yield* Effect.fork(sql.withTransaction(sql`SELECT pg_sleep(60)`))
+      yield* until(running, (rows) => rows.length === 2)
+      const [took] = yield* timed(Fiber.interruptAll([alone, within]))
+      assert.isBelow(took, 2000)
+      assert.deepStrictEqual(yield* running, [])
+      assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
+    }))
+
+  it.scopedLive("a cancelled statement takes no other one with it", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open({ maxConnections: 1 })
+      const round = Effect.gen(function*() {
+        const fiber = yield* Effect.fork(sql`SELECT pg_sleep(60)`)
+        const next = yield* Effect.fork(sql`SELECT 1 AS n`)
+        yield* Effect.yieldNow()
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual(yield* Fiber.join(next), [{ n: 1 }])
+      })
+      yield* Effect.repeatN(round, 30)
+    }))
+
+  it.scopedLive("what is reserved does not wait behind work", () =>
+    Effect.gen(function*() {
+      const { database, sql } = yield* open({ maxConnections: 1 })
+      yield* fresh("reserved")
+      const inside = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const holder = yield* Effect.fork(
+        sql.withTransaction(Effect.zipRight(Deferred.succeed(inside, void 0), Deferred.await(go)))
+      )
+      yield* Deferred.await(inside)
+      assert.deepStrictEqual(yield* database.reserved`SELECT 1 AS n`, [{ n: 1 }])
+      yield* Deferred.succeed(go, void 0)
+      yield* Fiber.join(holder)
+      // Nor does it join a transaction of the others.
+      yield* Effect.ignore(
+        sql.withTransaction(Effect.zipRight(database.reserved`INSERT INTO reserved VALUES (1)`, Effect.fail("no")))
+      )
+      assert.deepStrictEqual(yield* sql`SELECT n FROM reserved`, [{ n: 1 }])
+    }))
+
+  it.scopedLive("the release cancels what runs, and leaves neither connection nor statement behind", () =>
+    Effect.gen(function*() {
+      const { database, release, sql } = yield* open({ drainTimeout: "50 millis" })
+      yield* fresh("released")
+      const listening = yield* Deferred.make<void>()
+      yield* Effect.forkDaemon(
+        Stream.runForEach(database.listen("channel"), () => Deferred.succeed(listening, void 0))
+      )
+      yield* Deferred.await(listening)
+      const statement = yield* Effect.forkDaemon(sql`INSERT INTO released SELECT 1 FROM pg_sleep(60)`)
+      const transaction = yield* Effect.forkDaemon(
+        sql.withTransaction(Effect.zipRight(sql`INSERT INTO released VALUES (2)`, sql`SELECT pg_sleep(60)`))
+      )
+      yield* until(running, (rows) => rows.length === 2)
+      const [took, report] = yield* timed(release)
+      assert.deepStrictEqual([report.outcome, report.cut], ["Interrupted", 2])
+      assert.isBelow(took, 2000)
+      yield* until(connected, (rows) => rows.length === 0)
+      assert.isTrue(Exit.isFailure(yield* Fiber.await(statement)))
+      assert.isTrue(Exit.isFailure(yield* Fiber.await(transaction)))
+      assert.deepStrictEqual(yield* Effect.promise(() => server.query("SELECT n FROM released")), [])
+    }))
+
+  for (const end of ["stop", "kill"] as const) {
+    it.scopedLive(`a server that ends (${end}) and comes back: errors meanwhile, and then as before`, () =>
+      Effect.gen(function*() {
+        const { database, sql } = yield* open({ maxConnections: 3, connectTimeout: "1 second" })
+        yield* fresh("outage")
+        const heard: Array<string> = []
+        yield* Effect.forkScoped(
+          Stream.runForEach(database.listen("outage"), (payload) => Effect.sync(() => heard.push(payload)))
+        )
+        yield* until(Effect.sync(() => heard.length), (length) => length === 1)
+        // One connection is idle, one in a transaction, one busy.
+        yield* Effect.all([sql`SELECT 1`, sql`SELECT pg_sleep(0.05)`, sql`SELECT pg_sleep(0.05)`], { concurrency: 3 })
+        const inside = yield* Deferred.make<void>()
+        const go = yield* Deferred.make<void>()
+        const transaction = yield* Effect.fork(
+          sql.withTransaction(Effect.all([
+            sql`INSERT INTO outage VALUES (1)`,
+            Deferred.succeed(inside, void 0),
+            Deferred.await(go),
+            sql`INSERT INTO outage VALUES (2)`
+          ]))
+        )
+        const busy = yield* Effect.fork(sql`SELECT pg_sleep(60)`)
+        yield* Deferred.await(inside)
+        yield* until(running, (rows) => rows.length === 1)
+        yield* Effect.promise(server[end])
+        yield* Deferred.succeed(go, void 0)
+        assert.strictEqual((yield* Effect.flip(Fiber.join(transaction)))._tag, "SqlError")
+        assert.strictEqual((yield* Effect.flip(Fiber.join(busy)))._tag, "SqlError")
+        // Whose end has not been heard of yet may be handed out once more.
+        yield* until(
+          Effect.either(sql`SELECT 1`),
+          (answer) => Either.isLeft(answer) && answer.left.message.includes("ECONNREFUSED")
+        )
+        yield* Effect.promise(server.start)
+        assert.deepStrictEqual(yield* sql`SELECT n FROM outage`, [])
+        assert.deepStrictEqual(yield* database.reserved`SELECT 1 AS n`, [{ n: 1 }])
+        yield* until(Effect.sync(() => heard.length), (length) => length === 2)
+        yield* database.notify("outage", "back")
+        yield* until(Effect.sync(() => heard.length), (length) => length === 3)
+        assert.deepStrictEqual(heard, ["", "", "back"])
+      }))
+  }
+
+  it.scopedLive("a transaction that stands still is ended by the server, and holds nobody up any longer", () =>
+    Effect.gen(function*() {
+      yield* fresh("still")
+      const { sql } = yield* open({ idleTransactionTimeout: "200 millis" })
+      const limit = (sql: SqlClient.SqlClient) =>
+        Effect.map(sql`SHOW idle_in_transaction_session_timeout`, ([row]) => Object.values(row!)[0])
+      yield* sql`INSERT INTO still VALUES (1)`
+      const inside = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const frozen = yield* Effect.fork(sql.withTransaction(Effect.all([
+        sql`UPDATE still SET n = 2`,
+        Deferred.succeed(inside, void 0),
+        Deferred.await(go),
+        sql`UPDATE still SET n = 3`
+      ])))
+      yield* Deferred.await(inside)
+      yield* sql`UPDATE still SET n = n + 10`
+      yield* Deferred.succeed(go, void 0)
+      assert.isTrue(Exit.isFailure(yield* Fiber.await(frozen)))
+      assert.deepStrictEqual(yield* sql`SELECT n FROM still`, [{ n: 11 }])
+      assert.strictEqual(yield* sql.withTransaction(limit(sql)), "200ms")
+      assert.strictEqual(yield* limit(sql), "0")
+      const { sql: unlimited } = yield* open({ idleTransactionTimeout: Duration.infinity })
+      assert.strictEqual(yield* unlimited.withTransaction(limit(unlimited)), "0")
+    }))
+
+  it.scopedLive("a connection that dies while it is handed out does not end the process", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open({})
+      // Without a listener, emitting an error throws it, here into the promise of the connection.
+      const connect = pg.Pool.prototype.connect as () => Promise<pg.PoolClient>
+      const dying = vi.spyOn(pg.Pool.prototype, "connect").mockImplementation(
+        (async function(this: pg.Pool) {
+          const client = await connect.call(this)
+          client.emit("error", new Error("terminating connection due to administrator command"))
+          return client
+        }) as never
+      )
+      yield* Effect.addFinalizer(() => Effect.sync(() => dying.mockRestore()))
+      assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
+    }))
+
+  it.scopedLive(
+    "a server that stands still holds up neither an interruption nor the release, and commits nothing",
+    () =>
+      Effect.gen(function*() {
+        const { release, sql } = yield* open({ drainTimeout: "50 millis", releaseTimeout: "500 millis" })
+        yield* fresh("frozen")
+        const inside = yield* Deferred.make<void>()
+        const go = yield* Deferred.make<void>()
+        const open_ = yield* Effect.forkDaemon(sql.withTransaction(Effect.all([
+          sql`INSERT INTO frozen VALUES (1)`,
+          Deferred.succeed(inside, void 0),
+          Deferred.await(go)
+        ])))
+        yield* Deferred.await(inside)
+        const idle = yield* Effect.fork(sql`SELECT pg_sleep(60)`)
+        yield* until(running, (rows) => rows.length === 1)
+        yield* Effect.acquireUseRelease(
+          Effect.sync(server.freeze),
+          () =>
+            Effect.gen(function*() {
+              const [interrupted] = yield* timed(Fiber.interrupt(idle))
+              assert.isBelow(interrupted, 7000)
+              const [released, report] = yield* timed(release)
+              assert.isBelow(released, 3000)
+              assert.strictEqual(report.outcome, "Abandoned")
+              yield* Deferred.succeed(go, void 0)
+              assert.strictEqual((yield* Effect.flip(Fiber.join(open_)))._tag, "SqlError")
+            }),
+          () => Effect.sync(server.thaw)
+        )
+        yield* until(connected, (rows) => rows.length === 0)
+        assert.deepStrictEqual(yield* Effect.promise(() => server.query("SELECT n FROM frozen")), [])
+      }),
+    60_000
+  )
+})

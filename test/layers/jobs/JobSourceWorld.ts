@@ -1,0 +1,44 @@
+import { Duration, Effect } from "effect"
+import type { Claim, JobQueue } from "../../../src/layers/jobs/JobSource.js"
+
+export const ack = { _tag: "Ack" } as const
+
+/** The next claim, however long it takes, as a pool takes it. */
+export const take = (queue: JobQueue): Effect.Effect<Claim, unknown> =>
+  Effect.flatMap(
+    queue.claim(1),
+    ([claim]) => claim === undefined ? Effect.zipRight(queue.wait, take(queue)) : Effect.succeed(claim)
+  )
+
+/** The same, on a fiber of its own, once that has nothing to do but wait. */
+export const takeWaiting = (queue: JobQueue) =>
+  Effect.gen(function*() {
+    const waiting = yield* Effect.makeLatch()
+    yield* queue.claim(1)
+    const fiber = yield* Effect.fork(take({ ...queue, wait: Effect.zipRight(waiting.open, queue.wait) }))
+    yield* waiting.await
+    return fiber
+  })
+
+/** Everything that asks the engine, by name, with the tag of its error. */
+export const everything = (queue: JobQueue, claim: Claim) =>
+  Effect.all({
+    offer: Effect.flip(queue.offer(["new"])),
+    claim: Effect.flip(queue.claim(1)),
+    ack: Effect.flip(queue.transact(claim, Effect.void, ack)),
+    retry: Effect.flip(queue.retry(claim, { delay: Duration.zero, error: "no" })),
+    deadLetter: Effect.flip(queue.deadLetter(claim, "no")),
+    handBack: Effect.flip(queue.handBack([claim])),
+    renew: Effect.flip(queue.renew([claim])),
+    size: Effect.flip(queue.size),
+    find: Effect.flip(queue.find(claim.id)),
+    "deadLetters.list": Effect.flip(queue.deadLetters.list(1)),
+    "deadLetters.get": Effect.flip(queue.deadLetters.get(claim.id)),
+    "deadLetters.retry": Effect.flip(queue.deadLetters.retry([claim.id])),
+    "deadLetters.discard": Effect.flip(queue.deadLetters.discard([claim.id]))
+  }).pipe(Effect.map((errors) => Object.entries(errors).map(([name, { _tag }]) => `${name}: ${_tag}`)))
+
+const operations = ["offer", "claim", "ack", "retry", "deadLetter", "handBack", "renew", "size", "find"]
+/** What that is while the engine is away. */
+export const allFailed = [...operations, ...["list", "get", "retry", "discard"].map((name) => `deadLetters.${name}`)]
+  .map((name) => `${name}: JobSourceError`)

@@ -1,0 +1,125 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Ref } from "effect"
+import type { JobQueue } from "../../../src/layers/jobs/JobSource.js"
+import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
+import * as Interruption from "../../../src/testing/Interruption.js"
+import { makeWorld } from "./WorkerPoolWorld.js"
+
+class Words extends WorkerPool.Tag("words")<Words, string, number>() {}
+
+const long = process.env["LASTCALL_LONG"] !== undefined
+const words = ["returns", "completes", "checkpoints", "never ends"]
+
+/** Remembers which jobs the engine was told to forget. */
+const recorded = (acked: Array<unknown>) => (queue: JobQueue): JobQueue => ({
+  ...queue,
+  transact: (claim, writes, settlement) =>
+    Effect.tap(
+      queue.transact(claim, writes, settlement),
+      () => Effect.sync(() => settlement._tag === "Ack" && acked.push(claim.payload))
+    )
+})
+
+const setup = (durable: boolean) =>
+  Effect.gen(function*() {
+    const acked: Array<unknown> = []
+    const world = yield* makeWorld({ durable, disturb: recorded(acked) })
+    const queue = yield* world.open("words")
+    yield* queue.offer(words)
+    return { acked, world, queue, permits: yield* Effect.makeSemaphore(2), held: yield* Ref.make(0) }
+  })
+type State = Effect.Effect.Success<ReturnType<typeof setup>>
+
+const pool = ({ held, permits }: State) =>
+  Words.layer({
+    concurrency: 2,
+    drainTimeout: "3 seconds",
+    process: (word, { checkpoint, complete }) => {
+      const step = Effect.sleep("1 second")
+      const work: Record<string, Effect.Effect<unknown, unknown>> = {
+        "returns": step,
+        "completes": Effect.zipRight(step, complete(Effect.yieldNow())),
+        "checkpoints": Effect.repeatN(Effect.zipRight(step, checkpoint(1, Effect.yieldNow())), 2),
+        "never ends": Effect.never
+      }
+      return Effect.acquireUseRelease(
+        Ref.update(held, (_) => _ + 1),
+        () => permits.withPermits(1)(work[word]!),
+        () => Ref.update(held, (_) => _ - 1)
+      )
+    }
+  })
+
+/** The program of the pool: it is stopped by itself after two seconds, if by nobody else. */
+const program = (state: State) => Effect.zipRight(state.world.scoped(pool(state)), Effect.sleep("2 seconds"))
+
+const nothingLeaked = ({ held, permits }: State) =>
+  Effect.gen(function*() {
+    assert.strictEqual(yield* Ref.get(held), 0, "resources that were not released")
+    yield* permits.withPermits(2)(Effect.void)
+  })
+
+const accounted = (waiting: ReadonlyArray<unknown>, { acked }: State) =>
+  assert.deepStrictEqual([...acked, ...waiting].sort(), [...words].sort(), "acknowledged, or waiting in the queue")
+
+describe("WorkerPool, interrupted at any point", () => {
+  it.effect("over a durable source hands back what it did not finish, and leaks nothing", () =>
+    Interruption.explore({
+      setup: setup(true),
+      program,
+      invariant: (state: State) =>
+        Effect.gen(function*() {
+          const waiting = yield* state.queue.claim(9)
+          accounted(waiting.map((_) => _.payload), state)
+          assert.isTrue(waiting.every((_) => _.attempt === 1), "no attempt is lost")
+          yield* nothingLeaked(state)
+        }),
+      ...(long ? {} : { sample: 100 })
+    }).pipe(Interruption.assertSafe), 300_000)
+
+  it.effect(
+    "over memory drains, or counts as cut what it did not finish, and leaks nothing",
+    () =>
+      Interruption.explore({
+        setup: setup(false),
+        program,
+        invariant: (state: State) =>
+          Effect.gen(function*() {
+            const waiting = yield* state.queue.claim(9)
+            accounted(waiting.map((_) => _.payload), state)
+            const reports = yield* state.world.reports
+            if (reports.length > 0) {
+              assert.strictEqual(reports[0]!.cut, waiting.length, "the report tells of all of them")
+            }
+            yield* nothingLeaked(state)
+          }),
+        ...(long ? {} : { sample: 100 })
+      }).pipe(Interruption.assertSafe),
+    300_000
+  )
+
+  it.effect(
+    "or ended there for good: the next process finishes the jobs, at the cost of one attempt each at most",
+    () =>
+      Interruption.crash({
+        setup: setup(true),
+        program,
+        restart: (state: State) =>
+          Effect.gen(function*() {
+            // What the dead process held, it holds; the store is all that is left of it.
+            const fresh = yield* setup(true)
+            yield* state.world.scoped(pool({ ...fresh, world: state.world }), fresh.world.lifecycle.service)
+            yield* Effect.sleep("40 seconds")
+          }),
+        invariant: (state: State) =>
+          Effect.gen(function*() {
+            const waiting = yield* state.queue.claim(9)
+            assert.deepStrictEqual(waiting.map((_) => _.payload), ["never ends"])
+            assert.isAtMost(waiting[0]!.attempt, 2)
+            assert.deepStrictEqual(yield* state.queue.deadLetters.list(9), [])
+          }),
+        ...(long ? {} : { sample: 60 })
+      }).pipe(Interruption.assertSafe),
+    300_000
+  )
+})

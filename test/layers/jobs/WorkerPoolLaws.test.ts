@@ -1,0 +1,202 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, FastCheck as fc, Fiber, Logger, LogLevel, Option, Schedule } from "effect"
+import type { JobEvent, OfJob } from "../../../src/layers/jobs/JobEvent.js"
+import type { JobQueue } from "../../../src/layers/jobs/JobSource.js"
+import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
+import { virtually } from "../../kit/virtually.js"
+import { makeWorld } from "./WorkerPoolWorld.js"
+
+/** What one random job does. Durations in seconds. */
+interface Job {
+  readonly offeredAt: number
+  readonly takes: number
+  readonly failures: number
+  readonly way: "returns" | "completes" | "checkpoints" | "slow to roll back" | "deaf"
+}
+
+class Pool extends WorkerPool.Tag("pool")<Pool, Job & { readonly n: number }, number>() {}
+
+const seconds = (max: number) => fc.integer({ min: 0, max: max * 4 }).map((quarters) => quarters / 4)
+const job = fc.record({
+  offeredAt: seconds(6),
+  takes: seconds(8),
+  failures: fc.integer({ min: 0, max: 3 }),
+  way: fc.constantFrom<Array<Job["way"]>>("returns", "completes", "checkpoints", "slow to roll back", "deaf")
+})
+const scenario = fc.record({
+  jobs: fc.array(job, { maxLength: 12 }),
+  concurrency: fc.integer({ min: 1, max: 4 }),
+  durable: fc.boolean(),
+  toldAt: seconds(8),
+  stoppedAfter: seconds(2),
+  drainTimeout: seconds(6)
+})
+type Scenario = typeof scenario extends fc.Arbitrary<infer A> ? A : never
+
+/** Counts what the engine was told for good, by job. */
+const recorded = (settled: Map<string, number>) => (queue: JobQueue): JobQueue => {
+  const count = (id: string) =>
+    Effect.sync(() => {
+      settled.set(id, (settled.get(id) ?? 0) + 1)
+    })
+  return {
+    ...queue,
+    transact: (claim, writes, settlement) =>
+      Effect.tap(
+        queue.transact(claim, writes, settlement),
+        () => settlement._tag === "Ack" ? count(claim.id) : Effect.void
+      ),
+    deadLetter: (claim, error) => Effect.tap(queue.deadLetter(claim, error), () => count(claim.id))
+  }
+}
+
+const end = "Succeeded|Retried|DeadLettered|HandedBack|Interrupted HandedBack|Lost|Abandoned"
+/** What may happen to a job, run after run; one that is taken as its pool quiesces is handed back without having run. */
+const life = new RegExp(`^((Taken (Checkpointed )*(${end})|HandedBack) )*$`)
+
+/** The journal of each job, which goes on from process to process. */
+const journals = () => {
+  const events: Array<JobEvent> = []
+  return {
+    events,
+    onEvent: (event: JobEvent) => Effect.sync(() => events.push(event)),
+    assertSound: (durable: boolean, failures: ReadonlyMap<string, number>) => {
+      const jobs = new Map<string, ReadonlyArray<JobEvent & OfJob>>()
+      for (const event of events) if ("id" in event) jobs.set(event.id, [...jobs.get(event.id) ?? [], event])
+      for (const [id, journal] of jobs) {
+        const lines = journal.map(({ _tag }) => `${_tag} `).join("")
+        assert.match(lines, life)
+        let attempt = 1
+        for (const event of journal) {
+          assert.strictEqual(event.attempt, attempt, lines)
+          if (event._tag === "Retried") attempt++
+        }
+        assert.isAtMost(attempt, 1 + (failures.get(id) ?? 0), "nothing but its own failures costs an attempt")
+      }
+      const tags = events.map(({ _tag }) => _tag)
+      if (durable) assert.notInclude(tags.slice(tags.indexOf("Quiesced"), tags.indexOf("Closed")), "Taken")
+    }
+  }
+}
+
+const run = (scenario: Scenario) =>
+  Effect.gen(function*() {
+    const settled = new Map<string, number>()
+    const { assertSound, events, onEvent } = journals()
+    const world = yield* makeWorld({ durable: scenario.durable, disturb: recorded(settled) })
+    const running = new Set<string>()
+    let most = 0
+    let twice = 0
+    const failed = new Map<string, number>()
+
+    const work = (
+      { failures, takes, way }: Job,
+      context: WorkerPool.JobContext<number>
+    ): Effect.Effect<unknown, unknown> => {
+      const step = Effect.sleep(Duration.seconds(takes))
+      if (context.attempt <= failures) {
+        return Effect.flatMap(step, () => {
+          failed.set(context.id, (failed.get(context.id) ?? 0) + 1)
+          return Effect.fail("bad luck")
+        })
+      }
+      switch (way) {
+        case "returns":
+          return step
+        case "completes":
+          return Effect.zipRight(step, context.complete(Effect.void))
+        case "checkpoints":
+          return Effect.iterate(Option.getOrElse(context.cursor, () => 0), {
+            while: (row) => row < 4,
+            body: (row) =>
+              Effect.as(Effect.zipRight(Effect.sleep(takes * 250), context.checkpoint(row + 1, Effect.void)), row + 1)
+          })
+        case "slow to roll back":
+          return Effect.onInterrupt(step, () => Effect.sleep("1 second"))
+        case "deaf":
+          return Effect.uninterruptible(step)
+      }
+    }
+    const layer = Pool.layer({
+      concurrency: scenario.concurrency,
+      drainTimeout: Duration.seconds(scenario.drainTimeout),
+      releaseTimeout: "1 second",
+      onEvent,
+      retry: Schedule.spaced("500 millis").pipe(Schedule.intersect(Schedule.recurs(2))),
+      process: (job, context) =>
+        Effect.acquireUseRelease(
+          Effect.sync(() => {
+            if (running.has(context.id)) twice++
+            running.add(context.id)
+            most = Math.max(most, running.size)
+          }),
+          () => work(job, context),
+          () =>
+            Effect.sync(() => {
+              running.delete(context.id)
+            })
+        )
+    })
+
+    const first = yield* world.build(layer)
+    let accepted = 0
+    const producers = yield* Effect.forEach(scenario.jobs, (job, n) =>
+      Pool.offer({ ...job, n }).pipe(
+        Effect.tap(Effect.sync(() => accepted++)),
+        Effect.delay(Duration.seconds(job.offeredAt)),
+        Effect.provide(first.context),
+        Effect.fork
+      ))
+    yield* Effect.sleep(Duration.seconds(scenario.toldAt))
+    yield* world.lifecycle.transition("LameDuck")
+    yield* Effect.sleep(Duration.seconds(scenario.stoppedAfter))
+    yield* Fiber.interruptAll(producers)
+    yield* first.stop
+
+    const status = yield* Effect.provide(Pool.status, first.context)
+    const [report] = yield* world.reports
+    const queue = yield* world.open("pool")
+    const left = yield* queue.size
+    assert.strictEqual(status.inFlight, running.size, "slots are those of jobs that are deaf")
+    assert.isAtMost(most, scenario.concurrency)
+    assert.strictEqual(twice, 0, "jobs that ran twice at a time")
+    if (report!.outcome !== "Abandoned") assert.strictEqual(status.inFlight, 0)
+    if (scenario.durable) {
+      assert.strictEqual(settled.size + left, accepted, "accepted jobs are done, or waiting for somebody else")
+      assert.isAtMost(status.handedBack, left)
+      assert.strictEqual(report!.cut, status.inFlight)
+    } else {
+      assert.strictEqual(settled.size + report!.cut, accepted, "accepted jobs are done or cut")
+    }
+    assert.isTrue([...settled.values()].every((times) => times === 1), "a job is settled once")
+    assertSound(scenario.durable, failed)
+    if (!scenario.durable) return
+
+    // The next process finishes what this one left, however it ended.
+    yield* Effect.sleep("20 seconds")
+    const second = yield* world.build(layer, (yield* makeWorld()).lifecycle.service)
+    yield* Effect.sleep("5 minutes")
+    assert.strictEqual(settled.size, accepted, "everything is done in the end")
+    assert.isTrue([...settled.values()].every((times) => times === 1), "a job is settled once")
+    assert.strictEqual((yield* Effect.provide(Pool.status, second.context)).inFlight, 0)
+    yield* second.stop
+    assertSound(true, failed)
+    assert.strictEqual(events.filter(({ _tag }) => _tag === "Closed").length, 2)
+  }).pipe(Effect.scoped, virtually)
+
+describe("WorkerPool, with random jobs, told to stop at a random moment", () => {
+  it.live(
+    "accounts for every job: finished, handed back, cut, or still in the queue, and none twice",
+    () =>
+      Effect.promise(() =>
+        fc.assert(
+          fc.asyncProperty(
+            scenario,
+            (scenario) => run(scenario).pipe(Logger.withMinimumLogLevel(LogLevel.None), Effect.runPromise)
+          ),
+          { numRuns: process.env["LASTCALL_LONG"] === undefined ? 100 : 2_000 }
+        )
+      ),
+    300_000
+  )
+})

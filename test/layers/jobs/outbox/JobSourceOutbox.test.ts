@@ -1,0 +1,390 @@
+import { SqlClient } from "@effect/sql"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber, Option, Schedule, Scope } from "effect"
+import { afterAll, beforeAll } from "vitest"
+import * as Database from "../../../../src/layers/database/Database.js"
+import { type Claim, type JobQueue, JobSourceError, type Service } from "../../../../src/layers/jobs/JobSource.js"
+import * as JobSourceMemory from "../../../../src/layers/jobs/JobSourceMemory.js"
+import { openDatabase, type Opened } from "../../../kit/database.js"
+import { describePostgres } from "../../../kit/postgres.js"
+import { take } from "../JobSourceWorld.js"
+import { newTable, outbox } from "./JobSourceOutboxWorld.js"
+
+const ack = { _tag: "Ack" } as const
+const at = (cursor: unknown, handBack = false) => ({ _tag: "Checkpoint", cursor, handBack }) as const
+
+// One database for all tests, a table for each. The engine is in memory, so that it can be hurt.
+const scope = Effect.runSync(Scope.make())
+let opened: Opened
+let sql: SqlClient.SqlClient
+beforeAll(async () => {
+  opened = await Effect.runPromise(Scope.extend(openDatabase("pglite:memory"), scope))
+  sql = opened.sql
+  await Effect.runPromise(sql`CREATE TABLE written (test text, line text)`)
+}, 60_000)
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+
+type Part = "offer" | "transact" | "retry" | "handBack"
+
+/** An engine whose server can go away, for some of what it is asked or for all, and forget everything. */
+const makeEngine = Effect.gen(function*() {
+  const options = { durable: true, lease: "1 hour" } as const
+  let memory = yield* JobSourceMemory.make(options)
+  let broken: ReadonlyArray<Part> = []
+  const asked: Array<Part> = []
+  const away = (operation: Part) =>
+    Effect.suspend(() => {
+      asked.push(operation)
+      return broken.includes(operation)
+        ? Effect.fail(new JobSourceError({ operation, queue: "jobs", cause: new Error("away") }))
+        : Effect.void
+    })
+  const service: Service = {
+    durable: true,
+    renewEvery: Duration.minutes(1),
+    open: (options) =>
+      Effect.gen(function*() {
+        const now = Effect.suspend(() => memory.open(options))
+        const queue: JobQueue = {
+          ...yield* now,
+          offer: (...args) =>
+            Effect.zipRight(away("offer"), Effect.scoped(Effect.flatMap(now, (queue) => queue.offer(...args)))),
+          wait: Effect.scoped(Effect.flatMap(now, (queue) => queue.wait)),
+          claim: (limit) => Effect.scoped(Effect.flatMap(now, (queue) => queue.claim(limit))),
+          renew: (claims) => Effect.scoped(Effect.flatMap(now, (queue) => queue.renew(claims))),
+          find: (id) => Effect.scoped(Effect.flatMap(now, (queue) => queue.find(id))),
+          transact: (...args) =>
+            Effect.zipRight(away("transact"), Effect.scoped(Effect.flatMap(now, (queue) => queue.transact(...args)))),
+          retry: (...args) =>
+            Effect.zipRight(away("retry"), Effect.scoped(Effect.flatMap(now, (queue) => queue.retry(...args)))),
+          handBack: (claims) =>
+            Effect.zipRight(away("handBack"), Effect.scoped(Effect.flatMap(now, (queue) => queue.handBack(claims))))
+        }
+        return queue
+      })
+  }
+  return {
+    service,
+    asked,
+    breaks: (...parts: ReadonlyArray<Part>) => Effect.sync(() => (broken = parts)),
+    forgets: Effect.flatMap(JobSourceMemory.make(options), (fresh) => Effect.sync(() => void (memory = fresh))),
+    /** As a lease that has run out: whoever held the jobs is dead, or cannot be heard. */
+    expires: (claims: ReadonlyArray<Claim>) =>
+      Effect.scoped(
+        Effect.flatMap(memory.open({ name: "jobs" }), (queue) =>
+          Effect.forEach(claims, (claim) =>
+            Effect.ignore(queue.retry({ ...claim, token: claim.token.split(" ")[1]! }, {
+              delay: Duration.zero,
+              error: "the lease ran out"
+            }))))
+      )
+  }
+})
+
+const makeWorld = (options: { readonly offerAgainAfter?: Duration.DurationInput } = {}) =>
+  Effect.gen(function*() {
+    const table = newTable()
+    const engine = yield* makeEngine
+    const open = Effect.gen(function*() {
+      const source = yield* outbox(opened, engine.service, {
+        table,
+        pollInterval: "50 millis",
+        offerAgainAfter: "1 hour",
+        ...options
+      })
+      return yield* source.open({ name: "jobs" })
+    })
+    return {
+      table,
+      engine,
+      open,
+      one: yield* open,
+      write: (line: string) => sql`INSERT INTO written VALUES (${table}, ${line})`,
+      written: Effect.map(
+        sql<{ line: string }>`SELECT line FROM written WHERE test = ${table} ORDER BY line`,
+        (rows) => rows.map(({ line }) => line)
+      ),
+      rows: Effect.map(
+        sql<{ id: string; state: string; attempt: number }>`SELECT id, state, attempt FROM ${
+          sql(table)
+        } ORDER BY number`,
+        (rows) => rows.map(({ attempt, id, state }) => `${id}: ${state} ${attempt}`)
+      )
+    }
+  })
+
+const payloads = (claims: ReadonlyArray<Claim>) => claims.map(({ payload }) => payload)
+
+/** Claims until nothing has come for a while. */
+const takeAll = (queue: JobQueue) =>
+  Effect.gen(function*() {
+    const all: Array<Claim> = []
+    for (let quiet = 0; quiet < 4; quiet++) {
+      const claims = yield* queue.claim(100)
+      if (claims.length > 0) quiet = 0
+      all.push(...claims)
+      yield* Effect.sleep("50 millis")
+    }
+    return all
+  })
+
+const refused = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.flip(effect), (error) => (error as { _tag?: string })._tag)
+
+describe("JobSourceOutbox", () => {
+  describe("between a commit and the engine", () => {
+    it.scopedLive("jobs come in the order in which they were offered, whoever moves them", () =>
+      Effect.gen(function*() {
+        const { one, open } = yield* makeWorld()
+        const other = yield* open
+        yield* one.offer([1, 2, 3])
+        yield* sql.withTransaction(Effect.zipRight(other.offer([4]), one.offer([5, 6])))
+        const all: Array<unknown> = []
+        while (all.length < 6) all.push((yield* take(other)).payload)
+        assert.deepStrictEqual(all, [1, 2, 3, 4, 5, 6])
+      }))
+
+    it.scopedLive("an engine that is away holds up nobody who offers, and gets all of it when it is back", () =>
+      Effect.gen(function*() {
+        const { engine, one } = yield* makeWorld()
+        yield* engine.breaks("offer")
+        yield* one.offer(["a", "b"])
+        yield* one.offer(["c"])
+        yield* Effect.repeat(Effect.sleep("10 millis"), { until: () => engine.asked.includes("offer") })
+        assert.deepStrictEqual(yield* takeAll(one), [])
+        assert.strictEqual(yield* one.size, 3)
+        yield* engine.breaks()
+        const all = [yield* take(one), yield* take(one), yield* take(one)]
+        assert.deepStrictEqual(payloads(all), ["a", "b", "c"])
+      }))
+
+    it.scopedLive("what a process that died has taken and not moved is moved by another one", () =>
+      Effect.gen(function*() {
+        const { one, open, table } = yield* makeWorld({ offerAgainAfter: "300 millis" })
+        yield* sql`INSERT INTO ${sql(table)} (queue, id, payload, offer_at)
+          VALUES ('jobs', 'left', '"left"', clock_timestamp() + interval '300 milliseconds')`
+        yield* one.offer(["new"])
+        const other = yield* open
+        assert.deepStrictEqual(payloads([yield* take(other), yield* take(other)]), ["new", "left"])
+      }))
+
+    it.scopedLive("what the engine has forgotten it is offered again, and runs once", () =>
+      Effect.gen(function*() {
+        const { engine, one, write, written } = yield* makeWorld({ offerAgainAfter: "200 millis" })
+        yield* one.offer(["held", "waiting"], { ids: ["held", "waiting"] })
+        const held = yield* take(one)
+        yield* engine.forgets
+        const claims = [yield* take(one), yield* take(one)]
+        assert.deepStrictEqual(claims.map(({ attempt, id }) => `${id} ${attempt}`).sort(), ["held 2", "waiting 1"])
+        assert.strictEqual(yield* refused(one.transact(held, write("stale"), ack)), "LeaseLost")
+        for (const claim of claims) yield* one.transact(claim, write(claim.id), ack)
+        assert.deepStrictEqual(yield* takeAll(one), [])
+        assert.deepStrictEqual(yield* written, ["held", "waiting"])
+      }))
+
+    it.scopedLive("a job whose lease the engine has forgotten is offered to it at once", () =>
+      Effect.gen(function*() {
+        const { engine, one } = yield* makeWorld()
+        yield* one.offer(["held"])
+        const held = yield* take(one)
+        yield* engine.forgets
+        assert.deepStrictEqual(yield* one.renew([held]), [held])
+        assert.deepInclude(yield* take(one), { id: held.id, attempt: 2 })
+      }))
+
+    it.scopedLive("what is offered at the end is moved before the engine goes", () =>
+      Effect.gen(function*() {
+        const engine = yield* makeEngine
+        const life = yield* Scope.make()
+        const table = newTable()
+        const { open } = yield* Scope.extend(outbox(opened, engine.service, { table }), life)
+        const queue = yield* Scope.extend(open({ name: "jobs" }), life)
+        yield* engine.breaks("offer")
+        yield* queue.offer(["last"], { ids: ["last"] })
+        yield* engine.breaks()
+        yield* Scope.close(life, Exit.void)
+        const left = yield* engine.service.open({ name: "jobs" })
+        assert.isTrue(Option.isSome(yield* left.find("last")))
+      }))
+  })
+
+  describe("when a process dies, or the engine cannot be told,", () => {
+    it.scopedLive("between the commit and the acknowledgement: the job is given out again, and not run", () =>
+      Effect.gen(function*() {
+        const { engine, one, rows, write, written } = yield* makeWorld()
+        yield* one.offer(["job"])
+        const claim = yield* take(one)
+        yield* engine.breaks("transact")
+        assert.deepStrictEqual(yield* one.transact(claim, Effect.as(write("once"), 42), ack), 42)
+        yield* engine.breaks()
+        yield* engine.expires([claim])
+        assert.deepStrictEqual(yield* takeAll(one), [])
+        assert.deepStrictEqual(yield* written, ["once"])
+        assert.deepStrictEqual(yield* rows, [])
+        assert.deepStrictEqual(yield* one.find(claim.id), Option.none())
+      }))
+
+    it.scopedLive("between a checkpoint's commit and its hand-back: it goes on from there, in the same attempt", () =>
+      Effect.gen(function*() {
+        const { engine, one, write } = yield* makeWorld()
+        yield* one.offer(["job"])
+        const claim = yield* take(one)
+        yield* engine.breaks("handBack")
+        yield* one.transact(claim, write("first half"), at({ row: 1 }, true))
+        yield* engine.breaks()
+        yield* engine.expires([claim])
+        const next = yield* take(one)
+        assert.deepStrictEqual([next.attempt, next.cursor], [1, Option.some({ row: 1 })])
+      }))
+
+    it.scopedLive("between giving a job up and saying so: it is a dead letter, and not run", () =>
+      Effect.gen(function*() {
+        const { engine, one, rows } = yield* makeWorld()
+        yield* one.offer(["job"], { ids: ["job"] })
+        const claim = yield* take(one)
+        yield* engine.breaks("transact")
+        yield* one.deadLetter(claim, "no")
+        yield* engine.breaks()
+        yield* engine.expires([claim])
+        assert.deepStrictEqual(yield* takeAll(one), [])
+        assert.deepStrictEqual(yield* rows, ["job: Dead 1"])
+        assert.strictEqual(yield* one.deadLetters.retry(["job"], { fromStart: true }), 1)
+        assert.strictEqual((yield* take(one)).attempt, 1)
+      }))
+
+    it.scopedLive("while it works: the attempt is spent, and its checkpoint is kept", () =>
+      Effect.gen(function*() {
+        const { engine, one, write, written } = yield* makeWorld()
+        yield* one.offer(["job"])
+        const dead = yield* take(one)
+        yield* one.transact(dead, write("first half"), at(1))
+        yield* engine.expires([dead])
+        const next = yield* take(one)
+        assert.deepStrictEqual([next.attempt, next.cursor], [2, Option.some(1)])
+        assert.strictEqual(yield* refused(one.transact(dead, write("late"), at(2))), "LeaseLost")
+        assert.deepStrictEqual(yield* one.handBack([dead]), [dead])
+        yield* one.transact(next, write("second half"), ack)
+        assert.deepStrictEqual(yield* written, ["first half", "second half"])
+      }))
+
+    it.scopedLive("a retry, or a hand-back, may be said again until it is heard", () =>
+      Effect.gen(function*() {
+        const { engine, one } = yield* makeWorld()
+        yield* one.offer(["a", "b"])
+        const [a, b] = [yield* take(one), yield* take(one)]
+        yield* engine.breaks("retry", "handBack")
+        const retry = one.retry(a, { delay: Duration.zero, error: "no" })
+        assert.strictEqual(yield* refused(retry), "JobSourceError")
+        assert.strictEqual(yield* refused(one.handBack([b])), "JobSourceError")
+        yield* engine.breaks()
+        yield* retry
+        assert.deepStrictEqual(yield* one.handBack([b]), [])
+        const again = [yield* take(one), yield* take(one)]
+        assert.deepStrictEqual(again.map(({ attempt, payload }) => `${payload as string} ${attempt}`).sort(), [
+          "a 2",
+          "b 1"
+        ])
+      }))
+  })
+
+  it.scopedLive("who handed a job back can write nothing any more, also before anybody has claimed it", () =>
+    Effect.gen(function*() {
+      const { one, write, written } = yield* makeWorld()
+      yield* one.offer(["job"])
+      const claim = yield* take(one)
+      assert.deepStrictEqual(yield* one.handBack([claim]), [])
+      assert.deepStrictEqual(
+        yield* Effect.forEach([ack, at(1), at(1, true)], (how) => refused(one.transact(claim, write("late"), how))),
+        ["LeaseLost", "LeaseLost", "LeaseLost"]
+      )
+      assert.deepStrictEqual(yield* written, [])
+      assert.strictEqual((yield* take(one)).attempt, 1)
+    }))
+
+  it.scopedLive("jobs that were given to the engine past the outbox are run as well", () =>
+    Effect.gen(function*() {
+      const { engine, one, rows, write, written } = yield* makeWorld()
+      const past = yield* engine.service.open({ name: "jobs" })
+      yield* past.offer([{ n: 1 }], { ids: ["stray"] })
+      const claim = yield* take(one)
+      assert.deepInclude(claim, { id: "stray", payload: { n: 1 }, attempt: 1 })
+      yield* one.handBack([claim])
+      const again = yield* take(one)
+      assert.deepInclude(again, { id: "stray", payload: { n: 1 }, attempt: 1 })
+      yield* one.transact(again, write("once"), ack)
+      assert.deepStrictEqual(yield* takeAll(one), [])
+      assert.deepStrictEqual([yield* written, yield* rows], [["once"], []])
+    }))
+
+  it.scopedLive("a job that was claimed while the database is away is given back", () =>
+    Effect.gen(function*() {
+      const { engine, one, table } = yield* makeWorld()
+      yield* one.offer(["job"])
+      yield* one.wait
+      yield* sql`ALTER TABLE ${sql(table)} RENAME TO gone`
+      const fiber = yield* Effect.fork(
+        Effect.repeat(Effect.flip(one.claim(1)), { until: () => engine.asked.includes("handBack") })
+      )
+      yield* Fiber.join(fiber)
+      yield* sql`ALTER TABLE gone RENAME TO ${sql(table)}`
+      assert.strictEqual((yield* take(one)).attempt, 1)
+    }))
+})
+
+describe("Database.once", () => {
+  const written = Effect.map(
+    Effect.suspend(() => sql<{ line: string }>`SELECT line FROM written WHERE test = 'once' ORDER BY line`),
+    (rows) => rows.map(({ line }) => line)
+  )
+  const once = <E>(key: string, ending: Effect.Effect<void, E> = Effect.void, keptFor?: Duration.DurationInput) =>
+    Database.once(key, Effect.zipRight(sql`INSERT INTO written VALUES ('once', ${key})`, ending), { keptFor }).pipe(
+      Effect.provideService(SqlClient.SqlClient, sql)
+    )
+
+  it.effect("writes what was not written under its key, and nothing of what fails", () =>
+    Effect.gen(function*() {
+      yield* Effect.flip(once("a", Effect.fail("no")))
+      const all = yield* Effect.all([once("a"), once("b"), once("a")], { concurrency: "unbounded" })
+      assert.deepStrictEqual(all.map(Option.isSome), [true, true, false])
+      assert.isTrue(Option.isNone(yield* once("b")))
+      assert.deepStrictEqual(yield* written, ["a", "b"])
+    }))
+
+  it.effect("knows its keys for as long as it was told", () =>
+    Effect.gen(function*() {
+      yield* once("c", Effect.void, "0 seconds")
+      yield* once("d", Effect.void, "0 seconds")
+      assert.isTrue(Option.isSome(yield* once("c")))
+      assert.isTrue(Option.isNone(yield* once("d")))
+    }))
+})
+
+describePostgres("JobSourceOutbox in two processes", (postgres) => {
+  it.scopedLive("what was offered together reaches the engine together, in its order", () =>
+    Effect.gen(function*() {
+      const memory = yield* JobSourceMemory.make({ durable: true, lease: "1 hour" })
+      const calls: Array<string> = []
+      const engine: Service = {
+        ...memory,
+        open: (options) =>
+          Effect.map(memory.open(options), (queue) => ({
+            ...queue,
+            offer: (payloads, options) => {
+              calls.push((options?.ids ?? []).join(" "))
+              return queue.offer(payloads, options)
+            }
+          }))
+      }
+      const table = newTable()
+      const [one] = yield* Effect.forEach([1, 2], () =>
+        Effect.flatMap(
+          Effect.flatMap(openDatabase(postgres.url), (opened) => outbox(opened, engine, { table })),
+          (source) => source.open({ name: "jobs" })
+        ))
+      const batches = Array.from({ length: 100 }, (_, n) => [`${n}-a`, `${n}-b`, `${n}-c`])
+      yield* Effect.forEach(batches, (ids) => one!.offer(ids, { ids }))
+      const { size } = yield* memory.open({ name: "jobs" })
+      yield* Effect.repeat(size, { until: (size) => size === 300, schedule: Schedule.spaced("5 millis") })
+      assert.deepStrictEqual(batches.filter((ids) => !calls.some((call) => call.includes(ids.join(" ")))), [])
+    }))
+})

@@ -1,0 +1,27 @@
+import { Effect } from "effect"
+import { jobSourceConformance } from "../../../conformance/jobSource.js"
+import { describeEngines, source } from "./JobSourceSqlWorld.js"
+
+let tables = 0
+
+describeEngines("JobSourceSql", (databases) =>
+  jobSourceConformance("the source in the database", {
+    make: Effect.gen(function*() {
+      const [first, second] = yield* databases
+      const options = { lease: "1 second", expireEvery: "100 millis" } as const
+      const { sql } = first
+      const table = sql(`written_${++tables}`)
+      yield* sql`CREATE TABLE ${table} (number serial, line text)`
+      return {
+        sources: [yield* source(first, options), yield* source(second, options)],
+        write: (line) => Effect.asVoid(sql`INSERT INTO ${table} (line) VALUES (${line})`),
+        written: Effect.map(sql<{ line: string }>`SELECT line FROM ${table} ORDER BY number`, (rows) =>
+          rows.map(({ line }) => line)),
+        transaction: sql.withTransaction
+      }
+    }),
+    lease: "1 second",
+    passTime: Effect.sleep,
+    live: true,
+    transactional: true
+  }))

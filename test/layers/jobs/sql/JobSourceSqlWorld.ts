@@ -1,0 +1,69 @@
+import { SqlClient } from "@effect/sql"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { afterAll, beforeAll, describe } from "vitest"
+import * as Database from "../../../../src/layers/database/Database.js"
+import { JobSource, type QueueOptions } from "../../../../src/layers/jobs/JobSource.js"
+import * as JobSourceSql from "../../../../src/layers/jobs/sql/JobSourceSql.js"
+import { openDatabase, type Opened } from "../../../kit/database.js"
+import { describePostgres } from "../../../kit/postgres.js"
+
+/** Opens the databases of two processes, which are one database. */
+export type Databases = Effect.Effect<readonly [Opened, Opened], Database.DatabaseError, Scope.Scope>
+
+/** The same tests over PGlite, where the two "processes" share its one connection, and over PostgreSQL. */
+export const describeEngines = (name: string, body: (databases: Databases) => void): void => {
+  describe(`${name} over PGlite`, () => {
+    const scope = Effect.runSync(Scope.make())
+    let opened: Opened
+    beforeAll(async () => {
+      opened = await Effect.runPromise(Scope.extend(openDatabase("pglite:memory"), scope))
+    })
+    afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+    body(Effect.sync(() => [opened, opened]))
+  })
+  describePostgres(`${name} over PostgreSQL`, (postgres) => {
+    const open = Effect.suspend(() => openDatabase(postgres.url, { maxConnections: 3 }))
+    body(Effect.all([open, open]))
+  })
+}
+
+/** The source of one process. */
+export const source = ({ database, sql }: Opened, options: JobSourceSql.Options = {}) =>
+  Layer.build(JobSourceSql.layer(options)).pipe(
+    Effect.map(Context.get(JobSource)),
+    Effect.provideService(Database.Database, database),
+    Effect.provideService(SqlClient.SqlClient, sql)
+  )
+
+/** A client on which something happens between the claiming of jobs and the answer to it. */
+export const betweenClaimAndAnswer = (sql: SqlClient.SqlClient, what: Effect.Effect<unknown>): SqlClient.SqlClient =>
+  Object.assign((...args: Parameters<SqlClient.SqlClient>) => sql(...args), sql, {
+    unsafe: ((text, values) => {
+      const statement = sql.unsafe(text, values)
+      return text.includes("SKIP LOCKED") ? { raw: Effect.zipLeft(statement.raw, what) } : statement
+    }) as SqlClient.SqlClient["unsafe"]
+  }) as SqlClient.SqlClient
+
+let queues = 0
+
+/** A queue of the test's own, as two processes see it. Nobody looks at it twice within the hour without being told. */
+export const twoProcesses = (
+  databases: Databases,
+  { name = `queue-${++queues}`, ...options }: JobSourceSql.Options & Partial<QueueOptions> = {}
+) =>
+  Effect.gen(function*() {
+    const open = (opened: Opened) =>
+      Effect.flatMap(source(opened, { pollInterval: "1 hour", ...options }), (source) => source.open({ name }))
+    const [first, second] = yield* databases
+    const { sql } = first
+    yield* sql`CREATE TABLE IF NOT EXISTS written (what text)`
+    yield* sql`DELETE FROM written`
+    return {
+      one: yield* open(first),
+      other: yield* open(second),
+      sql,
+      write: (what: string) => sql`INSERT INTO written VALUES (${what})`,
+      written: Effect.map(sql<{ what: string }>`SELECT what FROM written ORDER BY what`, (rows) =>
+        rows.map(({ what }) => what))
+    }
+  })
