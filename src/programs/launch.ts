@@ -5,10 +5,10 @@
  */
 import { Effect, type Layer, Option } from "effect"
 import { Host } from "../core/Host.js"
+import { causeMessage } from "../core/internal/errorMessage.js"
 import { makeLifecycle } from "../core/internal/lifecycle.js"
 import { type Options, resolve } from "../core/ShutdownConfig.js"
 import { announceFailure, announceReport } from "./internal/announce.js"
-import { lineOf } from "./internal/failure.js"
 import { supervise } from "./internal/supervise.js"
 
 /**
@@ -48,7 +48,7 @@ export const launch =
       const lifecycle = yield* Effect.option(
         resolve(options).pipe(
           Effect.flatMap(makeLifecycle),
-          Effect.tapErrorCause((cause) => announceFailure(`cannot start: ${lineOf(cause)}`))
+          Effect.tapErrorCause((cause) => announceFailure(`cannot start: ${causeMessage(cause)}`))
         )
       )
       if (Option.isNone(lifecycle)) return yield* host.exit(1)

@@ -1,9 +1,10 @@
-import { Cause, Clock, Deferred, Duration, Effect, Exit, Option, Ref } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Option, Ref } from "effect"
 import { type Progress, type Registration, Shutdown } from "../Shutdown.js"
 import { defaults } from "../ShutdownConfig.js"
 import { DrainReport, type Outcome } from "../ShutdownReport.js"
 import { bounded } from "./bounded.js"
 import { shortDuration } from "./duration.js"
+import { causeMessage } from "./errorMessage.js"
 
 type Step = Effect.Effect<unknown, unknown>
 
@@ -27,8 +28,6 @@ export interface Finalizer {
 }
 
 const nothing: Progress = { inFlight: 0, finished: 0, handedBack: 0, cut: 0 }
-
-const messageOf = (cause: Cause.Cause<unknown>): string => Cause.prettyErrors(cause)[0]?.message ?? "interrupted"
 
 /**
  * Runs at most once; who comes later waits for the first. Not `Effect.cached`: that replays the changes of fiber refs, and
@@ -100,7 +99,7 @@ export const makeFinalizer = (plan: Plan): Effect.Effect<Finalizer> =>
           return "Overdue"
         }
         if (Exit.isFailure(exit.value)) {
-          const failure = `${name} failed: ${messageOf(exit.value.cause)}`
+          const failure = `${name} failed: ${causeMessage(exit.value.cause)}`
           yield* Ref.update(notes, (_) => ({ ..._, failure: _.failure ?? failure }))
           return "Failed"
         }

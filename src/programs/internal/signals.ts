@@ -1,9 +1,9 @@
 import { Cause, Clock, Duration, Effect, Option, Queue, Ref } from "effect"
 import { Host, type HostEvent, signalNumber } from "../../core/Host.js"
 import { shortDuration } from "../../core/internal/duration.js"
+import { causeMessage } from "../../core/internal/errorMessage.js"
 import type { Lifecycle } from "../../core/internal/lifecycle.js"
 import type { Signal } from "../../core/ShutdownConfig.js"
-import { lineOf } from "./failure.js"
 
 interface Seen {
   readonly count: number
@@ -59,7 +59,7 @@ export const obey = (lifecycle: Lifecycle, inbox: Queue.Dequeue<HostEvent>): Eff
         case "Interrupted":
           return lifecycle.service.begin({ reason: "interrupted" })
         case "Uncaught": {
-          const failure = `uncaught error: ${lineOf(Cause.die(event.error))}`
+          const failure = `uncaught error: ${causeMessage(Cause.die(event.error))}`
           return Effect.logError("uncaught error", event.error).pipe(
             Effect.zipRight(lifecycle.fail("uncaught error", failure))
           )

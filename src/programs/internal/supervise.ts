@@ -1,11 +1,11 @@
 import { Cause, Duration, Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
 import { Host } from "../../core/Host.js"
 import { bounded } from "../../core/internal/bounded.js"
+import { causeMessage, isUnexplained } from "../../core/internal/errorMessage.js"
 import type { Lifecycle, Snapshot } from "../../core/internal/lifecycle.js"
 import { Shutdown } from "../../core/Shutdown.js"
 import { DrainReport, exitCode, ShutdownReport } from "../../core/ShutdownReport.js"
 import { announceRunning, narrate } from "./announce.js"
-import { isBug, lineOf } from "./failure.js"
 import { obey } from "./signals.js"
 
 const leftBehind = (lifecycle: Lifecycle, name: string, reason: string) =>
@@ -57,8 +57,8 @@ export const supervise = <ROut, E, RIn>(
         Exit.match({
           onFailure: (cause) =>
             Cause.isInterruptedOnly(cause) ? Effect.void : Effect.zipRight(
-              isBug(cause) ? Effect.logError("the layer died while it was built", cause) : Effect.void,
-              lifecycle.fail("failed to start", `cannot start: ${lineOf(cause)}`)
+              isUnexplained(cause) ? Effect.logError("the layer died while it was built", cause) : Effect.void,
+              lifecycle.fail("failed to start", `cannot start: ${causeMessage(cause)}`)
             ),
           onSuccess: () =>
             // The loggers and such that the layer has set are for what is said from here on, too.
@@ -93,7 +93,7 @@ export const supervise = <ROut, E, RIn>(
           Effect.forEach(entries.toReversed(), (entry) => entry.resource.finalize, { discard: true })
         )
       } else if (Exit.isFailure(closed.value)) {
-        const failure = `a finalizer failed: ${lineOf(closed.value.cause)}`
+        const failure = `a finalizer failed: ${causeMessage(closed.value.cause)}`
         yield* Effect.logError(failure, closed.value.cause)
         yield* lifecycle.fail("a finalizer failed", failure)
       }

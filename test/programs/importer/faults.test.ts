@@ -2,6 +2,7 @@ import { HttpServer as Platform } from "@effect/platform"
 import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, ConfigProvider, Context, Duration, Effect, Exit, Fiber, Layer, Logger } from "effect"
+import { causeMessage } from "../../../src/core/internal/errorMessage.js"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { App } from "../../../src/programs/importer/App.js"
 import { Http } from "../../../src/programs/importer/Http.js"
@@ -9,7 +10,6 @@ import { Limits } from "../../../src/programs/importer/Limits.js"
 import { DeadLetters } from "../../../src/programs/importer/store/DeadLetters.js"
 import { Imports } from "../../../src/programs/importer/store/Imports.js"
 import { Uploads } from "../../../src/programs/importer/store/Uploads.js"
-import { lineOf } from "../../../src/programs/internal/failure.js"
 import { databaseFolder } from "../../kit/pglite.js"
 import { describePostgresServer } from "../../kit/postgres.js"
 import {
@@ -243,7 +243,7 @@ describe("nonsense in the environment", () => {
           Effect.exit
         )
         if (Exit.isSuccess(exit)) return assert.fail("it started")
-        const line = lineOf(exit.cause)
+        const line = causeMessage(exit.cause)
         assert.match(line, expected)
         assert.notMatch(line, /secret|\n/)
       }))

@@ -1,13 +1,8 @@
 import { Duration, Effect, Exit, Option, Schedule, Stream } from "effect"
 import pg from "pg"
+import { backoff } from "../../../core/internal/backoff.js"
 import { bounded } from "../../../core/internal/bounded.js"
 import type { Internals } from "./cancelRequest.js"
-
-/** From 100 milliseconds to 5 seconds, and never all listeners in step. */
-const backoff = Schedule.exponential("100 millis").pipe(
-  Schedule.union(Schedule.spaced("5 seconds")),
-  Schedule.jittered
-)
 
 /** A peer that has gone without a word is noticed within half a minute; those who listen also poll. */
 const heartbeat = { every: "20 seconds", within: "10 seconds" } as const
@@ -63,7 +58,7 @@ const once = (options: ListenerOptions, channel: string): Stream.Stream<string, 
 export const listener =
   (options: ListenerOptions, closed: Effect.Effect<void>) => (channel: string): Stream.Stream<string> =>
     once(options, channel).pipe(
-      Stream.retry(backoff),
+      Stream.retry(backoff("5 seconds")),
       Stream.orDie,
       Stream.interruptWhen(closed)
     )

@@ -1,10 +1,7 @@
-import { Clock, Duration, Effect, Option, Predicate, Schedule, ScheduleDecision, ScheduleIntervals } from "effect"
+import { Clock, Duration, Effect, Option, Predicate, type Schedule, ScheduleDecision, ScheduleIntervals } from "effect"
+import { backoff } from "../../../core/internal/backoff.js"
 import { bounded } from "../../../core/internal/bounded.js"
 import type { JobSourceError } from "../JobSource.js"
-
-/** For a source that is away: soon at first, every `most` in the end, and not all processes at the same moment. */
-const backoff = (most: Duration.DurationInput) =>
-  Schedule.exponential("100 millis").pipe(Schedule.union(Schedule.spaced(most)), Schedule.jittered)
 
 /** How often a source is asked for jobs while it is away. */
 export const untilBack = backoff("5 seconds")

@@ -1,4 +1,5 @@
-import { Duration, Effect, Schedule } from "effect"
+import { Duration, Effect } from "effect"
+import { backoff } from "../../../../core/internal/backoff.js"
 import type { Waiting } from "../../internal/waiting.js"
 import type { JobQueue, JobSourceError } from "../../JobSource.js"
 import type { Ledger, Patience } from "./ledger.js"
@@ -15,11 +16,8 @@ export interface Relay {
   readonly run: Effect.Effect<never>
 }
 
-/** Soon at first, every five seconds in the end, and not all processes at the same moment. */
-const untilBack = Schedule.exponential("100 millis").pipe(
-  Schedule.union(Schedule.spaced("5 seconds")),
-  Schedule.jittered
-)
+/** How often an engine that is away is tried again. */
+const untilBack = backoff("5 seconds")
 
 export const makeRelay = (options: {
   readonly ledger: Ledger

@@ -1,0 +1,28 @@
+import { Cause, ConfigError, Option } from "effect"
+
+const configErrorMessage = (error: ConfigError.ConfigError): string =>
+  error._op === "And" || error._op === "Or"
+    ? `${configErrorMessage(error.left)}; ${configErrorMessage(error.right)}`
+    : `${error.path.join(".")}: ${error.message}`
+
+/** The message of anything that was thrown. An error without a message is shown by its name. */
+export const errorMessage = (error: unknown): string =>
+  ConfigError.isConfigError(error)
+    ? configErrorMessage(error)
+    : error instanceof Error
+    ? error.message || error.name
+    : Cause.prettyErrors(Cause.fail(error))[0]?.message ?? String(error)
+
+/** The first error of a cause, in one line and without its stack. */
+export const causeMessage = (cause: Cause.Cause<unknown>): string =>
+  Cause.isInterruptedOnly(cause)
+    ? "interrupted"
+    : errorMessage(Option.getOrElse(Cause.failureOption(cause), () => Cause.squash(cause))).replace(/\s*\n\s*/g, " ")
+
+/** Whether the cause is a defect that no typed error explains, so that its stack must be logged. */
+export const isUnexplained = (cause: Cause.Cause<unknown>): boolean =>
+  Option.isNone(Cause.failureOption(cause)) &&
+  Option.match(Cause.dieOption(cause), {
+    onNone: () => false,
+    onSome: (defect) => !(defect instanceof Error && "_tag" in defect)
+  })
