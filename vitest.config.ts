@@ -15,12 +15,8 @@ const holding = [
 ]
 
 export default defineConfig({
-  resolve: {
-    alias: [
-      { find: /^lastcall$/, replacement: at("./src/index.ts") },
-      { find: /^lastcall\/testing$/, replacement: at("./src/testing/index.ts") }
-    ]
-  },
+  // "lastcall" and its subpaths are the sources, by the exports of package.json.
+  ssr: { resolve: { conditions: ["@lastcall/source", "node"] } },
   test: {
     globalSetup: at("./test/kit/prepare.ts"),
     testTimeout: 120_000,
