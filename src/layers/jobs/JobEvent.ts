@@ -1,7 +1,7 @@
 /**
  * What happens to the jobs of a worker pool: each transition, as data.
  *
- * A run of a job begins with `Taken` and ends with one of `Succeeded`, `Retried`, `DeadLettered`, `HandedBack`, `Lost`,
+ * A run of a job begins with `Started` and ends with one of `Succeeded`, `Retried`, `DeadLettered`, `HandedBack`, `LeaseLost`,
  * `Cut` or `Abandoned`. What the event of an end says has been written down by then, except for the last three.
  *
  * @since 0.1.0
@@ -12,7 +12,7 @@ import { type Cause, Data, type Duration } from "effect"
  * @since 0.1.0
  * @category models
  */
-export interface OfPool {
+export interface PoolFields {
   readonly pool: string
 }
 
@@ -22,7 +22,7 @@ export interface OfPool {
  * @since 0.1.0
  * @category models
  */
-export interface OfJob extends OfPool {
+export interface RunFields extends PoolFields {
   readonly id: string
   readonly attempt: number
 }
@@ -33,7 +33,7 @@ export interface OfJob extends OfPool {
  * @since 0.1.0
  * @category models
  */
-export interface OfJobs extends OfPool {
+export interface BatchFields extends PoolFields {
   readonly ids: ReadonlyArray<string>
   /** How many of those that were named it was true of. */
   readonly count: number
@@ -45,40 +45,40 @@ export interface OfJobs extends OfPool {
  */
 export type JobEvent = Data.TaggedEnum<{
   /** They are in the queue, or were already. Within a transaction it is told at once, and true when that commits. */
-  Offered: OfJobs
+  Offered: BatchFields
   /** Dead letters became jobs again; in a transaction as `Offered`. */
-  Revived: OfJobs
+  Redriven: BatchFields
   /** Dead letters were forgotten; in a transaction as `Offered`. */
-  Discarded: OfJobs
+  Discarded: BatchFields
   /** Leased, and about to run. */
-  Taken: OfJob
+  Started: RunFields
   /** Its writes and its cursor, as it is stored, were committed. */
-  Checkpointed: OfJob & { readonly cursor: unknown }
+  Checkpointed: RunFields & { readonly cursor: unknown }
   /** Acknowledged. */
-  Succeeded: OfJob
+  Succeeded: RunFields
   /** It failed, and runs again after the delay. */
-  Retried: OfJob & { readonly error: string; readonly delay: Duration.Duration }
+  Retried: RunFields & { readonly error: string; readonly delay: Duration.Duration }
   /** It was given up. */
-  DeadLettered: OfJob & { readonly error: string }
+  DeadLettered: RunFields & { readonly error: string }
   /** Its time is over: it was interrupted, and will be handed back when it has ended. */
-  Interrupted: OfJob
+  Interrupted: RunFields
   /** Available to others at once, the attempt kept. */
-  HandedBack: OfJob
+  HandedBack: RunFields
   /** It belongs to somebody else: its lease ran out, or it was cancelled. Nothing was written. */
-  Lost: OfJob
+  LeaseLost: RunFields
   /** The source could not be told what became of it: its lease will run out, at the cost of the attempt. */
-  Cut: OfJob & { readonly error: string }
+  Cut: RunFields & { readonly error: string }
   /** It ignored its interruption and was left behind. Others may take it at once, and what it still writes is refused. */
-  Abandoned: OfJob
+  Abandoned: RunFields
   /** The pool takes nothing new; its jobs have been told. */
-  Quiesced: OfPool
+  Quiesced: PoolFields
   /** The pool has ended. */
-  Closed: OfPool
+  Closed: PoolFields
   /** The source does not answer; it is asked again until it does. */
-  SourceAway: OfPool & { readonly error: string }
-  SourceBack: OfPool
+  SourceUnavailable: PoolFields & { readonly error: string }
+  SourceAvailable: PoolFields
   /** A fiber of the pool died. It is started again after the delay, or, without one, the service is told to stop. */
-  Crashed: OfPool & {
+  Crashed: PoolFields & {
     readonly fiber: string
     readonly cause: Cause.Cause<unknown>
     readonly restartIn: Duration.Duration | undefined

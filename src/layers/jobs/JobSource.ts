@@ -133,7 +133,7 @@ export interface JobQueue {
   /** Jobs that are available now or later, without those that are claimed. */
   readonly size: Effect.Effect<number, JobSourceError>
   /** What the queue holds of a job; none when it never had it, or has forgotten it, as every job that was acknowledged. */
-  readonly find: (id: string) => Effect.Effect<Option.Option<Held>, JobSourceError>
+  readonly find: (id: string) => Effect.Effect<Option.Option<StoredJob>, JobSourceError>
   readonly deadLetters: DeadLetters
 }
 
@@ -158,7 +158,7 @@ export interface DeadLetters {
    * from their cursor, or with `fromStart` from the beginning. Joins transactions as `offer` does. Ids that are no dead
    * letters (any more) are passed over. Returns how many were retried.
    */
-  readonly retry: (
+  readonly redrive: (
     ids: ReadonlyArray<string>,
     options?: { readonly fromStart?: boolean | undefined }
   ) => Effect.Effect<number, JobSourceError>
@@ -197,7 +197,7 @@ export interface OfferAllOptions extends Omit<OfferOptions, "id"> {
  * @since 0.1.0
  * @category models
  */
-export interface Held {
+export interface StoredJob {
   readonly id: string
   readonly state: "Waiting" | "Running" | "Dead"
   readonly payload: unknown

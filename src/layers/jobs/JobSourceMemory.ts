@@ -131,7 +131,7 @@ const makeQueue = (name: string, capacity: number, lease: number): JobQueue => {
     deadLetters: {
       list: (limit, after) => Effect.sync(() => queue.buried(after).slice(0, limit)),
       get: (id) => Effect.sync(() => Option.fromNullable(queue.buried().find((letter) => letter.id === id))),
-      retry: (ids, options) =>
+      redrive: (ids, options) =>
         Effect.map(
           now,
           (now) => ids.filter((id) => queue.exhume(now, id, { fromStart: options?.fromStart === true })).length

@@ -13,12 +13,12 @@ import type { JobContext } from "./JobContext.js"
 import { JobEvent } from "./JobEvent.js"
 import {
   type DeadLetters,
-  type Held,
   JobSource,
   JobSourceError,
   type OfferAllOptions,
   type OfferOptions,
-  type QueueFull
+  type QueueFull,
+  type StoredJob
 } from "./JobSource.js"
 
 export type { JobContext }
@@ -68,7 +68,7 @@ export interface Options<Job, Cursor, E, R, R2 = never> extends Timeouts {
  * @since 0.1.0
  * @category models
  */
-export interface Running {
+export interface RunningJob {
   readonly id: string
   readonly attempt: number
   readonly startedAt: DateTime.Utc
@@ -100,9 +100,9 @@ export interface Service<in Job> {
   ) => Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull>
   readonly status: Effect.Effect<Status>
   /** The jobs that this process runs, oldest first. */
-  readonly running: Effect.Effect<ReadonlyArray<Running>>
+  readonly running: Effect.Effect<ReadonlyArray<RunningJob>>
   /** What the queue holds of a job, in whatever process it runs; none when it is done. As it is stored. */
-  readonly find: (id: string) => Effect.Effect<Option.Option<Held>, JobSourceError>
+  readonly find: (id: string) => Effect.Effect<Option.Option<StoredJob>, JobSourceError>
   /** The jobs that were given up, as they are stored: what does not decode is among them. */
   readonly deadLetters: DeadLetters
 }
@@ -227,7 +227,7 @@ export const Tag =
 const makeService = <Job>(pool: PoolState, codec: Codec<Job>): Service<Job> => {
   /** What was done is told, whatever becomes of who did it. */
   const told = <A, E>(
-    what: "Offered" | "Revived" | "Discarded",
+    what: "Offered" | "Redriven" | "Discarded",
     operation: Effect.Effect<A, E>,
     of: (result: A) => { readonly ids: ReadonlyArray<string>; readonly count: number }
   ) =>
@@ -263,7 +263,7 @@ const makeService = <Job>(pool: PoolState, codec: Codec<Job>): Service<Job> => {
     find: pool.queue.find,
     deadLetters: {
       ...deadLetters,
-      retry: (ids, options) => told("Revived", deadLetters.retry(ids, options), (count) => ({ ids, count })),
+      redrive: (ids, options) => told("Redriven", deadLetters.redrive(ids, options), (count) => ({ ids, count })),
       discard: (ids) => told("Discarded", deadLetters.discard(ids), (count) => ({ ids, count }))
     }
   }

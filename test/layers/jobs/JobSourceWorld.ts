@@ -34,11 +34,11 @@ export const everything = (queue: JobQueue, claim: Claim) =>
     find: Effect.flip(queue.find(claim.id)),
     "deadLetters.list": Effect.flip(queue.deadLetters.list(1)),
     "deadLetters.get": Effect.flip(queue.deadLetters.get(claim.id)),
-    "deadLetters.retry": Effect.flip(queue.deadLetters.retry([claim.id])),
+    "deadLetters.redrive": Effect.flip(queue.deadLetters.redrive([claim.id])),
     "deadLetters.discard": Effect.flip(queue.deadLetters.discard([claim.id]))
   }).pipe(Effect.map((errors) => Object.entries(errors).map(([name, { _tag }]) => `${name}: ${_tag}`)))
 
 const operations = ["offer", "claim", "ack", "retry", "deadLetter", "handBack", "renew", "size", "find"]
 /** What that is while the engine is away. */
-export const allFailed = [...operations, ...["list", "get", "retry", "discard"].map((name) => `deadLetters.${name}`)]
+export const allFailed = [...operations, ...["list", "get", "redrive", "discard"].map((name) => `deadLetters.${name}`)]
   .map((name) => `${name}: JobSourceError`)

@@ -45,16 +45,16 @@ describe("the life of a pool over a durable source", () => {
       yield* Fiber.join(stopping)
       assert.deepStrictEqual(lines, [
         "0s Offered quick written fails once fails counts endless not taken",
-        "0s Taken quick#1",
+        "0s Started quick#1",
         "0s Succeeded quick#1",
-        "0s Taken written#1",
+        "0s Started written#1",
         "0s Succeeded written#1",
-        "0s Taken fails once#1",
+        "0s Started fails once#1",
         "0s Retried fails once#1: Error: bad luck",
-        "0s Taken fails#1",
+        "0s Started fails#1",
         "0s Retried fails#1: Error: bad luck",
-        "0s Taken counts#1",
-        "0s Taken endless#1",
+        "0s Started counts#1",
+        "0s Started endless#1",
         "1s Checkpointed counts#1: 7",
         "1.5s Quiesced",
         "2s Checkpointed counts#1: 7",
@@ -108,12 +108,12 @@ describe("the life of a pool over a durable source", () => {
       yield* TestClock.adjust("1 minute")
       yield* stop
       assert.deepStrictEqual(lines.map((line) => line.replace(/^\S+ /, "")), [
-        "SourceAway: letters: claim failed: no route to 10.0.0.7",
+        "SourceUnavailable: letters: claim failed: no route to 10.0.0.7",
         "Offered a",
-        "SourceBack",
-        "Taken a#1",
-        "SourceAway: letters: claim failed: no route to 10.0.0.7",
-        "SourceBack",
+        "SourceAvailable",
+        "Started a#1",
+        "SourceUnavailable: letters: claim failed: no route to 10.0.0.7",
+        "SourceAvailable",
         "Succeeded a#1",
         "Quiesced",
         "Closed"
@@ -139,19 +139,19 @@ describe("every transition", () => {
         yield* Counted.offerAll([])
         yield* Counted.offerAll(["a", "b"], { ids: ["a", "b"] })
         yield* TestClock.adjust("6 seconds")
-        assert.strictEqual(yield* deadLetters.retry(["a", "c"]), 1)
+        assert.strictEqual(yield* deadLetters.redrive(["a", "c"]), 1)
         yield* TestClock.adjust("3 seconds")
         assert.strictEqual(yield* deadLetters.discard(["a", "b"]), 2)
         assert.strictEqual(yield* deadLetters.discard(["a", "b"]), 0)
       }).pipe(Effect.provide(context))
       assert.deepStrictEqual(lines, [
         "0s Offered a b",
-        "0s Taken a#1",
+        "0s Started a#1",
         "3s DeadLettered a#1: Error: bad luck 1",
-        "3s Taken b#1",
+        "3s Started b#1",
         "6s DeadLettered b#1: Error: bad luck 1",
-        "6s Revived a c",
-        "6s Taken a#1",
+        "6s Redriven a c",
+        "6s Started a#1",
         "9s DeadLettered a#1: Error: bad luck 1",
         "9s Discarded a b"
       ])
@@ -166,9 +166,9 @@ describe("every transition", () => {
       )
       assert.deepStrictEqual(Object.fromEntries(counts), {
         Offered: 2,
-        Taken: 3,
+        Started: 3,
         DeadLettered: 3,
-        Revived: 1,
+        Redriven: 1,
         Discarded: 2
       })
       const runs = metrics.flatMap(({ metricState }) => MetricState.isHistogramState(metricState) ? [metricState] : [])

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, FastCheck as fc, Fiber, Logger, LogLevel, Option, Schedule } from "effect"
-import type { JobEvent, OfJob } from "../../../src/layers/jobs/JobEvent.js"
+import type { JobEvent, RunFields } from "../../../src/layers/jobs/JobEvent.js"
 import type { JobQueue } from "../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
 import { virtually } from "../../kit/virtually.js"
@@ -50,9 +50,9 @@ const recorded = (settled: Map<string, number>) => (queue: JobQueue): JobQueue =
   }
 }
 
-const end = "Succeeded|Retried|DeadLettered|HandedBack|Interrupted HandedBack|Lost|Abandoned"
+const end = "Succeeded|Retried|DeadLettered|HandedBack|Interrupted HandedBack|LeaseLost|Abandoned"
 /** What may happen to a job, run after run; one that is taken as its pool quiesces is handed back without having run. */
-const life = new RegExp(`^((Taken (Checkpointed )*(${end})|HandedBack) )*$`)
+const life = new RegExp(`^((Started (Checkpointed )*(${end})|HandedBack) )*$`)
 
 /** The journal of each job, which goes on from process to process. */
 const journals = () => {
@@ -61,7 +61,7 @@ const journals = () => {
     events,
     onEvent: (event: JobEvent) => Effect.sync(() => events.push(event)),
     assertSound: (durable: boolean, failures: ReadonlyMap<string, number>) => {
-      const jobs = new Map<string, ReadonlyArray<JobEvent & OfJob>>()
+      const jobs = new Map<string, ReadonlyArray<JobEvent & RunFields>>()
       for (const event of events) if ("id" in event) jobs.set(event.id, [...jobs.get(event.id) ?? [], event])
       for (const [id, journal] of jobs) {
         const lines = journal.map(({ _tag }) => `${_tag} `).join("")
@@ -74,7 +74,7 @@ const journals = () => {
         assert.isAtMost(attempt, 1 + (failures.get(id) ?? 0), "nothing but its own failures costs an attempt")
       }
       const tags = events.map(({ _tag }) => _tag)
-      if (durable) assert.notInclude(tags.slice(tags.indexOf("Quiesced"), tags.indexOf("Closed")), "Taken")
+      if (durable) assert.notInclude(tags.slice(tags.indexOf("Quiesced"), tags.indexOf("Closed")), "Started")
     }
   }
 }

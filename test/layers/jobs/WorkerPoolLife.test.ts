@@ -68,7 +68,7 @@ describe("a job learns that its pool is draining", () => {
       yield* until(Effect.sync(() => lines.length === 12))
       yield* stop
       assert.deepStrictEqual(
-        lines.filter((line) => !/Offered|Taken/.test(line)).sort(),
+        lines.filter((line) => !/Offered|Started/.test(line)).sort(),
         [
           ...ids.slice(0, 4).map((id) => `0s HandedBack ${id}#1`),
           "0s DeadLettered fails#1: Error: something else",
@@ -149,7 +149,7 @@ describe("a job that ignores its interruption", () => {
       assert.deepStrictEqual(entries, ["2s elsewhere, attempt 1", "60s refused"])
       assert.deepStrictEqual(lines, [
         "0s Offered a",
-        "0s Taken a#1",
+        "0s Started a#1",
         "0s Quiesced",
         `${at} Abandoned a#1`,
         `${at} Closed`
@@ -175,9 +175,9 @@ describe("a failure that is permanent", () => {
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(lines.map((line) => line.replace(/^\S+ |:.*$/gs, "")), [
         "Offered a",
-        "Taken a#1",
+        "Started a#1",
         "Retried a#1",
-        "Taken a#2",
+        "Started a#2",
         "DeadLettered a#2"
       ])
     }))
@@ -208,8 +208,8 @@ describe("a cursor that does not decode any more", () => {
         ].join("\n")
       )
       yield* changed.stop
-      yield* queue.deadLetters.retry(["one"])
-      yield* queue.deadLetters.retry(["two"], { fromStart: true })
+      yield* queue.deadLetters.redrive(["one"])
+      yield* queue.deadLetters.redrive(["two"], { fromStart: true })
       yield* build(
         Letters.layer({
           concurrency: 1,

@@ -1,5 +1,5 @@
 import { DateTime, Option } from "effect"
-import type { Claim, DeadLetter, Held } from "../JobSource.js"
+import type { Claim, DeadLetter, StoredJob } from "../JobSource.js"
 
 interface Stored {
   readonly id: string
@@ -41,7 +41,7 @@ export interface MemoryQueue {
   readonly advance: (claim: Claim, cursor: unknown) => void
   /** Ends a lease that is held and makes the job available again. */
   readonly putBack: (now: number, claim: Claim, options: { readonly spent: boolean; readonly delay: number }) => void
-  readonly find: (now: number, id: string) => Option.Option<Held>
+  readonly find: (now: number, id: string) => Option.Option<StoredJob>
   readonly bury: (now: number, claim: Claim, error: string) => void
   /** The dead letters, oldest first: all, or those after one that was there, whether or not it still is. */
   readonly buried: (after?: Pick<DeadLetter, "id" | "failedAt">) => ReadonlyArray<DeadLetter>
@@ -142,7 +142,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
 
   const find: MemoryQueue["find"] = (now, id) => {
     sweep(now)
-    const held = (state: Held["state"], job: Stored | undefined) =>
+    const held = (state: StoredJob["state"], job: Stored | undefined) =>
       job && { id, state, payload: job.payload, attempt: job.attempt, cursor: job.cursor }
     return Option.fromNullable(
       held("Running", leased.get(id)?.job) ?? held("Dead", dead.get(id)?.job) ??

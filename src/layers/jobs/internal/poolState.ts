@@ -1,7 +1,7 @@
 import { Clock, Duration, Effect, Metric, type Option, type Schedule } from "effect"
 import type { InFlight } from "../../../core/internal/inFlight.js"
 import type { Progress } from "../../../core/Shutdown.js"
-import { JobEvent, type OfJob } from "../JobEvent.js"
+import { JobEvent, type RunFields } from "../JobEvent.js"
 import type { Claim, JobQueue, JobSourceError } from "../JobSource.js"
 
 /** What is known of a job that runs: whether something else than its exit has decided what becomes of it. */
@@ -78,7 +78,7 @@ export const record = (pool: PoolState, event: JobEvent): Effect.Effect<void> =>
   })
 
 /** One run of a job, as events name it. */
-export const ofJob = ({ name }: PoolState, { attempt, id }: Claim): OfJob => ({ pool: name, id, attempt })
+export const ofJob = ({ name }: PoolState, { attempt, id }: Claim): RunFields => ({ pool: name, id, attempt })
 
 /** Publishes that a job runs, for as long as it does, and how long that was. */
 export const measured = (pool: PoolState, { startedAt }: Job) => <A, E, R>(run: Effect.Effect<A, E, R>) =>
@@ -100,7 +100,7 @@ export const noteAway = (pool: PoolState, who: string) => (error: JobSourceError
     pool.away.set(who, error.message)
     return known ? Effect.void : Effect.zipRight(
       Effect.logWarning(`${pool.name}: waiting for the source`, error),
-      record(pool, JobEvent.SourceAway({ pool: pool.name, error: error.message }))
+      record(pool, JobEvent.SourceUnavailable({ pool: pool.name, error: error.message }))
     )
   })
 
@@ -110,7 +110,7 @@ export const noteBack = (pool: PoolState, who: string): Effect.Effect<void> =>
     pool.away.delete(who) && pool.away.size === 0
       ? Effect.zipRight(
         Effect.logInfo(`${pool.name}: the source is back`),
-        record(pool, JobEvent.SourceBack({ pool: pool.name }))
+        record(pool, JobEvent.SourceAvailable({ pool: pool.name }))
       )
       : Effect.void
   )

@@ -28,7 +28,7 @@ const unreadable = (pool: PoolState, job: Job, what: string, stored: unknown, wh
 export const runJob = <Payload, Cursor>(pool: PoolState, work: Work<Payload, Cursor>, job: Job): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { attempt, cursor, id, payload } = job.claim
-    yield* record(pool, JobEvent.Taken(ofJob(pool, job.claim)))
+    yield* record(pool, JobEvent.Started(ofJob(pool, job.claim)))
     // The attempts that were spent include those of processes that died: a job that kills its process must end too.
     if (Option.isNone(yield* delayAfter(pool.retry, attempt - 1))) {
       return yield* deadLetter(pool, job, `attempt ${attempt} is one more than its schedule allows`)

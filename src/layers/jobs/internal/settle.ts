@@ -26,7 +26,7 @@ const write = (
 const lost = (pool: PoolState, claim: Claim): Effect.Effect<void> =>
   Effect.zipRight(
     Effect.logWarning(`job ${claim.id} belongs to somebody else by now; nothing was written`),
-    record(pool, JobEvent.Lost(ofJob(pool, claim)))
+    record(pool, JobEvent.LeaseLost(ofJob(pool, claim)))
   )
 
 const cut = (

@@ -46,7 +46,7 @@ export class DeadLetters extends Effect.Service<DeadLetters>()("importer/DeadLet
       sql.withTransaction(Effect.gen(function*() {
         const { importId } = yield* get(id)
         if (importId !== null) yield* loads.revive(importId, options)
-        yield* deadLetters.retry([id], options)
+        yield* deadLetters.redrive([id], options)
       }))
 
     const discard = (id: string) =>

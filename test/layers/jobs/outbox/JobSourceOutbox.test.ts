@@ -248,7 +248,7 @@ describe("JobSourceOutbox", () => {
         yield* engine.expires([claim])
         assert.deepStrictEqual(yield* takeAll(one), [])
         assert.deepStrictEqual(yield* rows, ["job: Dead 1"])
-        assert.strictEqual(yield* one.deadLetters.retry(["job"], { fromStart: true }), 1)
+        assert.strictEqual(yield* one.deadLetters.redrive(["job"], { fromStart: true }), 1)
         assert.strictEqual((yield* take(one)).attempt, 1)
       }))
 

@@ -74,7 +74,7 @@ export const prompt = (
           ),
         deadLetters: {
           ...queue.deadLetters,
-          retry: (ids, options) => Effect.zipLeft(queue.deadLetters.retry(ids, options), unlessInTransaction(ids))
+          redrive: (ids, options) => Effect.zipLeft(queue.deadLetters.redrive(ids, options), unlessInTransaction(ids))
         }
       }
     })

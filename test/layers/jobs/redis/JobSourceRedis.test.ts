@@ -92,7 +92,7 @@ describeRedis("JobSourceRedis", (redis) => {
       assert.deepStrictEqual(claims.map(({ id, payload }) => [id, payload]), ids.map((id) => [id, id]))
       for (const claim of claims) yield* other.deadLetter(claim, "no")
       assert.deepStrictEqual((yield* one.deadLetters.list(99)).map(({ id }) => id).sort(), [...ids].sort())
-      assert.strictEqual(yield* one.deadLetters.retry(ids), ids.length)
+      assert.strictEqual(yield* one.deadLetters.redrive(ids), ids.length)
       for (const claim of yield* one.claim(99)) yield* one.transact(claim, Effect.void, ack)
       assert.deepStrictEqual(yield* Effect.forEach(ids, one.find), ids.map(() => Option.none()))
     }))

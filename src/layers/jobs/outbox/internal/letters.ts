@@ -24,7 +24,7 @@ export const letters = ({ run, statements }: Ledger): DeadLetters => {
         run("deadLetters.get", statements.letter, id),
         ([row]) => Option.map(Option.fromNullable(row), toDeadLetter)
       ),
-    retry: (ids, options) => count("deadLetters.retry", statements.retryDead, ids, options?.fromStart === true),
+    redrive: (ids, options) => count("deadLetters.redrive", statements.redrive, ids, options?.fromStart === true),
     discard: (ids) => count("deadLetters.discard", statements.discardDead, ids)
   }
 }

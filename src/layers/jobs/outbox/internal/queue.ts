@@ -4,7 +4,7 @@ import { transaction } from "../../../database/contract.js"
 import { type Claim, type JobQueue, JobSourceError, LeaseLost, type Settlement } from "../../JobSource.js"
 import type { Ledger } from "./ledger.js"
 import { letters } from "./letters.js"
-import { isTicket, toHeld, toJob } from "./rows.js"
+import { isTicket, toJob, toStoredJob } from "./rows.js"
 
 const json = JSON.stringify
 
@@ -127,7 +127,8 @@ export const make = (ledger: Ledger, reserved: Ledger, engine: JobQueue): JobQue
 
     size: Effect.map(run("size", statements.size), ([row]) => row?.jobs as number),
 
-    find: (id) => Effect.map(run("find", statements.find, id), ([row]) => Option.map(Option.fromNullable(row), toHeld)),
+    find: (id) =>
+      Effect.map(run("find", statements.find, id), ([row]) => Option.map(Option.fromNullable(row), toStoredJob)),
 
     deadLetters: letters(ledger)
   }

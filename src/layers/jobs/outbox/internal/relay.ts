@@ -1,6 +1,6 @@
 import { Duration, Effect } from "effect"
 import { backoff } from "../../../../core/internal/backoff.js"
-import type { Waiting } from "../../internal/waiting.js"
+import type { WakeUp } from "../../internal/wakeUp.js"
 import type { JobQueue, JobSourceError } from "../../JobSource.js"
 import type { Ledger, Patience } from "./ledger.js"
 import { ticket } from "./rows.js"
@@ -22,10 +22,10 @@ const untilBack = backoff("5 seconds")
 export const makeRelay = (options: {
   readonly ledger: Ledger
   readonly engine: JobQueue
-  readonly waiting: Waiting
+  readonly wakeUp: WakeUp
   readonly patience: Patience
 }): Relay => {
-  const { engine, ledger, patience, waiting } = options
+  const { engine, ledger, patience, wakeUp } = options
   const { queue, run, statements } = ledger
   const earliest = Duration.toSeconds(patience.earliest)
   const latest = Duration.toSeconds(patience.latest)
@@ -57,10 +57,10 @@ export const makeRelay = (options: {
   )
 
   const turn = Effect.gen(function*() {
-    yield* waiting.close
+    yield* wakeUp.reset
     yield* flush
     const [row] = yield* run("relay", statements.due)
-    yield* waiting.due(row?.due as number | null ?? undefined)
+    yield* wakeUp.setDue(row?.due as number | null ?? undefined)
   })
 
   let away = false
@@ -86,7 +86,7 @@ export const makeRelay = (options: {
       Effect.catchAllCause((cause) =>
         Effect.zipRight(Effect.logError(`${queue}: the outbox could not be moved on`, cause), Effect.sleep("5 seconds"))
       ),
-      Effect.zipRight(waiting.wait),
+      Effect.zipRight(wakeUp.wait),
       Effect.forever
     )
   }

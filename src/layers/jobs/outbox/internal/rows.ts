@@ -1,6 +1,6 @@
 import { DateTime, Option } from "effect"
 import type { Row } from "../../../database/contract.js"
-import type { DeadLetter, Held } from "../../JobSource.js"
+import type { DeadLetter, StoredJob } from "../../JobSource.js"
 
 /** What the engine holds of a job whose row is in the database, where everything else is. */
 export const ticket = { lastcall: "outbox" }
@@ -17,7 +17,7 @@ export const toJob = (row: Row) => ({
   cursor: Option.map(Option.fromNullable(row.cursor as string | null), (cursor): unknown => JSON.parse(cursor))
 })
 
-export const toHeld = (row: Row): Held => {
+export const toStoredJob = (row: Row): StoredJob => {
   const job = toJob(row)
   if (row.state === "Dead") return { ...job, state: "Dead" }
   if (row.state === "Held") return { ...job, state: "Running" }

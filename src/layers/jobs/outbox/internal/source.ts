@@ -2,7 +2,7 @@ import { SqlClient } from "@effect/sql"
 import { type Duration, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import * as Drain from "../../../../core/Drain.js"
 import { Database } from "../../../database/contract.js"
-import * as Waiting from "../../internal/waiting.js"
+import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSource, type Service } from "../../JobSource.js"
 import { ledgerOf, type Patience, prepare } from "./ledger.js"
 import * as Queue from "./queue.js"
@@ -11,7 +11,7 @@ import { channelOf } from "./statements.js"
 
 interface Entry extends Relay {
   readonly name: string
-  readonly waiting: Waiting.Waiting
+  readonly wakeUp: WakeUp.WakeUp
   readonly fiber: Fiber.RuntimeFiber<never>
 }
 
@@ -60,20 +60,20 @@ export const make = (
     /** One relay for each queue, on a connection that jobs never hold. */
     const relay = (name: string) =>
       Effect.gen(function*() {
-        const waiting = yield* Waiting.make(pollInterval)
+        const wakeUp = yield* WakeUp.make(pollInterval)
         const relay = makeRelay({
           ledger: ledgerOf(reserved, table, name),
           engine: yield* Scope.extend(engine.open({ name }), scope),
-          waiting,
+          wakeUp,
           patience
         })
         // Another one may have been opened meanwhile; rows are moved by whoever is first.
         if (relays.has(name)) return
-        relays.set(name, { ...relay, name, waiting, fiber: yield* Effect.forkDaemon(Effect.interruptible(relay.run)) })
+        relays.set(name, { ...relay, name, wakeUp, fiber: yield* Effect.forkDaemon(Effect.interruptible(relay.run)) })
       }).pipe(Effect.uninterruptible)
 
     yield* Effect.forkScoped(
-      Stream.runForEach(listen(channelOf(table)), (name) => Waiting.wake(relays.values(), name))
+      Stream.runForEach(listen(channelOf(table)), (name) => WakeUp.notify(relays.values(), name))
     )
 
     const source: Service = {

@@ -113,7 +113,7 @@ export const statementsOf = (table: string) => {
         AND ($3::timestamptz IS NULL OR (failed_at, id) > ($3::timestamptz, $4::text))
       ORDER BY failed_at, id LIMIT $2::int`,
     /** `$2` are ids, `$3` says whether from the start. */
-    retryDead: `WITH retried AS (
+    redrive: `WITH retried AS (
         UPDATE ${table} SET state = 'New', attempt = 0, failed_at = NULL, offer_at = clock_timestamp(),
           offered_at = clock_timestamp(), cursor = CASE WHEN $3::boolean THEN NULL ELSE cursor END
         WHERE ${named} AND state = 'Dead' RETURNING id)

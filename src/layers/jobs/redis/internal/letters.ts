@@ -71,8 +71,8 @@ export const letters = (options: {
         () => list(limit, after && { id: encodeId(after.id), at: DateTime.toEpochMillis(after.failedAt) })
       ),
     get: (id) => Effect.map(ask("deadLetters.get", () => dead(encodeId(id))), Option.fromNullable),
-    retry: (ids, options) =>
-      Effect.zipLeft(count("deadLetters.retry", ids, (jobId) => retry(jobId, options?.fromStart === true)), wake),
+    redrive: (ids, options) =>
+      Effect.zipLeft(count("deadLetters.redrive", ids, (jobId) => retry(jobId, options?.fromStart === true)), wake),
     discard: (ids) => count("deadLetters.discard", ids, scripts.discard)
   }
 }

@@ -1,8 +1,8 @@
 import type { JobJson, RedisQueueBackend } from "bullmq"
 import { Clock, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
-import type { Waiting } from "../../internal/waiting.js"
-import { type Claim, type Held, type JobQueue, JobSourceError, LeaseLost } from "../../JobSource.js"
+import type { WakeUp } from "../../internal/wakeUp.js"
+import { type Claim, type JobQueue, JobSourceError, LeaseLost, type StoredJob } from "../../JobSource.js"
 import { asking, codeOf } from "./asking.js"
 import type { Connection } from "./connect.js"
 import { encodeId } from "./ids.js"
@@ -28,12 +28,12 @@ export const make = (options: {
   readonly backend: RedisQueueBackend
   readonly connection: Connection
   readonly lease: Duration.Duration
-  readonly waiting: Waiting
+  readonly wakeUp: WakeUp
   readonly makeId: (now: number) => string
   /** Says to everybody who waits for this queue that there may be something. */
   readonly wake: Effect.Effect<void>
 }): JobQueue => {
-  const { backend, connection, key, makeId, name, prefix, waiting, wake } = options
+  const { backend, connection, key, makeId, name, prefix, wake, wakeUp } = options
   const { redis } = connection
   const lease = Math.ceil(Duration.toMillis(options.lease))
   const scripts = scriptsOf(redis, (type) => backend.toKey(type))
@@ -60,14 +60,14 @@ export const make = (options: {
   const claim = (limit: number) =>
     Effect.gen(function*() {
       if (limit < 1) return []
-      yield* waiting.close
+      yield* wakeUp.reset
       const claims: Array<Claim> = []
       for (let count = 1; claims.length < limit; count *= growth) {
         const some = yield* Effect.either(
           ask("claim", () => claimSome(Math.min(count, limit - claims.length)))
         )
         if (some._tag === "Left") {
-          yield* waiting.open
+          yield* wakeUp.notify
           return claims.length > 0 ? claims : yield* some.left
         }
         claims.push(...some.right.claims)
@@ -75,15 +75,15 @@ export const make = (options: {
         if (some.right.none) {
           const { due } = some.right
           const now = yield* Clock.currentTimeMillis
-          yield* waiting.due(due ? due - now : undefined)
+          yield* wakeUp.setDue(due ? due - now : undefined)
           return claims
         }
       }
-      yield* waiting.open
+      yield* wakeUp.notify
       return claims
     }).pipe(Effect.uninterruptible)
 
-  const held = async (id: string): Promise<Held | undefined> => {
+  const held = async (id: string): Promise<StoredJob | undefined> => {
     const jobId = encodeId(id)
     const [json, failed, active] = await Promise.all([
       backend.getJobData(jobId),
@@ -146,7 +146,7 @@ export const make = (options: {
         return given
       }),
 
-    wait: waiting.wait,
+    wait: wakeUp.wait,
     claim,
 
     // The writes are another system's: the lease is looked at before them, and settled after them.

@@ -1,7 +1,7 @@
 import { createRedisBackend, type RedisQueueBackend } from "bullmq"
 import { Duration, Effect, Queue, type Redacted } from "effect"
-import { leaseFault } from "../../internal/lease.js"
-import * as Waiting from "../../internal/waiting.js"
+import { leaseError } from "../../internal/lease.js"
+import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSourceError, type Service } from "../../JobSource.js"
 import { connect } from "./connect.js"
 import { expiring } from "./expiring.js"
@@ -14,7 +14,7 @@ const maxStalledCount = 2 ** 31
 
 interface Entry {
   readonly name: string
-  readonly waiting: Waiting.Waiting
+  readonly wakeUp: WakeUp.WakeUp
   readonly backend: RedisQueueBackend
 }
 
@@ -42,10 +42,10 @@ export const make = (options: {
       target,
       connectTimeout,
       patience: undefined,
-      onReady: (redis) => void redis.subscribe(channel).then(() => news.unsafeOffer(Waiting.anything), () => undefined)
+      onReady: (redis) => void redis.subscribe(channel).then(() => news.unsafeOffer(WakeUp.everyQueue), () => undefined)
     })
     subscriber.redis.on("message", (_, name) => news.unsafeOffer(name))
-    yield* Effect.forkScoped(Effect.forever(Effect.flatMap(Queue.take(news), (name) => Waiting.wake(queues, name))))
+    yield* Effect.forkScoped(Effect.forever(Effect.flatMap(Queue.take(news), (name) => WakeUp.notify(queues, name))))
 
     /** Those who are not told find out by looking again. */
     const wake = (name: string) => Effect.ignore(Effect.tryPromise(() => redis.publish(channel, name)))
@@ -77,13 +77,13 @@ export const make = (options: {
           const ownLease = Duration.decode(wanted)
           const away = connection.away()
           if (away !== undefined) return yield* failure(away)
-          const fault = leaseFault(ownLease, renewEvery)
+          const fault = leaseError(ownLease, renewEvery)
           if (fault !== undefined) return yield* failure(fault)
           const key = encodeId(name)
-          const waiting = yield* Waiting.make(pollInterval)
+          const wakeUp = yield* WakeUp.make(pollInterval)
           const { backend } = yield* Effect.acquireRelease(
             Effect.sync(() => {
-              const entry = { name, waiting, backend: openBackend(key, ownLease) }
+              const entry = { name, wakeUp, backend: openBackend(key, ownLease) }
               queues.add(entry)
               return entry
             }),
@@ -101,7 +101,7 @@ export const make = (options: {
             backend,
             connection,
             lease: ownLease,
-            waiting,
+            wakeUp,
             makeId,
             wake: wake(name)
           })

@@ -5,12 +5,12 @@ import type { PgBoss } from "pg-boss"
 import { bounded } from "../../../../core/internal/bounded.js"
 import { execute } from "../../../database/contract.js"
 import { causeOf, transaction } from "../../../database/contract.js"
-import type { Waiting } from "../../internal/waiting.js"
+import type { WakeUp } from "../../internal/wakeUp.js"
 import { type Claim, type JobQueue, JobSourceError, LeaseLost, type Settlement } from "../../JobSource.js"
 import { makeAcks } from "./acks.js"
 import { drive, type Execute } from "./drive.js"
 import type { Statements } from "./statements.js"
-import { type Data, keyOf, toClaim, toDeadLetter, toHeld, toStored } from "./stored.js"
+import { type Data, keyOf, toClaim, toDeadLetter, toStored, toStoredJob } from "./stored.js"
 
 const json = JSON.stringify
 
@@ -32,9 +32,9 @@ export const make = (options: {
   /** A client that never waits behind jobs. */
   readonly reserved: SqlClient.SqlClient
   readonly statements: Statements
-  readonly waiting: Waiting
+  readonly wakeUp: WakeUp
 }): JobQueue => {
-  const { boss, leaseSeconds, name, reserved, sql, statements, waiting } = options
+  const { boss, leaseSeconds, name, reserved, sql, statements, wakeUp } = options
 
   const on = (client: SqlClient.SqlClient): Execute => (text, values) =>
     Effect.mapError(execute(client, text, values), causeOf)
@@ -98,23 +98,23 @@ export const make = (options: {
       )
     },
 
-    wait: waiting.wait,
+    wait: wakeUp.wait,
 
     claim: (limit) =>
       Effect.gen(function*() {
         if (limit < 1) return []
-        yield* waiting.close
+        yield* wakeUp.reset
         const fetched = yield* drive(
           run,
           (db) => boss.fetch<Data>(name, { db, batchSize: limit, includeMetadata: true })
         ).pipe(
-          Effect.tapErrorCause(() => waiting.open),
+          Effect.tapErrorCause(() => wakeUp.notify),
           Effect.mapError(failure("claim"))
         )
-        yield* fetched.length === limit ? waiting.open : run(statements.due, [name]).pipe(
-          Effect.flatMap(([row]) => waiting.due(row?.due as number | null ?? undefined)),
+        yield* fetched.length === limit ? wakeUp.notify : run(statements.due, [name]).pipe(
+          Effect.flatMap(([row]) => wakeUp.setDue(row?.due as number | null ?? undefined)),
           // The jobs are ours already: what else goes wrong must not lose them.
-          Effect.catchAllCause(() => waiting.open)
+          Effect.catchAllCause(() => wakeUp.notify)
         )
         return fetched.sort((a, b) => a.data.at - b.data.at).map(toClaim)
       }).pipe(Effect.uninterruptible),
@@ -164,7 +164,7 @@ export const make = (options: {
 
     find: (id) =>
       run(statements.find, [name, keyOf(id)]).pipe(
-        Effect.map((rows) => Option.map(Array.head(rows), toHeld)),
+        Effect.map((rows) => Option.map(Array.head(rows), toStoredJob)),
         Effect.mapError(failure("find"))
       ),
 
@@ -184,8 +184,8 @@ export const make = (options: {
           Effect.map((rows) => Option.map(Array.findFirst(rows, (row) => row.state === "failed"), toDeadLetter)),
           Effect.mapError(failure("deadLetters.get"))
         ),
-      retry: (ids, options) =>
-        count("deadLetters.retry", statements.retryDead, json(ids.map(keyOf)), options?.fromStart === true),
+      redrive: (ids, options) =>
+        count("deadLetters.redrive", statements.redrive, json(ids.map(keyOf)), options?.fromStart === true),
       discard: (ids) => count("deadLetters.discard", statements.discardDead, json(ids.map(keyOf)))
     }
   }

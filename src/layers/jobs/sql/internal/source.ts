@@ -1,8 +1,8 @@
 import { SqlClient } from "@effect/sql"
 import { Duration, Effect, Stream } from "effect"
 import { Database } from "../../../database/contract.js"
-import { leaseFault } from "../../internal/lease.js"
-import * as Waiting from "../../internal/waiting.js"
+import { leaseError } from "../../internal/lease.js"
+import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSourceError, type Service } from "../../JobSource.js"
 import { expiring } from "./expiring.js"
 import { open } from "./open.js"
@@ -22,9 +22,9 @@ export const make = (options: {
     const sql = yield* SqlClient.SqlClient
     const statements = statementsOf(schema)
     const renewEvery = Duration.times(lease, 1 / 4)
-    const queues = new Set<{ readonly name: string; readonly waiting: Waiting.Waiting }>()
+    const queues = new Set<{ readonly name: string; readonly wakeUp: WakeUp.WakeUp }>()
 
-    yield* Effect.forkScoped(Stream.runForEach(listen(channelOf(schema)), (name) => Waiting.wake(queues, name)))
+    yield* Effect.forkScoped(Stream.runForEach(listen(channelOf(schema)), (name) => WakeUp.notify(queues, name)))
     yield* Effect.forkScoped(expiring({
       sql: reserved,
       statement: statements.expire,
@@ -39,17 +39,17 @@ export const make = (options: {
       open: ({ lease: wanted = lease, name }) =>
         Effect.gen(function*() {
           const failure = (cause: unknown) => new JobSourceError({ operation: "open", queue: name, cause })
-          const fault = leaseFault(wanted, renewEvery)
+          const fault = leaseError(wanted, renewEvery)
           if (fault !== undefined) return yield* failure(fault)
           const boss = yield* Effect.mapError(open({ sql, schema, queue: name }), failure)
-          const waiting = yield* Waiting.make(pollInterval)
-          const entry = { name, waiting }
+          const wakeUp = yield* WakeUp.make(pollInterval)
+          const entry = { name, wakeUp }
           yield* Effect.acquireRelease(
             Effect.sync(() => queues.add(entry)),
             () => Effect.sync(() => queues.delete(entry))
           )
           const leaseSeconds = Math.ceil(Duration.toSeconds(wanted))
-          return Queue.make({ boss, name, leaseSeconds, sql, reserved, statements, waiting })
+          return Queue.make({ boss, name, leaseSeconds, sql, reserved, statements, wakeUp })
         })
     }
     return source

@@ -119,7 +119,7 @@ export const statementsOf = (schema: string) => {
       WHERE ${dead} AND ($3::timestamptz IS NULL OR (completed_on, id) > ($3::timestamptz, $4::uuid))
       ORDER BY completed_on, id LIMIT $2::int`,
     /** `$2` are ids, `$3` says whether from the start. The next claim takes the next number, and is the first attempt. */
-    retryDead: `WITH retried AS (
+    redrive: `WITH retried AS (
         UPDATE ${table} SET state = 'retry', retry_limit = ${retryLimit} + retry_count + 1, completed_on = NULL,
           start_after = clock_timestamp(), data = CASE WHEN $3::boolean THEN data - 'cursor' ELSE data END
         WHERE ${dead} AND ${named} RETURNING id)

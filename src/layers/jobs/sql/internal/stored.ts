@@ -2,7 +2,7 @@ import { DateTime, Option } from "effect"
 import { createHash, randomUUID } from "node:crypto"
 import type { JobWithMetadata } from "pg-boss"
 import type { Row } from "../../../database/contract.js"
-import type { Claim, DeadLetter, Held } from "../../JobSource.js"
+import type { Claim, DeadLetter, StoredJob } from "../../JobSource.js"
 import { retryLimit } from "./statements.js"
 
 /** What is stored of a job, in pg-boss's `data`. Without a checkpoint there is no cursor. */
@@ -53,7 +53,7 @@ const toJob = (row: Row) => {
   }
 }
 
-export const toHeld = (row: Row): Held => {
+export const toStoredJob = (row: Row): StoredJob => {
   const job = toJob(row)
   // A claim takes the next number, except the first one: so the attempt that ran is behind the one that will run.
   return row.state === "active" ? { ...job, state: "Running" } : row.state === "failed"
