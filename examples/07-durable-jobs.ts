@@ -37,7 +37,7 @@ const App = Seed.pipe(
   Layer.provide(Workers),
   Layer.provide(JobSourceSql.layer()),
   Layer.provide(Migrations),
-  Layer.provide(Database.layer)
+  Layer.provide(Database.layerFromEnv)
 )
 
 App.pipe(launch(), NodeRuntime.runMain)

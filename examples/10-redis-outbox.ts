@@ -40,7 +40,7 @@ const App = Customers.pipe(
   Layer.provide(Workers),
   Layer.provide(Jobs),
   Layer.provide(Migrations),
-  Layer.provide(Database.layer)
+  Layer.provide(Database.layerFromEnv)
 )
 
 App.pipe(launch(), NodeRuntime.runMain)

@@ -7,7 +7,7 @@ import { type Ledger, ledger, migrations, Queues } from "../fixtures/chaos/ledge
 const databases = Queues.layer.pipe(
   Layer.provide(source),
   Layer.provideMerge(Database.migrations(migrations)),
-  Layer.provideMerge(Database.layer)
+  Layer.provideMerge(Database.layerFromEnv)
 )
 
 const within =

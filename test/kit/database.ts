@@ -23,7 +23,7 @@ export const openDatabase = (
     const scope = yield* Scope.make()
     const release = Effect.zipRight(Scope.close(scope, Exit.void), Effect.sync(() => reports[0]!))
     yield* Effect.addFinalizer(() => release)
-    const context = yield* Layer.buildWithScope(Database.layerWith({ url: Redacted.make(url), ...options }), scope)
+    const context = yield* Layer.buildWithScope(Database.layer({ url: Redacted.make(url), ...options }), scope)
       .pipe(
         Effect.provideService(Shutdown, {
           ...shutdown,

@@ -7,7 +7,7 @@ class Pool extends WorkerPool.Tag(NAME)<Pool, Job>() {}
 
 const Source = url.startsWith("redis:")
   ? Layer.orDie(JobSourceRedis.layer({ url: Redacted.make(url) }))
-  : Layer.orDie(JobSourceSql.layer().pipe(Layer.provide(Database.layerWith({ url: Redacted.make(url) }))))
+  : Layer.orDie(JobSourceSql.layer().pipe(Layer.provide(Database.layer({ url: Redacted.make(url) }))))
 
 const Workers = Pool.layer({
   concurrency,

@@ -107,7 +107,7 @@ export interface Options extends Timeouts {
  * @since 0.1.0
  * @category layers
  */
-export const layerWith = (options: Options): Layer.Layer<Database | SqlClient.SqlClient, DatabaseError> =>
+export const layer = (options: Options): Layer.Layer<Database | SqlClient.SqlClient, DatabaseError> =>
   Layer.scopedContext(
     Effect.flatMap(Effect.promise(() => import("./internal/open.js")), ({ open }) =>
       open({
@@ -120,15 +120,15 @@ export const layerWith = (options: Options): Layer.Layer<Database | SqlClient.Sq
   )
 
 /**
- * `layerWith` by options from the configuration.
+ * The same as `layer`, with options from the configuration.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerConfig = (
-  options: Config.Config<Options>
+  options: Config.Config.Wrap<Options>
 ): Layer.Layer<Database | SqlClient.SqlClient, DatabaseError | ConfigError.ConfigError> =>
-  Layer.unwrapEffect(Effect.map(options, layerWith))
+  Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))
 
 /**
  * The database that `DATABASE_URL` names, or else the embedded one in `./data`, so that a service starts without any
@@ -137,12 +137,8 @@ export const layerConfig = (
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<Database | SqlClient.SqlClient, DatabaseError | ConfigError.ConfigError> = layerConfig(
-  Config.map(
-    Config.withDefault(Config.redacted("DATABASE_URL"), Redacted.make("pglite:./data")),
-    (url) => ({ url })
-  )
-)
+export const layerFromEnv: Layer.Layer<Database | SqlClient.SqlClient, DatabaseError | ConfigError.ConfigError> =
+  layerConfig({ url: Config.withDefault(Config.redacted("DATABASE_URL"), Redacted.make("pglite:./data")) })
 
 /**
  * Runs those of the migrations that have not been run yet, in the order of their numbers (`0001_create_rows`), before
@@ -161,7 +157,7 @@ export const layer: Layer.Layer<Database | SqlClient.SqlClient, DatabaseError | 
  *   "0001_create_rows": Effect.flatMap(SqlClient.SqlClient, (sql) => sql`CREATE TABLE rows (number integer)`)
  * })
  *
- * export const Live = Migrations.pipe(Layer.provideMerge(Database.layer))
+ * export const Live = Migrations.pipe(Layer.provideMerge(Database.layerFromEnv))
  * ```
  *
  * @since 0.1.0

@@ -53,7 +53,7 @@ export const Service = (concurrency: number, jobs = Option.none<Redacted.Redacte
 
 /** What is wrong with the URL is said of the variable that holds it; the value may hold a password, and is not repeated. */
 const database = Layer.mapError(
-  Database.layer,
+  Database.layerFromEnv,
   (error) =>
     error._tag === "DatabaseError" && error.reason === "InvalidUrl"
       ? new Database.DatabaseError({ ...error, message: `DATABASE_URL: ${error.message}` })

@@ -53,7 +53,7 @@ export const start = (
     }
   })
 
-export const openDatabase = (url: string) => Layer.build(Database.layerWith({ url: Redacted.make(url) }))
+export const openDatabase = (url: string) => Layer.build(Database.layer({ url: Redacted.make(url) }))
 
 /** The same tests over PGlite and over PostgreSQL, each with one service and one database for all of them. */
 export const describeService = (name: string, body: (world: () => World) => void): void => {

@@ -64,7 +64,7 @@ const latest = Duration.hours(1)
  *
  * const Redis = JobSourceRedis.layerConfig(Config.all({ url: Config.redacted("JOBS_URL") }))
  *
- * export const Jobs = JobSourceOutbox.layer().pipe(Layer.provide(Redis), Layer.provideMerge(Database.layer))
+ * export const Jobs = JobSourceOutbox.layer().pipe(Layer.provide(Redis), Layer.provideMerge(Database.layerFromEnv))
  * ```
  *
  * @since 0.1.0
