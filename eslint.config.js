@@ -1,21 +1,44 @@
 import effect from "@effect/eslint-plugin"
 import tseslint from "typescript-eslint"
 
-const noRun = {
+const run = {
   selector:
     "MemberExpression[object.name='Effect'][property.name=/^run(Promise|PromiseExit|Fork|Sync|SyncExit|Callback)$/]",
   message:
     "No bare Effect.run* in src: a foreign callback runs on a captured Runtime, and its fiber is awaited by its owner."
 }
-const noTimeout = {
-  selector: "MemberExpression[object.name='Effect'][property.name=/^timeout/]",
-  message:
-    "No Effect.timeout* in core and layers: in a finalizer it reads as a bound and is none. Use bounded from internal/bounded."
+const timeout = {
+  selector: "MemberExpression[object.name=/^(Effect|Stream)$/][property.name=/^timeout/]",
+  message: "No Effect.timeout*: in a finalizer it reads as a bound and is none. Use bounded from internal/bounded."
 }
+const report = {
+  selector: "NewExpression[callee.name='DrainReport']",
+  message: "Drain makes the reports of resources, and runService those of work outside of any Drain."
+}
+const transition = {
+  selector: "CallExpression[callee.property.name='transition']",
+  message: "runService alone moves the lifecycle: one state machine knows whether the service is draining."
+}
+const clock = {
+  selector:
+    ":matches(MemberExpression[object.name='Date'][property.name='now'], NewExpression[callee.name='Date'][arguments.length=0], CallExpression[callee.name='Date'])",
+  message: "Time is Effect's Clock: tests move it."
+}
+const timers = ["setTimeout", "setInterval", "performance"].map((name) => ({ name, message: clock.message }))
+const timerModules = ["timers", "timers/promises", "perf_hooks"].flatMap((name) => [name, `node:${name}`])
+  .map((name) => ({ name, message: clock.message }))
 const noProcess = {
   name: "process",
   message: "process is touched in Host alone: tests put their own Host in its place."
 }
+const globals = (...restricted) => ({
+  "no-restricted-globals": ["error", ...restricted],
+  "no-restricted-properties": [
+    "error",
+    ...restricted.map(({ message, name }) => ({ object: "globalThis", property: name, message }))
+  ]
+})
+const syntax = (...restricted) => ({ "no-restricted-syntax": ["error", ...restricted] })
 
 export default tseslint.config(
   { ignores: ["**/dist/", "**/node_modules/", "data/", "coverage/", "bench/", "**/.*"] },
@@ -65,19 +88,20 @@ export default tseslint.config(
     rules: {
       "max-lines": ["error", { max: 300 }],
       "no-console": "error",
-      "no-restricted-globals": ["error", noProcess],
-      "no-restricted-properties": ["error", { object: "globalThis", property: "process", message: noProcess.message }],
-      "no-restricted-syntax": ["error", noRun],
+      "no-restricted-imports": ["error", { paths: timerModules }],
+      ...globals(noProcess, ...timers),
+      ...syntax(run, clock, report, transition),
       "@typescript-eslint/no-explicit-any": "error"
     }
   },
   {
-    files: ["src/{core,layers}/**/*.ts"],
-    ignores: ["src/core/internal/bounded.ts"],
-    rules: { "no-restricted-syntax": ["error", noRun, noTimeout] }
+    files: ["src/{core,layers,testing}/**/*.ts", "src/programs/{launch.ts,internal/**}"],
+    rules: syntax(run, clock, timeout, report, transition)
   },
-  {
-    files: ["src/core/Host.ts"],
-    rules: { "no-restricted-globals": "off", "no-restricted-properties": "off" }
-  }
+  { files: ["src/core/internal/bounded.ts"], rules: syntax(run, clock, report, transition) },
+  { files: ["src/core/Drain.ts"], rules: syntax(run, clock, timeout, transition) },
+  { files: ["src/programs/internal/runService.ts"], rules: syntax(run, clock, timeout) },
+  { files: ["src/core/Host.ts"], rules: { "no-restricted-globals": "off", "no-restricted-properties": "off" } },
+  // Its script runs in browsers.
+  { files: ["src/programs/importer/Page.ts"], rules: globals(noProcess) }
 )

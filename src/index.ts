@@ -5,6 +5,7 @@
  */
 export * as Drain from "./core/Drain.js"
 export * as Host from "./core/Host.js"
+export * as Lifecycle from "./core/Lifecycle.js"
 export * as Shutdown from "./core/Shutdown.js"
 export * as ShutdownConfig from "./core/ShutdownConfig.js"
 export * as ShutdownReport from "./core/ShutdownReport.js"

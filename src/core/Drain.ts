@@ -1,130 +1,247 @@
 /**
- * THE primitive: a resource that stops in order, in time, and on the record.
+ * The primitive of everything that stops: a resource whose release has named, bounded and reported steps.
  *
  * @since 0.1.0
  */
-import { type Context, Duration, Effect, Either, Exit, Layer, Option, Scope } from "effect"
+import { Clock, type Context, Duration, Effect, Exit, Layer, Option, Ref, Scope } from "effect"
 import { bounded as internalBounded } from "./internal/bounded.js"
-import { makeFinalizer } from "./internal/finalizer.js"
-import { type Progress, Shutdown } from "./Shutdown.js"
-import { checkTimeout } from "./ShutdownConfig.js"
+import { checkTimeout, drainBound, releaseBound } from "./internal/budget.js"
+import { shortDuration } from "./internal/duration.js"
+import { causeMessage } from "./internal/errorMessage.js"
+import { once } from "./internal/once.js"
+import { type Progress, type Resource, Shutdown, type Stage } from "./Shutdown.js"
+import { BudgetError } from "./ShutdownConfig.js"
+import { DrainReport, type Outcome } from "./ShutdownReport.js"
 
 /**
- * How long the steps of a release may take. Each wait is the least of its own timeout and of what the shutdown's
- * budget still has.
+ * The timeouts of a release. Each step is bounded by its timeout and by what remains of the grace period, whichever is
+ * less.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Timeouts {
   /**
-   * How long to wait for what is in flight. By default everything that the budget still has, less a reserve for
-   * interrupts and releases; without `launch`, 25 seconds.
+   * The bound of `drain`. Default: all that remains of the grace period, less the reserve for interrupts and releases;
+   * without `launch`, 25 seconds.
    */
   readonly drainTimeout?: Duration.DurationInput | undefined
-  /** How long `interrupt` and `release` may take, each. 5 seconds by default. */
+  /**
+   * The bound of each of `quiesce`, `interrupt` and `release`. Default: `releaseTimeout` of `launch`, 5 seconds, because
+   * closing a socket or a pool is either quick or hung.
+   */
   readonly releaseTimeout?: Duration.DurationInput | undefined
 }
 
 /**
- * The steps of a release, in the order in which they run. Each of them runs at most once, whatever happens; a step
- * that fails or dies is reported, and the next one runs.
+ * The steps of a release, in the order in which they run. Each runs at most once. A step that fails, dies or exceeds its
+ * bound is reported, and the next one runs.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Steps<in A, out R = never> extends Timeouts {
-  /** Take nothing new. Runs first; with `quiesceOn: "LameDuck"` as soon as the service is told to stop. */
+  /** Stops accepting new work. Runs first; with `quiesceOn: "LameDuck"` as soon as the shutdown is requested. */
   readonly quiesce?: ((resource: A) => Effect.Effect<unknown, unknown, R>) | undefined
   /**
-   * Completes when nothing is in flight any more. Given up when its time is over or a second signal expedites the
-   * shutdown; it is interrupted then, so it should only wait.
+   * Completes when no work is in flight. Interrupted at its bound, or when a second signal expedites the shutdown, so it
+   * should only wait.
    */
   readonly drain?: ((resource: A) => Effect.Effect<unknown, unknown, R>) | undefined
-  /** Interrupts what is still in flight and waits for its finalizers. Runs only when `drain` was given up or failed. */
+  /** Interrupts the work in flight and waits for its finalizers. Runs only if `drain` failed or exceeded its bound. */
   readonly interrupt?: ((resource: A) => Effect.Effect<unknown, unknown, R>) | undefined
-  /** Lets go of the resource. Always runs, with no time left too: what it does without waiting is always done. */
+  /**
+   * Releases the resource. Always runs. When no time remains, only what it does before its first asynchronous wait is
+   * certain to be done.
+   */
   readonly release?:
     | ((resource: A, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown, unknown, R>)
     | undefined
-  /** Counts units of work. Without it, a resource that could not drain counts itself as one unit that was cut. */
+  /**
+   * The units of work of the resource, for the report. Without it, a resource that could not drain counts as one unit
+   * that was cut.
+   */
   readonly progress?: ((resource: A) => Progress) | undefined
   /**
-   * What keeps it from its work at this moment, in a few words; nothing when it is well. `/readyz` shows it to whoever
-   * asks, so it must hold no secrets, and be quick to tell.
+   * Why the resource cannot work now, in a few words; `undefined` while it can. `/readyz` shows it to its callers: it
+   * must hold no secrets, and return at once.
    */
   readonly condition?: ((resource: A) => string | undefined) | undefined
   /**
-   * When to take nothing new: in its turn, after everything that depends on it has been released (`"Release"`, the
-   * default), or as soon as the service is told to stop (`"LameDuck"`: right for what pulls its work from elsewhere).
+   * When to run `quiesce`. `"Release"`, the default: after everything that depends on the resource was released.
+   * `"LameDuck"`: as soon as the shutdown is requested, right for resources that pull their work from elsewhere.
    */
   readonly quiesceOn?: "LameDuck" | "Release" | undefined
 }
 
+type Named<A, R> = Steps<A, R> & { readonly name: string }
+
+const idle: Progress = { inFlight: 0, finished: 0, handedBack: 0, cut: 0 }
+
+/** The timeout that the user has set, if any. Dies when the budget can never hold it. */
+const explicitTimeout = (options: Named<never, unknown>, field: "drainTimeout" | "releaseTimeout") =>
+  Effect.flatMap(Shutdown, ({ config }) => {
+    const timeout = Option.map(Option.fromNullable(options[field]), (_: Duration.DurationInput) => Duration.decode(_))
+    return Option.match(Option.flatMap(timeout, (_) => checkTimeout(config, options.name, field, _)), {
+      onNone: () => Effect.succeed(timeout),
+      onSome: (message) => Effect.die(new BudgetError({ message }))
+    })
+  })
+
+/** Registers the resource. `quiesce` may run ahead of `release`, which does not repeat it. Both are bounded and never fail. */
+const makeRelease = <A, R>(
+  steps: Named<A, R>,
+  resource: A,
+  drainTimeout: Option.Option<Duration.Duration>,
+  releaseTimeout: Option.Option<Duration.Duration>
+) =>
+  Effect.gen(function*() {
+    const shutdown = yield* Shutdown
+    const context = yield* Effect.context<R>()
+    const problems = yield* Ref.make<{ reason?: string; failure?: string }>({})
+    const progress = () => {
+      try {
+        return steps.progress?.(resource) ?? idle
+      } catch {
+        return idle
+      }
+    }
+    const registered: Ref.Ref<Resource> = yield* Ref.make(
+      yield* shutdown.register({
+        name: steps.name,
+        stage: "open",
+        report: Option.none(),
+        drainTimeout,
+        progress,
+        condition: () => steps.condition?.(resource),
+        finalize: Effect.suspend(() => release(Exit.void))
+      })
+    )
+    const update = (stage: Stage, report: Option.Option<DrainReport> = Option.none()) =>
+      Effect.flatMap(Ref.updateAndGet(registered, (_) => ({ ..._, stage, report })), shutdown.update)
+
+    /** Runs one step within its bound. Records what goes wrong instead of failing: the next step must run. */
+    const attempt = (
+      name: "quiesce" | "drain" | "interrupt" | "release",
+      step: (resource: A) => Effect.Effect<unknown, unknown, R>
+    ): Effect.Effect<"Done" | "Failed" | "Overdue"> =>
+      Effect.gen(function*() {
+        const remaining = yield* shutdown.remaining
+        const within = name === "drain"
+          ? drainBound(shutdown.config, remaining, drainTimeout)
+          : releaseBound(shutdown.config, remaining, releaseTimeout)
+        const from = yield* Clock.currentTimeMillis
+        // A flag, because the clock can be behind the timer: the elapsed time does not tell a timeout from a cut.
+        const expedited = yield* Ref.make(false)
+        const cut = Effect.zipRight(shutdown.expedited, Ref.set(expedited, true))
+        const exit = yield* bounded({ within, ...(name === "quiesce" || name === "drain" ? { cut } : {}) })(
+          Effect.provide(Effect.suspend(() => step(resource)), context)
+        )
+        if (Option.isNone(exit)) {
+          const took = Duration.millis((yield* Clock.currentTimeMillis) - from)
+          const reason = (yield* Ref.get(expedited))
+            ? `${name} expedited after ${shortDuration(took)}`
+            : `${name} not done within ${shortDuration(within)}`
+          yield* Ref.update(problems, (_) => ({ ..._, reason: _.reason ? `${_.reason}, ${reason}` : reason }))
+          return "Overdue"
+        }
+        if (Exit.isFailure(exit.value)) {
+          const failure = `${name} failed: ${causeMessage(exit.value.cause)}`
+          yield* Ref.update(problems, (_) => ({ ..._, failure: _.failure ?? failure }))
+          return "Failed"
+        }
+        return "Done"
+      })
+
+    const baseline = (yield* once(() => Effect.sync(progress)))()
+    const quiesce = (yield* once(() =>
+      Effect.gen(function*() {
+        yield* baseline
+        if (steps.quiesce !== undefined) yield* Effect.zipRight(attempt("quiesce", steps.quiesce), update("quiesced"))
+      })
+    ))()
+
+    const drain: Effect.Effect<Outcome> = Effect.gen(function*() {
+      if (steps.drain === undefined) return "Drained"
+      yield* update("draining")
+      if ((yield* attempt("drain", steps.drain)) === "Done") return "Drained"
+      if (steps.interrupt === undefined) return "Interrupted"
+      yield* update("interrupting")
+      return (yield* attempt("interrupt", steps.interrupt)) === "Overdue" ? "Abandoned" : "Interrupted"
+    })
+
+    const release = yield* once((exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+      Effect.gen(function*() {
+        const started = yield* shutdown.elapsed
+        const from = yield* Clock.currentTimeMillis
+        yield* quiesce
+        let outcome = yield* drain
+        if (steps.release !== undefined) {
+          yield* update("releasing")
+          if ((yield* attempt("release", (_) => steps.release!(_, exit))) === "Overdue") outcome = "Abandoned"
+        }
+        const [before, after] = [yield* baseline, progress()]
+        const left = outcome === "Drained" ? 0 : steps.progress === undefined ? 1 : after.inFlight
+        const cut = after.cut - before.cut + left
+        // A drain may itself cut work that cannot finish, such as a request whose client is silent.
+        if (outcome === "Drained" && cut > 0) outcome = "Interrupted"
+        const report = new DrainReport({
+          name: (yield* Ref.get(registered)).name,
+          outcome,
+          started,
+          elapsed: Duration.millis((yield* Clock.currentTimeMillis) - from),
+          finished: after.finished - before.finished,
+          handedBack: after.handedBack - before.handedBack,
+          cut,
+          ...(yield* Ref.get(problems))
+        })
+        yield* update("closed", Option.some(report))
+      })
+    )
+    return { quiesce, release }
+  })
+
 /**
- * Acquires a resource and puts its release into the current scope: `quiesce`, `drain`, `interrupt`, `release`, each
- * bounded, and recorded under `name`. The name is made unique with a number when it is taken.
+ * Acquires a resource and adds its release to the current scope: `quiesce`, `drain`, `interrupt`, `release`, each
+ * bounded, and reported under `name`. A name that is taken gets a number.
  *
- * `acquire` runs uninterruptibly, as in `Effect.acquireRelease`; wrap in `Effect.interruptible` what may be given up.
+ * `acquire` is uninterruptible, as in `Effect.acquireRelease`. Wrap in `Effect.interruptible` what a shutdown during the
+ * start may interrupt.
  *
- * An explicit timeout above what the launched budget can ever hold is refused here: a defect, `BudgetError`, whose
+ * **Errors.** Those of `acquire`. A timeout that the budget of `launch` can never hold is a defect, `BudgetError`, whose
  * message shows the arithmetic.
  *
- * **Promised:** every step is bounded, also uninterruptible work; every step is attempted; the scope goes on closing.
- * **Not promised:** that abandoned work has stopped. It was interrupted and left behind; the report says `Abandoned`.
+ * **Promised:** every step is attempted and bounded, uninterruptible work included; the scope goes on closing.
+ * **Not promised:** that `Abandoned` work has stopped. It was interrupted, and may go on until it notices.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const acquire = <A, E, R, R2 = never>(
-  options: Steps<A, R2> & { readonly name: string; readonly acquire: Effect.Effect<A, E, R> }
+  options: Steps<A, R2> & {
+    /** The name of the resource in logs and in the report. */
+    readonly name: string
+    /** Acquires the resource. */
+    readonly acquire: Effect.Effect<A, E, R>
+  }
 ): Effect.Effect<A, E, R | R2 | Scope.Scope> =>
   Effect.gen(function*() {
     const shutdown = yield* Shutdown
-    const context = yield* Effect.context<R2>()
-    const explicit = (field: "drainTimeout" | "releaseTimeout") => {
-      const timeout = Option.map(Option.fromNullable(options[field]), (_: Duration.DurationInput) => Duration.decode(_))
-      const check = Option.match(timeout, {
-        onNone: () => Either.void,
-        onSome: (_) => checkTimeout(shutdown.config, options.name, field, _)
-      })
-      return Effect.orDie(Effect.as(check, timeout))
-    }
-    const drainTimeout = yield* explicit("drainTimeout")
-    const releaseTimeout = yield* explicit("releaseTimeout")
+    const drainTimeout = yield* explicitTimeout(options, "drainTimeout")
+    const releaseTimeout = yield* explicitTimeout(options, "releaseTimeout")
     const resource = yield* options.acquire
-    const step = <Args extends Array<unknown>>(
-      f: ((resource: A, ...args: Args) => Effect.Effect<unknown, unknown, R2>) | undefined
-    ) =>
-      Option.map(Option.fromNullable(f), (f) => (...args: Args) =>
-        Effect.provide(Effect.suspend(() => f(resource, ...args)), context))
-    const { quiesce, run } = yield* makeFinalizer({
-      name: options.name,
-      drainTimeout,
-      releaseTimeout,
-      quiesce: Option.map(step(options.quiesce), (f) =>
-        f()),
-      drain: Option.map(step(options.drain), (f) => f()),
-      interrupt: Option.map(step(options.interrupt), (f) => f()),
-      release: step(options.release),
-      progress: Option.map(Option.fromNullable(options.progress), (f) => () => f(resource)),
-      condition: Option.map(Option.fromNullable(options.condition), (f) => () => f(resource))
-    })
-    yield* Effect.addFinalizer(run)
+    const { quiesce, release } = yield* makeRelease(options, resource, drainTimeout, releaseTimeout)
+    yield* Effect.addFinalizer(release)
     if (options.quiesceOn === "LameDuck") {
       yield* Effect.forkScoped(Effect.interruptible(Effect.zipRight(shutdown.lameDuck, quiesce)))
     }
     return resource
   }).pipe(Effect.uninterruptible)
 
-interface Built<ROut> {
-  readonly services: Context.Context<ROut>
-  readonly scope: Scope.CloseableScope
-}
-
 /**
- * Puts *any* existing layer (a Kafka client, an exporter) under a bounded, named, reported release. The layer is
- * built into a scope of its own with the current memo map, so that a layer it shares with others is still opened once.
+ * Gives the release of *any* layer (a Kafka client, an exporter) a bound, a name and a line in the report. Steps receive
+ * the services of the layer. The layer is built in a scope of its own with the current memo map, so that a layer it shares
+ * with others is still built once.
  *
  * @example
  * ```ts
@@ -143,39 +260,25 @@ export const layer = <ROut, R2 = never>(
   name: string,
   options: Omit<Steps<Context.Context<ROut>, R2>, "release"> = {}
 ) =>
-<E, RIn>(self: Layer.Layer<ROut, E, RIn>): Layer.Layer<ROut, E, RIn | R2> => {
-  const on = <B>(f: ((services: Context.Context<ROut>) => B) | undefined) =>
-    f === undefined ? undefined : ({ services }: Built<ROut>) => f(services)
-  return Layer.scopedContext(
-    Effect.map(
-      acquire<Built<ROut>, E, RIn, R2>({
-        ...options,
-        name,
-        acquire: Effect.gen(function*() {
-          const memoMap = yield* Layer.CurrentMemoMap
-          const scope = yield* Scope.make()
-          const services = yield* Layer.buildWithMemoMap(self, memoMap, scope).pipe(
-            Effect.interruptible,
-            Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
-          )
-          return { services, scope }
-        }),
-        quiesce: on(options.quiesce),
-        drain: on(options.drain),
-        interrupt: on(options.interrupt),
-        progress: on(options.progress),
-        condition: on(options.condition),
-        release: ({ scope }, exit) => Scope.close(scope, exit)
-      }),
-      (built) => built.services
-    )
-  )
-}
+<E, RIn>(self: Layer.Layer<ROut, E, RIn>): Layer.Layer<ROut, E, RIn | R2> =>
+  Layer.scopedContext(Effect.gen(function*() {
+    const memoMap = yield* Layer.CurrentMemoMap
+    const scope = yield* Scope.make()
+    return yield* acquire<Context.Context<ROut>, E, RIn, R2>({
+      ...options,
+      name,
+      acquire: Layer.buildWithMemoMap(self, memoMap, scope).pipe(
+        Effect.interruptible,
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+      ),
+      release: (_, exit) => Scope.close(scope, exit)
+    })
+  }))
 
 /**
- * A bounded wait that holds in a finalizer, where `Effect.timeout` does not: `Some(exit)` when the work has ended
- * within its bound, `None` when the time was over (or `cut` completed) first. Work that was given up on is interrupted
- * and left behind. The wait itself is uninterruptible.
+ * A bounded wait that holds in a finalizer, where `Effect.timeout` does not: `Some(exit)` when the work ends within its
+ * bound, `None` when `within` passes or `cut` completes first. Then the work is interrupted, and may go on until it
+ * notices. The wait itself is uninterruptible.
  *
  * @example
  * ```ts

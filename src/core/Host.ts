@@ -1,15 +1,21 @@
 /**
- * The machine a service runs on: signals, exit, terminal, parent process. The only place that touches `process`.
+ * The machine that a service runs on: signals, exit, terminal, files, parent process. The only module that uses
+ * `process`, so that tests can replace it.
  *
  * @since 0.1.0
  */
 import { Context, Duration, Effect, Option, Queue, type Scope } from "effect"
 import * as Fs from "node:fs/promises"
-import { liveBlock } from "./internal/liveBlock.js"
+import { liveRegion } from "./internal/liveRegion.js"
 import type { Signal } from "./ShutdownConfig.js"
 
 /**
- * What the machine tells the service.
+ * An event that a launched service handles.
+ *
+ * - `Signal`: the process received a signal.
+ * - `Uncaught`: an uncaught error, or an unhandled rejection.
+ * - `Interrupted`: the main fiber was interrupted, as `runMain` does on SIGINT and SIGTERM. `launch` adds it.
+ * - `Blocked`: the event loop was blocked for `duration`. No timer fired and no signal arrived meanwhile.
  *
  * @since 0.1.0
  * @category models
@@ -17,55 +23,69 @@ import type { Signal } from "./ShutdownConfig.js"
 export type HostEvent =
   | { readonly _tag: "Signal"; readonly signal: Signal }
   | { readonly _tag: "Uncaught"; readonly error: unknown }
-  /** Not from the machine: the main fiber was interrupted, as `runMain` does on a signal of its own. */
   | { readonly _tag: "Interrupted" }
-  /** The event loop stood still this long: no timer could fire meanwhile, and no deadline be kept. */
   | { readonly _tag: "Blocked"; readonly duration: Duration.Duration }
 
 /**
+ * A terminal, for output that is drawn.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Terminal {
+  /** The width in characters. */
   readonly columns: number
+  /** Prints a text and a line break. */
   readonly print: (text: string) => Effect.Effect<void>
-  /** A block at the bottom that is drawn anew; what others write meanwhile scrolls past above it. */
-  readonly live: Effect.Effect<(text: string) => Effect.Effect<void>, never, Scope.Scope>
+  /**
+   * A region at the bottom of the screen, and the function that redraws it. Other output scrolls above it. It is removed
+   * when the scope closes.
+   */
+  readonly liveRegion: Effect.Effect<(text: string) => Effect.Effect<void>, never, Scope.Scope>
 }
 
 /**
+ * The service behind the `Host` tag.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
   /**
-   * Listens to these signals, to uncaught errors and unhandled rejections, and to an event loop that stands still,
-   * from now on until the scope closes: for `launch`, until the process ends.
+   * Receives these signals, uncaught errors and unhandled rejections, and blocks of the event loop of more than 500
+   * milliseconds, until the scope closes. `launch` never closes it. A signal that is received does not end the process.
    */
   readonly listen: (signals: ReadonlyArray<Signal>) => Effect.Effect<Queue.Queue<HostEvent>, never, Scope.Scope>
-  /** Ends the process, whatever timers or sockets are left, once what was printed has been flushed. */
+  /**
+   * Ends the process, whatever timers or sockets are open. Waits at most 500 milliseconds until stdout and stderr are
+   * flushed.
+   */
   readonly exit: (code: number) => Effect.Effect<never>
-  /** The terminal on stdout; none when it is a pipe or a file. */
+  /** The terminal on stdout; none when stdout is a pipe or a file. */
   readonly terminal: Option.Option<Terminal>
+  /** Writes a text and a line break to a file. Fails as the file system does. */
   readonly writeFile: (path: string, text: string) => Effect.Effect<void, unknown>
-  /** What about this process may keep signals from arriving, or from being obeyed: a sentence each. */
-  readonly ground: (signals: ReadonlyArray<Signal>) => Effect.Effect<ReadonlyArray<string>>
+  /**
+   * What may keep these signals from a launched service, a sentence each: a package runner or a shell as the parent
+   * process, or a signal listener of other code.
+   */
+  readonly environmentWarnings: (signals: ReadonlyArray<Signal>) => Effect.Effect<ReadonlyArray<string>>
 }
 
-/** Longer than any garbage collection or start-up hiccup, shorter than anybody's patience. */
+/** In milliseconds: above pauses of the garbage collector, below what clients notice. */
 const blockedAfter = 500
 const sampleEvery = 100
 
-/** How our own signal listeners are told from foreign ones. */
-const ours = "lastcall"
+/** The name of the signal listeners of this module, to find those of other code. */
+const listenerName = "lastcall"
 
 const listen: Service["listen"] = (signals) =>
   Effect.gen(function*() {
-    const queue = yield* Queue.unbounded<HostEvent>()
-    const offer = (event: HostEvent) => void queue.unsafeOffer(event)
+    const events = yield* Queue.unbounded<HostEvent>()
+    const offer = (event: HostEvent) => void events.unsafeOffer(event)
     const onSignal = signals.map((signal) => {
       const listener = () => offer({ _tag: "Signal", signal })
-      Object.defineProperty(listener, "name", { value: ours })
+      Object.defineProperty(listener, "name", { value: listenerName })
       return [signal, listener] as const
     })
     const onUncaught = (error: unknown) => offer({ _tag: "Uncaught", error })
@@ -79,7 +99,7 @@ const listen: Service["listen"] = (signals) =>
     yield* Effect.acquireRelease(
       Effect.sync(() => {
         for (const [signal, listener] of onSignal) process.on(signal, listener)
-        // With this listener an unhandled rejection arrives here as well.
+        // Node raises an unhandled rejection as an uncaught exception.
         process.on("uncaughtException", onUncaught)
         const timer = setInterval(sample, sampleEvery)
         timer.unref()
@@ -92,7 +112,7 @@ const listen: Service["listen"] = (signals) =>
           clearInterval(timer)
         })
     )
-    return queue
+    return events
   })
 
 const exit = (code: number): Effect.Effect<never> =>
@@ -103,7 +123,7 @@ const exit = (code: number): Effect.Effect<never> =>
     }
     process.stdout.write("", flushed)
     process.stderr.write("", flushed)
-    // A reader that does not read must not keep us.
+    // The reader of a pipe may have stopped reading.
     setTimeout(() => process.exit(code), 500)
   })
 
@@ -112,17 +132,17 @@ const terminal = (): Option.Option<Terminal> =>
     ? Option.some({
       columns: process.stdout.columns || 80,
       print: (text) => Effect.sync(() => void process.stdout.write(`${text}\n`)),
-      live: liveBlock([process.stdout, process.stderr])
+      liveRegion: liveRegion([process.stdout, process.stderr])
     })
     : Option.none()
 
-/** The command line of the parent, where the platform tells. */
+/** The command line of the parent process; empty where there is no /proc. */
 const parentCommand = Effect.tryPromise(() => Fs.readFile(`/proc/${process.ppid}/cmdline`, "utf8")).pipe(
   Effect.map((text) => text.split("\0").filter((word) => word !== "")),
   Effect.orElseSucceed(() => [] as Array<string>)
 )
 
-const ground: Service["ground"] = (signals) =>
+const environmentWarnings: Service["environmentWarnings"] = (signals) =>
   Effect.gen(function*() {
     const parent = yield* parentCommand
     const shell = /(^|\/)(sh|dash|bash|ash|zsh)$/.test(parent[0] ?? "") && parent.includes("-c")
@@ -140,8 +160,8 @@ const ground: Service["ground"] = (signals) =>
         : []),
       ...signals.flatMap((signal) =>
         process.listeners(signal)
-          // runMain's own listener interrupts the main fiber, which is what launch expects.
-          .filter((listener) => listener.name !== ours && listener.name !== "onSigint")
+          // "onSigint" belongs to runMain: it interrupts the main fiber, which launch takes as a request.
+          .filter((listener) => listener.name !== listenerName && listener.name !== "onSigint")
           .map((listener) =>
             `a foreign ${signal} listener (${listener.name || "anonymous"}) is installed: ` +
             "should it end the process, the drain is cut short"
@@ -151,7 +171,19 @@ const ground: Service["ground"] = (signals) =>
   })
 
 /**
- * Node, unless something else is provided, as `TestApp` does.
+ * The host of the service. Default: the Node process. `TestApp` provides one in memory.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Host } from "lastcall"
+ *
+ * // A host that logs the exit code instead of ending the process.
+ * const onHost = Effect.gen(function*() {
+ *   const host = yield* Host.Host
+ *   return { ...host, exit: (code: number) => Effect.zipRight(Effect.log(`exit ${code}`), Effect.never) }
+ * })
+ * ```
  *
  * @since 0.1.0
  * @category tags
@@ -162,7 +194,7 @@ export class Host extends Context.Reference<Host>()("lastcall/Host", {
     exit,
     terminal: terminal(),
     writeFile: (path, text) => Effect.tryPromise(() => Fs.writeFile(path, `${text}\n`)),
-    ground
+    environmentWarnings
   })
 }) {}
 
@@ -191,7 +223,7 @@ export const processes = {
     try {
       return process.kill(pid, 0)
     } catch (error) {
-      // It is there, and somebody else's.
+      // The process exists, and belongs to another user.
       return (error as NodeJS.ErrnoException).code === "EPERM"
     }
   }

@@ -1,5 +1,17 @@
 /**
- * Where the service is in its life, and how long it still has.
+ * What a resource or a handler sees of the shutdown: the state of the service, the time that remains, and when to stop.
+ *
+ * `launch` provides a live `Shutdown` to the layers that it builds. Without `launch` the default is in place: always
+ * `Running`, without a deadline. The same layers then drain with their own timeouts.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Shutdown } from "lastcall"
+ *
+ * // A long-lived loop that ends by itself when the service begins to drain.
+ * const poll = Effect.raceFirst(Effect.forever(Effect.sleep("1 second")), Shutdown.draining)
+ * ```
  *
  * @since 0.1.0
  */
@@ -8,8 +20,8 @@ import { defaults, type ShutdownConfig } from "./ShutdownConfig.js"
 import type { DrainReport, LifecycleState } from "./ShutdownReport.js"
 
 /**
- * What a drainable resource is doing: `open` until its release begins, `quiesced` once it takes nothing new, then the
- * steps of its release, then `closed`.
+ * The stage of one resource: `open` until its release begins, `quiesced` once it accepts no new work, then the steps of
+ * its release, then `closed`.
  *
  * @since 0.1.0
  * @category models
@@ -17,46 +29,47 @@ import type { DrainReport, LifecycleState } from "./ShutdownReport.js"
 export type Stage = "open" | "quiesced" | "draining" | "interrupting" | "releasing" | "closed"
 
 /**
- * Units of work, counted since the resource was opened; `inFlight` is how many there are now.
+ * Units of work (requests, jobs, tasks) of one resource. Except for `inFlight`, counted since the resource was acquired.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Progress {
+  /** Units that run now. */
   readonly inFlight: number
+  /** Units that ended by themselves, successful or not. */
   readonly finished: number
+  /** Units that were returned to where they came from, to be run by another process. */
   readonly handedBack: number
+  /** Units that were interrupted or abandoned. Any of them makes the exit code 1. */
   readonly cut: number
 }
 
 /**
- * A drainable resource, as the shutdown knows it. `finalize` runs its release, once: a second call waits for the first.
+ * One registered resource. `Drain.acquire` makes it from the `Steps` of a user, the lifecycle keeps it, and the report
+ * and the terminal read it. It is a value: a change of stage is a new one.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Resource {
+  /** The name in logs and in the report, unique among the registered resources. */
   readonly name: string
+  readonly stage: Stage
+  /** How the release ended; present once the stage is `closed`. */
+  readonly report: Option.Option<DrainReport>
+  /** The timeout that was set on this resource, if any. */
   readonly drainTimeout: Option.Option<Duration.Duration>
-  readonly progress: Option.Option<() => Progress>
-  readonly condition: Option.Option<() => string | undefined>
+  /** The work of the resource now. All zero if the resource does not count its work. */
+  readonly progress: () => Progress
+  /** Why the resource cannot work now, in a few words; `undefined` while it can. */
+  readonly condition: () => string | undefined
+  /** Runs the release, once: later calls wait for the first. Bounded, and never fails. */
   readonly finalize: Effect.Effect<void>
 }
 
 /**
- * What a resource got for registering: its name made unique, and where it tells what it does.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Registration {
-  readonly name: string
-  readonly stage: (stage: Stage) => Effect.Effect<void>
-  readonly ended: (report: DrainReport) => Effect.Effect<void>
-}
-
-/**
- * What keeps resources from their work, by name; those that are well are not in it.
+ * Why resources cannot work now, by name. Resources that can work are absent.
  *
  * @since 0.1.0
  * @category models
@@ -66,31 +79,41 @@ export interface Conditions {
 }
 
 /**
+ * The service behind the `Shutdown` tag.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
+  /** The resolved settings of `launch`. */
   readonly config: ShutdownConfig
+  /** The state now. */
   readonly state: Effect.Effect<LifecycleState>
-  /** Each state from now on, beginning with the present one. Ends after `Stopped`. */
+  /** The state now and each later one. Ends after `Stopped`. */
   readonly states: Stream.Stream<LifecycleState>
-  /** The instant at which everything must have ended, in milliseconds of the Clock; none while nothing was begun. */
+  /** The instant at which the process must have ended, in milliseconds of the Clock; none before a shutdown was requested. */
   readonly deadline: Effect.Effect<Option.Option<number>>
-  /** Time to the deadline; infinite while nothing was begun. */
+  /** Time to the deadline; infinite before a shutdown was requested, zero after the deadline. */
   readonly remaining: Effect.Effect<Duration.Duration>
-  /** Time since the shutdown began; zero while nothing was begun. */
+  /** Time since the shutdown was requested; zero before. */
   readonly elapsed: Effect.Effect<Duration.Duration>
-  /** Completes when the service was told to stop: at `LameDuck`, or at `Draining` where there is no lame duck. */
+  /** Completes at `LameDuck`, or at `Draining` when there is no `preStopDelay`. Sources of work stop pulling here. */
   readonly lameDuck: Effect.Effect<void>
-  /** Completes when the service begins to drain. */
+  /** Completes at `Draining`. */
   readonly draining: Effect.Effect<void>
-  /** Completes when a second signal asked not to wait any more. */
+  /** Completes when a second signal expedites the shutdown: drains stop waiting and interrupt. */
   readonly expedited: Effect.Effect<void>
-  /** Begins the shutdown. Only the first call counts; later ones do nothing. With a `failure`, the exit code is 1. */
+  /**
+   * Requests the shutdown. The first call sets the reason; later calls do nothing. A `failure` makes the exit code 1 and
+   * is shown in the report.
+   */
   readonly begin: (cause: { readonly reason: string; readonly failure?: string }) => Effect.Effect<void>
-  /** What keeps the registered resources from their work at this moment. */
+  /** The conditions of the registered resources now. */
   readonly conditions: Effect.Effect<Conditions>
-  readonly register: (resource: Resource) => Effect.Effect<Registration>
+  /** Registers a resource, and returns it with its name made unique. `Drain.acquire` does this. */
+  readonly register: (resource: Resource) => Effect.Effect<Resource>
+  /** Replaces the registered resource of the same name, after a change of its stage. */
+  readonly update: (resource: Resource) => Effect.Effect<void>
 }
 
 const unlimited: ShutdownConfig = {
@@ -100,10 +123,16 @@ const unlimited: ShutdownConfig = {
   reportFile: Option.none()
 }
 
+const logReport = (report: DrainReport): Effect.Effect<void> =>
+  (report.outcome === "Drained" && report.failure === undefined ? Effect.logDebug : Effect.logWarning)(
+    `${report.name}: ${report.outcome}`
+  ).pipe(Effect.annotateLogs({ reason: report.reason ?? report.failure ?? "" }))
+
 /**
- * The lifecycle of the service that this code runs in. `launch` puts a live one into the layers it builds; without
- * `launch` there is this default: always `Running`, unlimited, keeping no state, so that the same layers still drain
- * with their own bounds.
+ * The shutdown of the service in which the current code runs.
+ *
+ * Without `launch`: state `Running`, no deadline, nothing registered. Reports of releases are logged, as warnings unless
+ * they are `Drained`.
  *
  * @since 0.1.0
  * @category tags
@@ -121,23 +150,14 @@ export class Shutdown extends Context.Reference<Shutdown>()("lastcall/Shutdown",
     expedited: Effect.never,
     conditions: Effect.succeed({}),
     begin: ({ reason }) =>
-      Effect.logWarning(`"${reason}" asked for a shutdown, but nothing was launched with launch()`),
-    register: (resource) =>
-      Effect.succeed({
-        name: resource.name,
-        stage: () => Effect.void,
-        ended: (report) =>
-          (report.outcome === "Drained" && report.failure === undefined ? Effect.logDebug : Effect.logWarning)(
-            `${report.name}: ${report.outcome}`
-          ).pipe(
-            Effect.annotateLogs({ reason: report.reason ?? report.failure ?? "" })
-          )
-      })
+      Effect.logWarning(`a shutdown was requested ("${reason}"), but no service was launched with launch()`),
+    register: Effect.succeed,
+    update: ({ report }) => Option.match(report, { onNone: () => Effect.void, onSome: logReport })
   })
 }) {}
 
 /**
- * Where the service is.
+ * The state of the service now.
  *
  * @since 0.1.0
  * @category accessors
@@ -145,7 +165,7 @@ export class Shutdown extends Context.Reference<Shutdown>()("lastcall/Shutdown",
 export const state: Effect.Effect<LifecycleState> = Effect.flatMap(Shutdown, (shutdown) => shutdown.state)
 
 /**
- * Time to the deadline; infinite while nothing was begun.
+ * Time to the deadline; infinite before a shutdown was requested.
  *
  * @since 0.1.0
  * @category accessors
@@ -153,8 +173,8 @@ export const state: Effect.Effect<LifecycleState> = Effect.flatMap(Shutdown, (sh
 export const remaining: Effect.Effect<Duration.Duration> = Effect.flatMap(Shutdown, (shutdown) => shutdown.remaining)
 
 /**
- * Completes when the service begins to drain: what a long-lived handler or loop waits for to come to an end by itself.
- * In an HTTP handler it completes when *its server* begins to drain, whether or not the app was launched.
+ * Completes when the service begins to drain. Long-lived handlers and loops wait for it to end by themselves. In an HTTP
+ * handler it completes when *the server of the handler* begins to drain, with or without `launch`.
  *
  * @since 0.1.0
  * @category accessors
@@ -162,7 +182,8 @@ export const remaining: Effect.Effect<Duration.Duration> = Effect.flatMap(Shutdo
 export const draining: Effect.Effect<void> = Effect.flatMap(Shutdown, (shutdown) => shutdown.draining)
 
 /**
- * Begins the shutdown of the launched service, as a signal would. The first call counts.
+ * Requests the shutdown of the launched service, as a signal does; `reason` becomes the `cause` of the report. The first
+ * request counts. Without `launch` it logs a warning and does nothing.
  *
  * @since 0.1.0
  * @category accessors
@@ -171,8 +192,10 @@ export const begin = (reason: string): Effect.Effect<void> =>
   Effect.flatMap(Shutdown, (shutdown) => shutdown.begin({ reason }))
 
 /**
- * The same stream, ending when the service begins to drain: for server-sent events and other answers without an end. It
- * is a clean end, with all finalizers; what the stream had not emitted by then is not emitted.
+ * Ends the stream when the service begins to drain: for server-sent events and other endless responses. The end is clean,
+ * with all finalizers.
+ *
+ * **Not promised:** that elements which the stream had not yet emitted are emitted.
  *
  * @since 0.1.0
  * @category combinators
@@ -181,8 +204,8 @@ export const untilDraining = <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Str
   Stream.interruptWhen(self, draining)
 
 /**
- * `untilDraining`, with something to say at the end: `last` follows when the service begins to drain, and only then; a
- * stream that ends by itself has said everything.
+ * As `untilDraining`, with `last` emitted after the stream was ended by the drain. A stream that ends by itself is not
+ * followed by `last`.
  *
  * @example
  * ```ts
@@ -202,9 +225,9 @@ export const untilDrainingThen =
   <A2, E2, R2>(last: Stream.Stream<A2, E2, R2>) =>
   <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A | A2, E | E2, R | R2> =>
     Stream.suspend(() => {
-      let drains = false
-      const until = Effect.map(draining, () => {
-        drains = true
+      let ended = false
+      const end = Effect.map(draining, () => {
+        ended = true
       })
-      return Stream.concat(Stream.interruptWhen(self, until), Stream.suspend(() => drains ? last : Stream.empty))
+      return Stream.concat(Stream.interruptWhen(self, end), Stream.suspend(() => ended ? last : Stream.empty))
     })

@@ -3,9 +3,9 @@
  *
  * @since 0.1.0
  */
-import { Config, ConfigError, Data, Duration, Effect, Either, Option } from "effect"
+import { Config, ConfigError, Data, Duration, Effect, Option } from "effect"
+import { checkBudget, defaultGracePeriod, reserveOf } from "./internal/budget.js"
 import { durationConfig } from "./internal/duration.js"
-import { shortDuration } from "./internal/duration.js"
 
 /**
  * @since 0.1.0
@@ -78,19 +78,12 @@ export class BudgetError extends Data.TaggedError("BudgetError")<{ readonly mess
  * @category defaults
  */
 export const defaults = {
-  gracePeriod: Duration.seconds(25),
+  gracePeriod: defaultGracePeriod,
   preStopDelay: Duration.zero,
   releaseTimeout: Duration.seconds(5),
   signals: ["SIGTERM", "SIGINT", "SIGHUP"] as ReadonlyArray<Signal>,
   duplicateWindow: Duration.millis(500)
 }
-
-const reserveOf = (gracePeriod: Duration.Duration) =>
-  Duration.min(Duration.times(gracePeriod, 0.1), Duration.seconds(2))
-
-/** What is left for a drain once the delay and the reserve are taken off. */
-const drainable = (config: ShutdownConfig) =>
-  Duration.subtract(Duration.subtract(config.gracePeriod, config.preStopDelay), config.reserve)
 
 const duration = (name: string, explicit: Duration.DurationInput | undefined, fallback: Duration.Duration) =>
   explicit === undefined
@@ -101,8 +94,8 @@ const duration = (name: string, explicit: Duration.DurationInput | undefined, fa
     )
 
 /**
- * Explicit options, then the environment, then the defaults. Fails with a `ConfigError` on nonsense in the
- * environment, and with a `BudgetError` when the delay and the reserve fill the grace period.
+ * Resolves each setting: the explicit option, else the environment, else the default. Fails with a `ConfigError` when a
+ * variable or a duration is malformed, and with a `BudgetError` when `preStopDelay` and `reserve` fill the grace period.
  *
  * @since 0.1.0
  * @category constructors
@@ -123,53 +116,6 @@ export const resolve = (
         ? yield* Config.option(Config.nonEmptyString("SHUTDOWN_REPORT"))
         : Option.some(options.reportFile)
     }
-    if (!Duration.isFinite(config.gracePeriod) || Duration.lessThanOrEqualTo(drainable(config), Duration.zero)) {
-      return yield* new BudgetError({
-        message: `gracePeriod ${shortDuration(config.gracePeriod)} leaves no time to drain: preStopDelay ` +
-          `${shortDuration(config.preStopDelay)} + ${shortDuration(config.reserve)} kept back for releases ` +
-          `must be less than the grace period. Raise GRACE_PERIOD or lower PRE_STOP_DELAY.`
-      })
-    }
-    return config
+    const problem = checkBudget(config)
+    return Option.isSome(problem) ? yield* new BudgetError({ message: problem.value }) : config
   })
-
-/**
- * Refuses one explicit timeout that can never be reached, with the arithmetic.
- *
- * @internal
- */
-export const checkTimeout = (
-  config: ShutdownConfig,
-  name: string,
-  field: "drainTimeout" | "releaseTimeout",
-  timeout: Duration.Duration
-): Either.Either<void, BudgetError> => {
-  const available = drainable(config)
-  return Duration.lessThanOrEqualTo(timeout, available)
-    ? Either.void
-    : Either.left(
-      new BudgetError({
-        message: `${name}: ${field} ${shortDuration(timeout)} can never be reached: gracePeriod ` +
-          `${shortDuration(config.gracePeriod)} - preStopDelay ${shortDuration(config.preStopDelay)} - ` +
-          `${shortDuration(config.reserve)} kept back for releases leaves ${shortDuration(available)}.`
-      })
-    )
-}
-
-/**
- * The worst case of drains that run one after the other, when it is above what there is. A warning only: releases
- * that run side by side are not known ahead.
- *
- * @internal
- */
-export const worstCase = (
-  config: ShutdownConfig,
-  timeouts: ReadonlyArray<readonly [name: string, drainTimeout: Duration.Duration]>
-): Option.Option<string> => {
-  const sum = timeouts.reduce((total, [, timeout]) => Duration.sum(total, timeout), Duration.zero)
-  return Duration.lessThanOrEqualTo(sum, drainable(config)) ? Option.none() : Option.some(
-    `drains that run one after the other could take ${
-      timeouts.map(([name, timeout]) => `${name} ${shortDuration(timeout)}`).join(" + ")
-    } = ${shortDuration(sum)}, above the ${shortDuration(drainable(config))} there is; the last ones would be cut short`
-  )
-}

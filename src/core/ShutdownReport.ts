@@ -98,15 +98,30 @@ export const exitCode = (report: {
     : 1
 
 /**
- * What became of its work, in words: `3 finished, 1 cut`.
+ * Makes the report. Orders `drains`, given in the order of acquisition, by the start of their release; those that started
+ * together in reverse order of acquisition. Computes the exit code.
  *
- * @internal
+ * @since 0.1.0
+ * @category constructors
  */
-export const counts = (entry: { readonly finished: number; readonly handedBack: number; readonly cut: number }) =>
+export const make = (fields: Omit<ConstructorParameters<typeof ShutdownReport>[0], "exitCode">): ShutdownReport =>
+  new ShutdownReport({
+    ...fields,
+    drains: fields.drains.toReversed().sort((a, b) => Duration.toMillis(a.started) - Duration.toMillis(b.started)),
+    exitCode: exitCode(fields)
+  })
+
+/**
+ * The work of a resource in words, such as `3 finished, 1 cut`; empty if it had none.
+ *
+ * @since 0.1.0
+ * @category destructors
+ */
+export const formatCounts = (report: Pick<DrainReport, "finished" | "handedBack" | "cut">): string =>
   [
-    entry.finished > 0 ? `${entry.finished} finished` : "",
-    entry.handedBack > 0 ? `${entry.handedBack} handed back` : "",
-    entry.cut > 0 ? `${entry.cut} cut` : ""
+    report.finished > 0 ? `${report.finished} finished` : "",
+    report.handedBack > 0 ? `${report.handedBack} handed back` : "",
+    report.cut > 0 ? `${report.cut} cut` : ""
   ].filter((part) => part !== "").join(", ")
 
 /** As wide as there is room for, so that what is said after it is not cut off. */
@@ -131,7 +146,7 @@ export const format = (report: ShutdownReport, options?: { readonly columns?: nu
   const total = Duration.toMillis(report.elapsed)
   const width = Math.max(4, ...report.drains.map((drain) => drain.name.length))
   const ending = (drain: DrainReport) =>
-    `${shortDuration(drain.elapsed).padStart(6)}  ${drain.outcome} ${counts(drain)}`.trimEnd()
+    `${shortDuration(drain.elapsed).padStart(6)}  ${drain.outcome} ${formatCounts(drain)}`.trimEnd()
   const room = columns - width - 5 - Math.max(0, ...report.drains.map((drain) => ending(drain).length))
   const barWidth = Math.max(barWidths.least, Math.min(barWidths.most, room))
   const lines = report.drains.flatMap((drain, index) => {

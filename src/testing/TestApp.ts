@@ -1,61 +1,59 @@
 /**
- * A service in virtual time: start it, signal it, and look at its report.
+ * A launched service in virtual time: start it, signal it, read its report.
+ *
+ * `start` runs the same function as `launch`. What differs is the `Host`: signals come from the test, the exit code and
+ * the files go to the test, there is no terminal, and nothing blocks the event loop.
  *
  * @since 0.1.0
  */
-import {
-  Chunk,
-  Clock,
-  type ConfigError,
-  Data,
-  Deferred,
-  Effect,
-  type Layer,
-  Option,
-  Queue,
-  Ref,
-  type Scope,
-  TestClock
-} from "effect"
+import { Chunk, Clock, type ConfigError, Data, Deferred, Effect, Option, Queue, Ref, TestClock } from "effect"
+import type { Layer, Scope } from "effect"
 import { Host, type HostEvent, type Service as HostService } from "../core/Host.js"
-import { makeLifecycle } from "../core/internal/lifecycle.js"
+import * as Lifecycle from "../core/Lifecycle.js"
 import type { Stage } from "../core/Shutdown.js"
-import { type BudgetError, type Options, resolve, type Signal } from "../core/ShutdownConfig.js"
+import type { BudgetError, Options, Signal } from "../core/ShutdownConfig.js"
 import type { LifecycleState, ShutdownReport } from "../core/ShutdownReport.js"
-import { announceReport } from "../programs/internal/announce.js"
-import { supervise } from "../programs/internal/supervise.js"
+import { runService } from "../programs/internal/runService.js"
 import { line } from "./Journal.js"
 
 /**
- * The app ended while it was started. The report says why.
+ * The app ended before it was running. Its report says why.
  *
  * @since 0.1.0
  * @category errors
  */
 export class NotStarted extends Data.TaggedError("NotStarted")<{ readonly report: ShutdownReport }> {
   override get message() {
-    return this.report.failure ?? `told to stop while starting: ${this.report.cause}`
+    return this.report.failure ?? `a shutdown was requested during the start: ${this.report.cause}`
   }
 }
 
 /**
+ * A running app, as its test sees it.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface TestApp {
-  /** Sends a signal, as the platform would. */
+  /** Sends a signal, as a platform or a terminal does. */
   readonly signal: (signal: Signal) => Effect.Effect<void>
-  /** Throws an error that nobody catches. */
+  /** Raises an uncaught error. */
   readonly uncaught: (error: unknown) => Effect.Effect<void>
-  /** Completes when the resource of this name is at this stage, or past it; with `"app"`, when the app is in this state. */
+  /**
+   * Completes when the resource of this name has reached this stage or a later one; for the name `"app"`, when the app
+   * has reached this state. Does not move the clock.
+   */
   readonly until: (name: string, reached: Stage | LifecycleState) => Effect.Effect<void>
-  /** Runs virtual time on to the end of the shutdown, and returns its report. Begin one first: with a signal. */
+  /**
+   * Moves the clock until the app has exited, and returns its report. Dies when no shutdown was requested, and when a
+   * third signal ended the process before there was a report.
+   */
   readonly report: Effect.Effect<ShutdownReport>
-  /** The code the process would have exited with; completes when it does, without running time on. */
+  /** Completes when the app has exited, with its exit code. Does not move the clock. */
   readonly exit: Effect.Effect<number>
-  /** Each change of state and stage so far, one line each, with the time since the start: `5s importer draining`. */
+  /** Each change of state and of stage so far, a line each, with the time since the start: `5s importer draining`. */
   readonly journal: Effect.Effect<ReadonlyArray<string>>
-  /** The files that were written, such as the report. */
+  /** The files that were written, by path, such as the report. */
   readonly files: Effect.Effect<ReadonlyMap<string, string>>
 }
 
@@ -73,12 +71,12 @@ const order: ReadonlyArray<Stage | LifecycleState> = [
   "closed"
 ]
 
-/** As many steps as no shutdown takes, and as many idle ones as no step takes: a test ends with a message, not a hang. */
+/** More steps than any shutdown has, and more steps without a timer than any of its steps takes. */
 const maxSteps = 10_000
 const maxIdle = 1000
 
-/** Moves virtual time from one sleep to the next until the app has exited. */
-const runOn = (exited: Effect.Effect<boolean>) =>
+/** Moves the clock from timer to timer until the app has exited. Dies instead of hanging. */
+const advance = (exited: Effect.Effect<boolean>) =>
   Effect.gen(function*() {
     for (let step = 0, idle = 0; step < maxSteps && idle < maxIdle; step++) {
       yield* TestClock.adjust(0)
@@ -89,13 +87,19 @@ const runOn = (exited: Effect.Effect<boolean>) =>
       idle = Number.isFinite(next) ? 0 : idle + 1
       if (Number.isFinite(next)) yield* TestClock.setTime(next)
     }
-    return yield* Effect.dieMessage("the app has not ended; was it told to stop, with app.signal(\"SIGTERM\")?")
+    return yield* Effect.dieMessage(
+      "the app has not exited; was a shutdown requested, as with app.signal(\"SIGTERM\")?"
+    )
   })
 
 /**
- * Launches the layer as `launch` does, on a host without process, and waits until it is running. Fails when it could
- * not be started. Needs the `TestClock` (`it.effect`, `it.scoped`), and layers without real I/O: what really waits for
- * a socket does not see virtual time pass.
+ * Launches the layer on a host in memory, and waits until the app is running. When the scope closes, an app that still
+ * runs is shut down without waiting.
+ *
+ * Needs the `TestClock` (`it.effect`, `it.scoped`) and layers without real I/O: a wait for a socket does not end in
+ * virtual time.
+ *
+ * **Errors.** `NotStarted` when the layer could not be built; `BudgetError` and `ConfigError` when the options are refused.
  *
  * @example
  * ```ts
@@ -110,7 +114,7 @@ const runOn = (exited: Effect.Effect<boolean>) =>
  *   drain: () => Effect.sleep("3 seconds")
  * }))
  *
- * it.scoped("the worker is given its three seconds", () =>
+ * it.scoped("the worker drains in three seconds", () =>
  *   Effect.gen(function*() {
  *     const app = yield* TestApp.start(App)
  *     yield* app.signal("SIGTERM")
@@ -128,49 +132,46 @@ export const start = <ROut, E, RIn>(
 ): Effect.Effect<TestApp, NotStarted | BudgetError | ConfigError.ConfigError, RIn | Scope.Scope> =>
   Effect.gen(function*() {
     const from = yield* Clock.currentTimeMillis
-    const inbox = yield* Queue.unbounded<HostEvent>()
+    const events = yield* Queue.unbounded<HostEvent>()
     const exit = yield* Deferred.make<number>()
-    const done = yield* Deferred.make<ShutdownReport>()
     const files = yield* Ref.make<ReadonlyMap<string, string>>(new Map())
     const host: HostService = {
-      listen: () => Effect.succeed(inbox),
+      listen: () => Effect.succeed(events),
       exit: (code) => Effect.zipRight(Deferred.succeed(exit, code), Effect.never),
       terminal: Option.none(),
       writeFile: (path, text) => Ref.update(files, (all) => new Map(all).set(path, text)),
-      ground: () => Effect.succeed([])
+      environmentWarnings: () => Effect.succeed([])
     }
-    const config = yield* resolve(options)
-    const lifecycle = yield* makeLifecycle(config)
-    yield* supervise(lifecycle, layer).pipe(
-      Effect.tap((report) => announceReport(report, config)),
-      Effect.tap((report) => Deferred.succeed(done, report)),
-      Effect.flatMap((report) => host.exit(report.exitCode)),
-      Effect.provideService(Host, host),
-      Effect.forkDaemon
+    const made = yield* Deferred.make<Lifecycle.Lifecycle, BudgetError | ConfigError.ConfigError>()
+    yield* runService(Effect.zipRight(Effect.intoDeferred(Lifecycle.make(options), made), Deferred.await(made)), layer)
+      .pipe(
+        Effect.provideService(Host, host),
+        Effect.forkDaemon
+      )
+    const lifecycle = yield* Deferred.await(made)
+    yield* Effect.addFinalizer(() =>
+      Effect.zipRight(lifecycle.shutdown.begin({ reason: "the test ended" }), lifecycle.expedite)
     )
     const until: TestApp["until"] = (name, reached) =>
-      lifecycle.follow(({ entries, state }) => {
-        const now = name === "app" ? state : entries.find((entry) => entry.name === name)?.stage
+      lifecycle.follow(({ resources, state }) => {
+        const now = name === "app" ? state : resources.find((resource) => resource.name === name)?.stage
         return Effect.succeed(now !== undefined && order.indexOf(now) >= order.indexOf(reached))
       })
-    const signal = (signal: Signal) => Effect.asVoid(Queue.offer(inbox, { _tag: "Signal", signal }))
-    const exited = Effect.zipWith(Deferred.isDone(done), Deferred.isDone(exit), (a, b) => a || b)
-    // Whatever a test leaves running is told to stop without waiting.
-    yield* Effect.addFinalizer(() =>
-      Effect.zipRight(lifecycle.service.begin({ reason: "the test ended" }), lifecycle.expedite)
+    const report = Effect.zipRight(advance(Deferred.isDone(exit)), lifecycle.snapshot).pipe(
+      Effect.flatMap((snapshot) => snapshot.report),
+      Effect.catchAll(() => Effect.dieMessage("the app exited at a third signal, before there was a report"))
     )
 
     yield* until("app", "Running")
-    const { begun } = yield* lifecycle.snapshot
-    if (Option.isSome(begun) && begun.value.from === "Starting") {
-      yield* runOn(exited)
-      return yield* new NotStarted({ report: yield* Deferred.await(done) })
+    const { request } = yield* lifecycle.snapshot
+    if (Option.isSome(request) && request.value.from === "Starting") {
+      return yield* new NotStarted({ report: yield* report })
     }
     return {
-      signal,
-      uncaught: (error) => Effect.asVoid(Queue.offer(inbox, { _tag: "Uncaught", error })),
+      signal: (signal) => Effect.asVoid(Queue.offer(events, { _tag: "Signal", signal })),
+      uncaught: (error) => Effect.asVoid(Queue.offer(events, { _tag: "Uncaught", error })),
       until,
-      report: Effect.zipRight(runOn(exited), Deferred.await(done)),
+      report,
       exit: Deferred.await(exit),
       journal: Effect.map(
         lifecycle.snapshot,

@@ -1,8 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Fiber, Schedule, Stream, TestClock } from "effect"
-import { makeLifecycle } from "../../src/core/internal/lifecycle.js"
+import * as Lifecycle from "../../src/core/Lifecycle.js"
 import { Shutdown, untilDraining, untilDrainingThen } from "../../src/core/Shutdown.js"
-import { resolve } from "../../src/core/ShutdownConfig.js"
 
 /** Emits a number each second, and says when it was let go of. */
 const ticks = (journal: Array<string>, count = 1000) =>
@@ -15,9 +14,9 @@ const ticks = (journal: Array<string>, count = 1000) =>
 /** What such a stream emits when the service begins to drain after two and a half seconds. */
 const emitted = <E>(stream: Stream.Stream<string, E>) =>
   Effect.gen(function*() {
-    const lifecycle = yield* Effect.flatMap(resolve(), makeLifecycle)
+    const lifecycle = yield* Lifecycle.make()
     const fiber = yield* Effect.fork(Stream.runCollect(stream)).pipe(
-      Effect.provideService(Shutdown, lifecycle.service)
+      Effect.provideService(Shutdown, lifecycle.shutdown)
     )
     yield* TestClock.adjust("2500 millis")
     yield* lifecycle.transition("Draining")

@@ -12,7 +12,7 @@ const supervised = (options: Omit<TaskSupervisor.Options, "name"> = {}) =>
     const scope = yield* Scope.make()
     const tasks = yield* TaskSupervisor.make({ name: "tasks", ...options }).pipe(
       Scope.extend(scope),
-      Effect.provideService(Shutdown, lifecycle.service)
+      Effect.provideService(Shutdown, lifecycle.shutdown)
     )
     return { tasks, entries, note, reports, stop: Scope.close(scope, Exit.void) }
   })
@@ -159,7 +159,7 @@ describe("TaskSupervisor", () => {
           yield* start("1 second")
           yield* start("1 minute")
           yield* start("2 seconds")
-        }).pipe(Effect.provideService(Shutdown, lifecycle.service)),
+        }).pipe(Effect.provideService(Shutdown, lifecycle.shutdown)),
       invariant: ({ accepted, acquired, released, reports }: World) =>
         Effect.gen(function*() {
           const ended = (yield* reports).map((_) => _.finished + _.cut).reduce((sum, count) => sum + count, 0)

@@ -1,5 +1,5 @@
 import { SqlClient } from "@effect/sql"
-import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Option, Redacted, Scope } from "effect"
 import { Shutdown } from "../../src/core/Shutdown.js"
 import type { DrainReport } from "../../src/core/ShutdownReport.js"
 import * as Database from "../../src/layers/database/Database.js"
@@ -27,12 +27,7 @@ export const openDatabase = (
       .pipe(
         Effect.provideService(Shutdown, {
           ...shutdown,
-          register: (resource) =>
-            Effect.succeed({
-              name: resource.name,
-              stage: () => Effect.void,
-              ended: (report) => Effect.sync(() => void reports.push(report))
-            })
+          update: ({ report }) => Effect.sync(() => void reports.push(...Option.toArray(report)))
         })
       )
     return {

@@ -1,10 +1,9 @@
 import { Clock, Deferred, Effect, FastCheck, Fiber, Layer, Option, Queue } from "effect"
 import * as Drain from "../../src/core/Drain.js"
 import { Host, type HostEvent } from "../../src/core/Host.js"
-import { makeLifecycle } from "../../src/core/internal/lifecycle.js"
-import { resolve } from "../../src/core/ShutdownConfig.js"
+import * as Lifecycle from "../../src/core/Lifecycle.js"
 import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
-import { supervise } from "../../src/programs/internal/supervise.js"
+import { runService } from "../../src/programs/internal/runService.js"
 
 const ends = ["Quick", "Slow", "Hung", "Stubborn", "Dies"] as const
 
@@ -156,27 +155,27 @@ export const run = ({ again, nodes, preStopDelay }: Graph): Effect.Effect<Observ
     }
 
     const inbox = yield* Queue.unbounded<HostEvent>()
+    const exited = yield* Deferred.make<number>()
     const host = {
       ...(yield* Host),
       listen: () => Effect.succeed(inbox),
+      exit: () => Effect.zipRight(Effect.intoDeferred(Clock.currentTimeMillis, exited), Effect.never),
       terminal: Option.none(),
-      ground: () => Effect.succeed([])
+      environmentWarnings: () => Effect.succeed([])
     }
-    const config = yield* Effect.orDie(resolve({ preStopDelay: preStopDelay * 1000 }))
-    const lifecycle = yield* makeLifecycle(config)
+    const lifecycle = yield* Effect.orDie(Lifecycle.make({ preStopDelay: preStopDelay * 1000 }))
     const signal = Queue.offer(inbox, { _tag: "Signal" as const, signal: "SIGTERM" as const })
-    const supervised = yield* supervise(lifecycle, Layer.mergeAll(layers[0]!, ...layers.slice(1))).pipe(
+    yield* runService(Effect.succeed(lifecycle), Layer.mergeAll(layers[0]!, ...layers.slice(1))).pipe(
       Effect.provideService(Host, host),
       Effect.forkDaemon
     )
-    const done = yield* Deferred.make<void>()
     yield* Effect.sleep(200)
     const begun = yield* Clock.currentTimeMillis
     yield* signal
     if (Option.isSome(again)) {
-      yield* Effect.forkDaemon(Effect.raceFirst(Effect.delay(signal, again.value * 1000), Deferred.await(done)))
+      yield* Effect.forkDaemon(Effect.raceFirst(Effect.delay(signal, again.value * 1000), Deferred.await(exited)))
     }
-    const report = yield* Fiber.join(supervised)
-    yield* Deferred.succeed(done, void 0)
-    return { report, deadline: begun + 25_000, ended: yield* Clock.currentTimeMillis, violations, accepted }
+    const ended = yield* Deferred.await(exited)
+    const report = Option.getOrThrow((yield* lifecycle.snapshot).report)
+    return { report, deadline: begun + 25_000, ended, violations, accepted }
   })

@@ -26,7 +26,7 @@ describe("launch", () => {
       assert.deepStrictEqual(yield* app.journal, [
         "0ms app Running",
         "0ms SIGTERM received",
-        "0ms app told to stop: SIGTERM",
+        "0ms app shutdown requested: SIGTERM",
         "0ms app LameDuck",
         "5s app Draining",
         "5s http draining",
@@ -69,7 +69,7 @@ describe("launch", () => {
       assert.deepStrictEqual(yield* app.journal, [
         "0ms app Running",
         "0ms SIGINT received",
-        "0ms app told to stop: SIGINT",
+        "0ms app shutdown requested: SIGINT",
         "0ms app Draining",
         "0ms http draining",
         "499ms SIGINT duplicate, ignored",

@@ -49,7 +49,7 @@ describe("launch, in a real process", () => {
     const child = start("hungFinalizer", { GRACE_PERIOD: "25s", DUPLICATES: "0" })
     await child.said(/running/)
     child.kill("SIGTERM")
-    await child.said(/told to stop/)
+    await child.said(/shutdown requested/)
     child.kill("SIGTERM")
     await child.said(/expedit/)
     child.kill("SIGTERM")
@@ -146,7 +146,7 @@ describe("launch, in a real process", () => {
     await child.said(/running/)
     child.kill("SIGTERM")
     await child.ended
-    assert.match(child.output, /the event loop stood still for [1-9][\d.]*s/)
+    assert.match(child.output, /the event loop was blocked for [1-9][\d.]*s/)
   })
 
   it("a duplicate that an event loop standing still has held up is a duplicate all the same", async () => {

@@ -2,54 +2,66 @@ import { Cause, Clock, Duration, Effect, Option, Queue, Ref } from "effect"
 import { Host, type HostEvent, signalNumber } from "../../core/Host.js"
 import { shortDuration } from "../../core/internal/duration.js"
 import { causeMessage } from "../../core/internal/errorMessage.js"
-import type { Lifecycle } from "../../core/internal/lifecycle.js"
+import type { Lifecycle } from "../../core/Lifecycle.js"
 import type { Signal } from "../../core/ShutdownConfig.js"
 
-interface Seen {
+interface Received {
+  /** Signals without duplicates. */
   readonly count: number
-  /** When the last one that was acted upon came, without the time in which the event loop stood still. */
+  /** The instant of the last one, later by the time for which the event loop was blocked since. */
   readonly last: Option.Option<number>
 }
 
-/** While the event loop stands still no signal arrives: a duplicate is held up for that long, and remains one. */
-const heldUp = (seen: Seen, duration: Duration.Duration): Seen => ({
-  ...seen,
-  last: Option.map(seen.last, (last) => last + Duration.toMillis(duration))
+/** No signal arrives while the event loop is blocked: a duplicate is late by that much, and still a duplicate. */
+const delayed = (received: Received, duration: Duration.Duration): Received => ({
+  ...received,
+  last: Option.map(received.last, (last) => last + Duration.toMillis(duration))
 })
 
 /**
- * Acts on what the host tells, one event after the other: the first signal begins the shutdown, a duplicate is noted,
- * the second expedites, the third exits at once.
+ * Handles the events of the host sequentially. The first signal requests the shutdown, the second expedites it, the third
+ * exits at once; a signal within `duplicateWindow` of the last one is ignored.
  */
-export const obey = (lifecycle: Lifecycle, inbox: Queue.Dequeue<HostEvent>): Effect.Effect<never> =>
+export const handleEvents = (lifecycle: Lifecycle, events: Queue.Dequeue<HostEvent>): Effect.Effect<never> =>
   Effect.gen(function*() {
     const host = yield* Host
-    const { config } = lifecycle.service
-    const seen = yield* Ref.make<Seen>({ count: 0, last: Option.none() })
+    const { config } = lifecycle.shutdown
+    const received = yield* Ref.make<Received>({ count: 0, last: Option.none() })
 
     const onSignal = (signal: Signal) =>
       Effect.gen(function*() {
         const now = yield* Clock.currentTimeMillis
-        const { count, last } = yield* Ref.get(seen)
+        const { count, last } = yield* Ref.get(received)
         if (Option.isSome(last) && now - last.value < Duration.toMillis(config.duplicateWindow)) {
-          return yield* lifecycle.signalled(signal, "duplicate, ignored")
+          return yield* lifecycle.recordSignal(signal, "duplicate, ignored")
         }
-        yield* Ref.set(seen, { count: count + 1, last: Option.some(now) })
+        yield* Ref.set(received, { count: count + 1, last: Option.some(now) })
         switch (count) {
           case 0: {
-            yield* lifecycle.signalled(signal, "received")
-            return yield* lifecycle.service.begin({ reason: signal })
+            yield* lifecycle.recordSignal(signal, "received")
+            return yield* lifecycle.shutdown.begin({ reason: signal })
           }
           case 1: {
-            yield* lifecycle.signalled(signal, "received again, expediting")
+            yield* lifecycle.recordSignal(signal, "received again, expediting")
             return yield* lifecycle.expedite
           }
           default: {
-            yield* lifecycle.signalled(signal, "received a third time, exiting at once")
-            yield* Effect.logError(`${signal} a third time: exit without waiting for anything`)
+            yield* lifecycle.recordSignal(signal, "received a third time, exiting at once")
+            yield* Effect.logError(`${signal} a third time: exits without waiting for the shutdown`)
             return yield* host.exit(128 + signalNumber[signal])
           }
         }
+      })
+
+    const onBlocked = (duration: Duration.Duration) =>
+      Effect.gen(function*() {
+        yield* Ref.update(received, (received) => delayed(received, duration))
+        const { request, state } = yield* lifecycle.snapshot
+        // Only a warning once there is a deadline: loading big modules or an embedded database blocks for seconds.
+        const from = Option.match(request, { onNone: () => state, onSome: ({ from }) => from })
+        yield* (from === "Starting" ? Effect.logDebug : Effect.logWarning)(
+          `the event loop was blocked for ${shortDuration(duration)}: no timeout or deadline holds meanwhile`
+        )
       })
 
     const onEvent = (event: HostEvent): Effect.Effect<void> => {
@@ -57,25 +69,16 @@ export const obey = (lifecycle: Lifecycle, inbox: Queue.Dequeue<HostEvent>): Eff
         case "Signal":
           return onSignal(event.signal)
         case "Interrupted":
-          return lifecycle.service.begin({ reason: "interrupted" })
-        case "Uncaught": {
-          const failure = `uncaught error: ${causeMessage(Cause.die(event.error))}`
-          return Effect.logError("uncaught error", event.error).pipe(
-            Effect.zipRight(lifecycle.fail("uncaught error", failure))
+          return lifecycle.shutdown.begin({ reason: "interrupted" })
+        case "Uncaught":
+          return Effect.zipRight(
+            Effect.logError("uncaught error", event.error),
+            lifecycle.fail("uncaught error", `uncaught error: ${causeMessage(Cause.die(event.error))}`)
           )
-        }
         case "Blocked":
-          return Effect.gen(function*() {
-            yield* Ref.update(seen, (seen) => heldUp(seen, event.duration))
-            const { begun, state } = yield* lifecycle.snapshot
-            // While it starts there is no deadline yet, and an embedded database or a big module may well take its time.
-            const starting = Option.match(begun, { onNone: () => state, onSome: ({ from }) => from }) === "Starting"
-            yield* (starting ? Effect.logDebug : Effect.logWarning)(
-              `the event loop stood still for ${shortDuration(event.duration)}: no deadline can be kept meanwhile`
-            )
-          })
+          return onBlocked(event.duration)
       }
     }
 
-    return yield* Effect.forever(Effect.flatMap(Queue.take(inbox), onEvent))
+    return yield* Effect.forever(Effect.flatMap(Queue.take(events), onEvent))
   })

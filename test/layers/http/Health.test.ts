@@ -2,9 +2,8 @@ import { HttpClient, HttpRouter, HttpServer as Platform } from "@effect/platform
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Ref } from "effect"
 import * as Drain from "../../../src/core/Drain.js"
-import { makeLifecycle } from "../../../src/core/internal/lifecycle.js"
+import * as Lifecycle from "../../../src/core/Lifecycle.js"
 import { Shutdown } from "../../../src/core/Shutdown.js"
-import { resolve } from "../../../src/core/ShutdownConfig.js"
 import { LifecycleState } from "../../../src/core/ShutdownReport.js"
 import * as Health from "../../../src/layers/http/Health.js"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
@@ -39,22 +38,22 @@ describe("Health", () => {
 
   it.live("its handlers answer on any server", () =>
     Effect.gen(function*() {
-      const lifecycle = yield* Effect.flatMap(resolve(), makeLifecycle)
+      const lifecycle = yield* Lifecycle.make()
       yield* Platform.serveEffect(HttpRouter.empty.pipe(
         HttpRouter.get("/up", Health.livez),
         HttpRouter.get("/ready", Health.readyz)
-      )).pipe(Effect.provideService(Shutdown, lifecycle.service))
+      )).pipe(Effect.provideService(Shutdown, lifecycle.shutdown))
       const ask = (path: string) =>
         Effect.flatMap(HttpClient.get(path), (response) => Effect.map(response.text, (text) => [response.status, text]))
       assert.deepStrictEqual(yield* ask("/up"), [200, `{"state":"Starting"}`])
       assert.deepStrictEqual(yield* ask("/ready"), [503, `{"state":"Starting"}`])
-      yield* lifecycle.run
+      yield* lifecycle.transition("Running")
       const condition = yield* Ref.make<string | undefined>("out of paper")
       yield* Drain.acquire({
         name: "printer",
         acquire: Effect.void,
         condition: () => Effect.runSync(Ref.get(condition))
-      }).pipe(Effect.provideService(Shutdown, lifecycle.service))
+      }).pipe(Effect.provideService(Shutdown, lifecycle.shutdown))
       assert.deepStrictEqual(yield* ask("/ready"), [
         200,
         `{"state":"Running","conditions":{"printer":"out of paper"}}`

@@ -145,8 +145,8 @@ describe("HttpServer, draining", () => {
       yield* Deferred.succeed(go, void 0)
       assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 0, cut: 0 })
       assert.deepStrictEqual(journal, ["sent", "mailer released"])
-      const { entries } = yield* server.lifecycle.snapshot
-      assert.deepStrictEqual(entries.map((entry) => entry.name), ["http", "http tasks"])
+      const { resources } = yield* server.lifecycle.snapshot
+      assert.deepStrictEqual(resources.map(({ name }) => name), ["http", "http tasks"])
     }))
 
   it.scopedLive("a request that came while the process stood still is answered, though the linger is over meanwhile", () =>

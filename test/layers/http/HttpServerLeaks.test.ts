@@ -1,6 +1,6 @@
 import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer } from "effect"
 import { createServer, ServerResponse } from "node:http"
 import { Socket } from "node:net"
 import { queryObjects } from "node:v8"
@@ -51,8 +51,8 @@ it.scopedLive(`of ${total} requests nothing is left but their connections`, () =
     // Whoever has an answer may be ahead of the server's last words on it: one exchange of each connection.
     const left = alive().filter(([, count], index) => count > before[index]![1] + connections)
     assert.deepStrictEqual(left, [])
-    const { entries } = yield* server.lifecycle.snapshot
-    const progress = Option.getOrThrow(entries.find((entry) => entry.name === "http")!.resource.progress)()
+    const { resources } = yield* server.lifecycle.snapshot
+    const progress = resources.find(({ name }) => name === "http")!.progress()
     assert.deepStrictEqual([progress.finished, progress.inFlight, progress.cut], [total + connections * batch, 0, 0])
     assert.deepStrictEqual(gist(yield* (yield* server.stop)), { outcome: "Drained", finished: 0, cut: 0 })
   }))

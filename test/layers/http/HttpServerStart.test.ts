@@ -2,9 +2,8 @@ import { HttpServer as Platform, HttpServerRequest, HttpServerResponse } from "@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Deferred, Effect, Exit, Layer, Logger, Scope } from "effect"
 import { createServer } from "node:http"
-import { makeLifecycle } from "../../../src/core/internal/lifecycle.js"
+import * as Lifecycle from "../../../src/core/Lifecycle.js"
 import { Shutdown } from "../../../src/core/Shutdown.js"
-import { resolve } from "../../../src/core/ShutdownConfig.js"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { answers, connect, get } from "../../fixtures/http/client.js"
 import { free, serving } from "../../fixtures/http/serving.js"
@@ -219,15 +218,15 @@ describe("HttpServer, probed", () => {
 
   it.scopedLive("under launch it is not ready before everything is", () =>
     Effect.gen(function*() {
-      const lifecycle = yield* Effect.flatMap(resolve(), makeLifecycle)
+      const lifecycle = yield* Lifecycle.make()
       const server = yield* HttpServer.make(() => createServer(), free).pipe(
         Effect.tap((server) => server.serve(hello)),
-        Effect.provideService(Shutdown, lifecycle.service)
+        Effect.provideService(Shutdown, lifecycle.shutdown)
       )
       const client = yield* connect(portOf(server))
       yield* client.send(get("/readyz"))
       yield* client.until(/503[^]*Starting/)
-      yield* lifecycle.run
+      yield* lifecycle.transition("Running")
       yield* client.send(get("/readyz"))
       yield* client.until(/200[^]*Running/)
     }))

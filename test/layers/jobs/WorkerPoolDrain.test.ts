@@ -124,7 +124,7 @@ describe("WorkerPool over a durable source", () => {
       const { context, stop } = yield* build(Letters.layer({ concurrency: 2, process: () => Effect.never }))
       yield* Letters.offerAll(["a", "b"]).pipe(Effect.provide(context))
       yield* running(2).pipe(Effect.provide(context))
-      yield* lifecycle.service.begin({ reason: "SIGTERM" })
+      yield* lifecycle.shutdown.begin({ reason: "SIGTERM" })
       yield* TestClock.adjust("11 seconds")
       const queue = yield* open("letters")
       yield* Effect.fork(stop)

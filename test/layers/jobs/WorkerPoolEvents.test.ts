@@ -95,7 +95,7 @@ describe("the life of a pool over a durable source", () => {
         onEvent,
         process: () => Effect.sleep("1 minute")
       }))
-      const { conditions } = lifecycle.service
+      const { conditions } = lifecycle.shutdown
       yield* until(Effect.map(conditions, (_) => _["letters"] === "WaitingForSource"))
       yield* Letters.offer("a", { id: "a" }).pipe(Effect.provide(context))
       down = false

@@ -108,7 +108,7 @@ describe("WorkerPool, interrupted at any point", () => {
           Effect.gen(function*() {
             // What the dead process held, it holds; the store is all that is left of it.
             const fresh = yield* setup(true)
-            yield* state.world.scoped(pool({ ...fresh, world: state.world }), fresh.world.lifecycle.service)
+            yield* state.world.scoped(pool({ ...fresh, world: state.world }), fresh.world.lifecycle.shutdown)
             yield* Effect.sleep("40 seconds")
           }),
         invariant: (state: State) =>

@@ -174,7 +174,7 @@ const run = (scenario: Scenario) =>
 
     // The next process finishes what this one left, however it ended.
     yield* Effect.sleep("20 seconds")
-    const second = yield* world.build(layer, (yield* makeWorld()).lifecycle.service)
+    const second = yield* world.build(layer, (yield* makeWorld()).lifecycle.shutdown)
     yield* Effect.sleep("5 minutes")
     assert.strictEqual(settled.size, accepted, "everything is done in the end")
     assert.isTrue([...settled.values()].every((times) => times === 1), "a job is settled once")

@@ -143,7 +143,7 @@ describe("a job that ignores its interruption", () => {
           concurrency: 1,
           process: (_, { attempt, complete }) => complete(note(`elsewhere, attempt ${attempt}`))
         }),
-        (yield* makeWorld()).lifecycle.service
+        (yield* makeWorld()).lifecycle.shutdown
       )
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(entries, ["2s elsewhere, attempt 1", "60s refused"])
@@ -216,7 +216,7 @@ describe("a cursor that does not decode any more", () => {
           process: (letter, { attempt, cursor }) =>
             note(`${letter}, attempt ${attempt}, from ${Option.getOrElse(cursor, () => 0)}`)
         }),
-        (yield* makeWorld()).lifecycle.service
+        (yield* makeWorld()).lifecycle.shutdown
       )
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(entries, ["0s a, attempt 1, from 41", "0s b, attempt 1, from 0"])

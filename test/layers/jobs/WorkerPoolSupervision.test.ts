@@ -39,7 +39,7 @@ describe("a fiber of a pool that dies", () => {
       yield* Letters.offer("a").pipe(Effect.provide(context))
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual(entries.length, 1)
-      assert.deepStrictEqual(yield* lifecycle.service.deadline, Option.none())
+      assert.deepStrictEqual(yield* lifecycle.shutdown.deadline, Option.none())
       const delays = crashesOf(events)
       assert.deepStrictEqual(delays.map(([fiber]) => fiber), Array(4).fill("dispatcher"))
       delays.forEach(([, delay], nth) => {
@@ -61,7 +61,7 @@ describe("a fiber of a pool that dies", () => {
         yield* TestClock.adjust("20 seconds")
       }
       assert.strictEqual(entries.length, 20)
-      assert.deepStrictEqual(yield* lifecycle.service.deadline, Option.none())
+      assert.deepStrictEqual(yield* lifecycle.shutdown.deadline, Option.none())
     }))
 
   for (const [fiber, operation] of [["dispatcher", "claim"], ["heartbeat", "renew"]] as const) {
@@ -125,7 +125,7 @@ describe("a source that is away while a job runs", () => {
           process: (letter, { complete }) =>
             Effect.zipRight(Effect.sleep("8 seconds"), complete(Effect.sync(() => written.push(letter))))
         })
-        const other = (yield* makeWorld()).lifecycle.service
+        const other = (yield* makeWorld()).lifecycle.shutdown
         const pools = [yield* world.build(layer), yield* world.build(layer, other)]
         yield* Letters.offerAll(["a", "b", "c"]).pipe(Effect.provide(pools[0]!.context))
         yield* TestClock.adjust("4 seconds")

@@ -1,7 +1,7 @@
 import { Clock, Effect, Exit, Layer, Option, Scope } from "effect"
-import { makeLifecycle } from "../../../src/core/internal/lifecycle.js"
+import * as Lifecycle from "../../../src/core/Lifecycle.js"
 import { Shutdown } from "../../../src/core/Shutdown.js"
-import * as ShutdownConfig from "../../../src/core/ShutdownConfig.js"
+import type * as ShutdownConfig from "../../../src/core/ShutdownConfig.js"
 import type { JobEvent } from "../../../src/layers/jobs/JobEvent.js"
 import * as JobSource from "../../../src/layers/jobs/JobSource.js"
 import * as JobSourceMemory from "../../../src/layers/jobs/JobSourceMemory.js"
@@ -24,14 +24,14 @@ export const makeWorld = (
 ) =>
   Effect.gen(function*() {
     const { disturb = (queue) => queue, shutdown: config, ...memory } = options
-    const lifecycle = yield* makeLifecycle(yield* ShutdownConfig.resolve(config))
+    const lifecycle = yield* Lifecycle.make(config)
     const source = yield* JobSourceMemory.make(memory)
     const entries: Array<string> = []
     const disturbed: JobSource.Service = {
       ...source,
       open: (options) => Effect.map(source.open(options), disturb)
     }
-    const scoped = <A, E>(layer: Layer.Layer<A, E, JobSource.JobSource>, shutdown = lifecycle.service) =>
+    const scoped = <A, E>(layer: Layer.Layer<A, E, JobSource.JobSource>, shutdown = lifecycle.shutdown) =>
       Layer.build(layer).pipe(
         Effect.provideService(JobSource.JobSource, disturbed),
         Effect.provideService(Shutdown, shutdown)
@@ -49,15 +49,15 @@ export const makeWorld = (
       /** Builds a layer over the source into the current scope. */
       scoped,
       /** Builds it into a scope of its own; `stop` closes that, as the end of a program does. */
-      build: <A, E>(layer: Layer.Layer<A, E, JobSource.JobSource>, shutdown = lifecycle.service) =>
+      build: <A, E>(layer: Layer.Layer<A, E, JobSource.JobSource>, shutdown = lifecycle.shutdown) =>
         Effect.gen(function*() {
           const scope = yield* Scope.make()
           const context = yield* Scope.extend(scoped(layer, shutdown), scope)
           return { context, stop: Scope.close(scope, Exit.void) }
         }),
       /** What the report says of the resources that have ended. */
-      reports: Effect.map(lifecycle.snapshot, ({ entries }) =>
-        entries.flatMap(({ report }) =>
+      reports: Effect.map(lifecycle.snapshot, ({ resources }) =>
+        resources.flatMap(({ report }) =>
           Option.toArray(report)
         ).map((_) => ({
           name: _.name,

@@ -1,17 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { liveBlock, type Screen } from "../../../src/core/internal/liveBlock.js"
+import { liveRegion, type Screen } from "../../../src/core/internal/liveRegion.js"
 
 const drawn = (columns: number, text: string) =>
   Effect.scoped(Effect.gen(function*() {
     const written: Array<string> = []
     const screen: Screen = { columns, write: (piece: Uint8Array | string) => written.push(String(piece)) > 0 }
-    const draw = yield* liveBlock([screen])
+    const draw = yield* liveRegion([screen])
     yield* draw(text)
     return written.join("")
   }))
 
-describe("the block at the bottom of a terminal", () => {
+describe("liveRegion", () => {
   it.effect("is cut where the screen ends", () =>
     Effect.map(drawn(6, "importer\nhttp"), (text) => assert.strictEqual(text, "impor\nhttp\n")))
 

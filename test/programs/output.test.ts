@@ -1,26 +1,25 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, TestClock } from "effect"
 import type { Terminal } from "../../src/core/Host.js"
-import { makeLifecycle } from "../../src/core/internal/lifecycle.js"
-import { resolve } from "../../src/core/ShutdownConfig.js"
-import { drawDrain } from "../../src/programs/internal/drawDrain.js"
+import * as Lifecycle from "../../src/core/Lifecycle.js"
+import { drawShutdown } from "../../src/programs/internal/output.js"
 
 describe("the drawing of the drain", () => {
   it.effect("is renewed ten times a second, and is over the moment the service has stopped", () =>
     Effect.gen(function*() {
-      const lifecycle = yield* Effect.flatMap(resolve({ gracePeriod: "25 seconds" }), makeLifecycle)
-      yield* lifecycle.run
-      yield* lifecycle.service.begin({ reason: "SIGINT" })
+      const lifecycle = yield* Lifecycle.make({ gracePeriod: "25 seconds" })
+      yield* lifecycle.transition("Running")
+      yield* lifecycle.shutdown.begin({ reason: "SIGINT" })
       yield* lifecycle.transition("Draining")
       const drawn: Array<readonly [number, string]> = []
       const terminal: Terminal = {
         columns: 80,
         print: () => Effect.void,
-        live: Effect.succeed((text) =>
+        liveRegion: Effect.succeed((text) =>
           Effect.map(Clock.currentTimeMillis, (at) => void drawn.push([at, text.split("\n")[0]!]))
         )
       }
-      const drawing = yield* Effect.fork(drawDrain(lifecycle, terminal))
+      const drawing = yield* Effect.fork(drawShutdown(lifecycle, terminal))
       yield* TestClock.adjust("250 millis")
       yield* lifecycle.transition("Stopped")
       yield* Fiber.join(drawing)

@@ -2,19 +2,19 @@ import { Effect, type Scope } from "effect"
 
 type Write = typeof process.stdout.write
 
-/** What is written to: stdout and stderr of a terminal, which share its screen. */
+/** A stream that writes to a terminal: stdout and stderr may share one. */
 export interface Screen {
   write: Write
   readonly columns?: number
 }
 
-const up = (lines: number) => lines === 0 ? "" : `\x1b[${lines}A\r\x1b[0J`
+const eraseUp = (lines: number) => lines === 0 ? "" : `\x1b[${lines}A\r\x1b[0J`
 
 /**
- * A block of lines at the bottom of the screen. While it stands, whatever else is written to the same screens is
- * printed above it. Closing the scope removes it and gives the screens their own `write` back.
+ * A region of lines at the bottom of a terminal, drawn on the first screen. Replaces `write` of all screens, so that other
+ * output is printed above the region. Closing the scope removes the region and restores `write`.
  */
-export const liveBlock = (
+export const liveRegion = (
   screens: readonly [Screen, ...Array<Screen>]
 ): Effect.Effect<(text: string) => Effect.Effect<void>, never, Scope.Scope> =>
   Effect.map(
@@ -22,24 +22,24 @@ export const liveBlock = (
       Effect.sync(() => {
         const [screen] = screens
         const writes = screens.map((screen) => screen.write)
-        const raw = (text: string) => void writes[0]!.call(screen, text)
-        let block = ""
+        const writeRaw = (text: string) => void writes[0]!.call(screen, text)
+        let region = ""
         let lines = 0
-        const clear = () => raw(up(lines))
+        const erase = () => writeRaw(eraseUp(lines))
         const draw = (text: string) => {
           const width = (screen.columns || 80) - 1
           const rows = text === "" ? [] : text.split("\n").map((row) => row.slice(0, width))
-          clear()
-          block = rows.map((row) => `${row}\n`).join("")
+          erase()
+          region = rows.map((row) => `${row}\n`).join("")
           lines = rows.length
-          raw(block)
+          writeRaw(region)
         }
         screens.forEach((screen, index) => {
           screen.write = function(this: Screen, ...args: Parameters<Write>) {
-            clear()
+            erase()
             const written = writes[index]!.apply(screen as never, args)
-            if (typeof args[0] === "string" && !args[0].endsWith("\n")) raw("\n")
-            raw(block)
+            if (typeof args[0] === "string" && !args[0].endsWith("\n")) writeRaw("\n")
+            writeRaw(region)
             return written
           } as Write
         })

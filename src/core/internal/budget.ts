@@ -1,0 +1,96 @@
+import { Duration, Option } from "effect"
+import { shortDuration } from "./duration.js"
+
+/*
+ * signal                                                       deadline
+ * |-- preStopDelay --|------------- drains -------------|- reserve -|
+ * |------------------------- gracePeriod ---------------------------|
+ */
+
+/** The part of a `ShutdownConfig` that divides the time between the first signal and the deadline. */
+export interface Budget {
+  readonly gracePeriod: Duration.Duration
+  readonly preStopDelay: Duration.Duration
+  readonly reserve: Duration.Duration
+  readonly releaseTimeout: Duration.Duration
+}
+
+/** 25 seconds: Kubernetes, ECS and Heroku end a process 30 seconds after SIGTERM. */
+export const defaultGracePeriod = Duration.seconds(25)
+
+/** What drains leave to interrupts and releases: a tenth of the grace period, at most 2 seconds. */
+export const reserveOf = (gracePeriod: Duration.Duration): Duration.Duration =>
+  Duration.min(Duration.times(gracePeriod, 0.1), Duration.seconds(2))
+
+const drainable = ({ gracePeriod, preStopDelay, reserve }: Budget) =>
+  Duration.subtract(Duration.subtract(gracePeriod, preStopDelay), reserve)
+
+/** Why the budget has no time for drains; none when it has. */
+export const checkBudget = (budget: Budget): Option.Option<string> =>
+  Duration.isFinite(budget.gracePeriod) && Duration.greaterThan(drainable(budget), Duration.zero)
+    ? Option.none()
+    : Option.some(
+      `gracePeriod ${shortDuration(budget.gracePeriod)} leaves no time to drain: preStopDelay ` +
+        `${shortDuration(budget.preStopDelay)} + ${shortDuration(budget.reserve)} kept back for releases ` +
+        `must be less than the grace period. Raise GRACE_PERIOD or lower PRE_STOP_DELAY.`
+    )
+
+/** Why the budget can never hold this timeout; none when it can. */
+export const checkTimeout = (
+  budget: Budget,
+  name: string,
+  field: "drainTimeout" | "releaseTimeout",
+  timeout: Duration.Duration
+): Option.Option<string> => {
+  const available = drainable(budget)
+  return Duration.lessThanOrEqualTo(timeout, available) ? Option.none() : Option.some(
+    `${name}: ${field} ${shortDuration(timeout)} can never be reached: gracePeriod ` +
+      `${shortDuration(budget.gracePeriod)} - preStopDelay ${shortDuration(budget.preStopDelay)} - ` +
+      `${shortDuration(budget.reserve)} kept back for releases leaves ${shortDuration(available)}.`
+  )
+}
+
+/**
+ * A warning when these drain timeouts, one after the other, exceed the budget. Not an error: which releases run side by
+ * side is unknown until they do.
+ */
+export const checkSequence = (
+  budget: Budget,
+  timeouts: ReadonlyArray<readonly [name: string, drainTimeout: Duration.Duration]>
+): Option.Option<string> => {
+  const sum = timeouts.reduce((total, [, timeout]) => Duration.sum(total, timeout), Duration.zero)
+  const available = drainable(budget)
+  return Duration.lessThanOrEqualTo(sum, available) ? Option.none() : Option.some(
+    `drains that run one after the other could take ${
+      timeouts.map(([name, timeout]) => `${name} ${shortDuration(timeout)}`).join(" + ")
+    } = ${shortDuration(sum)}, above the ${shortDuration(available)} there is; the last ones would be cut short`
+  )
+}
+
+/**
+ * The bound of a drain: its own timeout, at most what remains less the reserve. Without a timeout and without a deadline
+ * (no `launch`), the default grace period.
+ */
+export const drainBound = (
+  budget: Budget,
+  remaining: Duration.Duration,
+  timeout: Option.Option<Duration.Duration>
+): Duration.Duration =>
+  Duration.min(
+    Option.getOrElse(timeout, () => Duration.isFinite(remaining) ? remaining : defaultGracePeriod),
+    Duration.subtract(remaining, budget.reserve)
+  )
+
+/**
+ * The bound of a quiesce, an interrupt or a release: its own timeout or the default, at most what remains less the reserve; in the reserve, at most half
+ * of what remains. So every later step still has some time, and their sum never passes the deadline.
+ */
+export const releaseBound = (
+  budget: Budget,
+  remaining: Duration.Duration,
+  timeout: Option.Option<Duration.Duration>
+): Duration.Duration =>
+  Duration.min(
+    Option.getOrElse(timeout, () => budget.releaseTimeout),
+    Duration.max(Duration.subtract(remaining, budget.reserve), Duration.times(remaining, 0.5))
+  )

@@ -1,0 +1,150 @@
+import { Duration, Effect, Logger, LogLevel, Option, Schedule, Schema } from "effect"
+import { Host, type Terminal } from "../../core/Host.js"
+import { bounded } from "../../core/internal/bounded.js"
+import { checkSequence } from "../../core/internal/budget.js"
+import { shortDuration } from "../../core/internal/duration.js"
+import type { Event, Lifecycle, Snapshot } from "../../core/Lifecycle.js"
+import type { Resource, Stage } from "../../core/Shutdown.js"
+import type { ShutdownConfig } from "../../core/ShutdownConfig.js"
+import { format, formatCounts, ShutdownReport, toJson } from "../../core/ShutdownReport.js"
+
+/** Logs that the service runs, and warns of what may keep it from a clean shutdown. */
+export const logRunning = (lifecycle: Lifecycle): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const host = yield* Host
+    const { config } = lifecycle.shutdown
+    const { resources } = yield* lifecycle.snapshot
+    const timeouts = resources.flatMap(({ drainTimeout, name }) =>
+      Option.toArray(Option.map(drainTimeout, (timeout) => [name, timeout] as const))
+    )
+    const warnings = [
+      ...(yield* host.environmentWarnings(config.signals)),
+      ...Option.toArray(checkSequence(config, timeouts))
+    ]
+    yield* Effect.forEach(warnings, (warning) => Effect.logWarning(warning), { discard: true })
+    const delay = Duration.isZero(config.preStopDelay) ? "" : `, after a delay of ${shortDuration(config.preStopDelay)}`
+    yield* Effect.logInfo(
+      `running; stops within ${shortDuration(config.gracePeriod)} of ${config.signals.join(", ")}${delay}`
+    )
+  })
+
+const logEvent = ({ resources }: Snapshot, { subject, what }: Event): Effect.Effect<void> => {
+  const resource = resources.find(({ name }) => name === subject)
+  const report = Option.getOrUndefined(Option.flatMap(Option.fromNullable(resource), ({ report }) => report))
+  if (report === undefined || what !== report.outcome) {
+    return (resource === undefined ? Effect.logInfo : Effect.logDebug)(subject === "app" ? what : `${subject} ${what}`)
+  }
+  const line = [
+    `${subject} ${what} in ${shortDuration(report.elapsed)}`,
+    formatCounts(report),
+    report.reason,
+    report.failure
+  ].filter((part) => part !== undefined && part !== "").join(", ")
+  return report.outcome === "Drained" && report.failure === undefined ? Effect.logInfo(line) : Effect.logWarning(line)
+}
+
+/** Logs each event of the journal until the service has stopped. */
+const logEvents = (lifecycle: Lifecycle): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    let logged = 0
+    return lifecycle.follow((snapshot) =>
+      Effect.gen(function*() {
+        const events = snapshot.events.slice(logged).filter(({ what }) => what !== "Running")
+        yield* Effect.forEach(events, (event) => logEvent(snapshot, event), { discard: true })
+        logged = snapshot.events.length
+        return snapshot.state === "Stopped"
+      })
+    )
+  })
+
+const marks: Record<Stage, string> = {
+  open: "○",
+  quiesced: "◔",
+  draining: "◑",
+  interrupting: "◕",
+  releasing: "◕",
+  closed: "●"
+}
+
+const resourceLine = (resource: Resource, width: number): string => {
+  const { inFlight } = resource.progress()
+  const status = Option.match(resource.report, {
+    onNone: () => inFlight === 0 ? resource.stage : `${resource.stage.padEnd(13)}${inFlight} in flight`,
+    onSome: (report) => `${report.outcome.padEnd(13)}${shortDuration(report.elapsed)}`
+  })
+  return `  ${marks[resource.stage]} ${resource.name.padEnd(width)}  ${status}`
+}
+
+/** The cause and the time that remains, then the resources in the order of their release. */
+const shutdownFrame = (snapshot: Snapshot, remaining: Duration.Duration): string => {
+  const width = Math.max(0, ...snapshot.resources.map(({ name }) => name.length))
+  const reason = Option.match(snapshot.request, { onNone: () => "", onSome: ({ reason }) => reason })
+  const state = snapshot.state === "LameDuck" ? "still serving" : "draining"
+  // Always with tenths: a text whose width changes flickers.
+  const left = `${(Duration.toMillis(remaining) / 1000).toFixed(1)}s left`
+  const hint = snapshot.expedited ? "not waiting any more" : "once more: stop waiting"
+  return [
+    `${reason}: ${state}, ${left}  (${hint})`,
+    ...snapshot.resources.toReversed().map((resource) => resourceLine(resource, width))
+  ].join("\n")
+}
+
+/** Draws the shutdown on the terminal, ten times a second, until the service has stopped. */
+export const drawShutdown = (lifecycle: Lifecycle, terminal: Terminal): Effect.Effect<void> =>
+  Effect.scoped(Effect.gen(function*() {
+    // The terminal has echoed ^C on the line of the cursor.
+    yield* terminal.print("")
+    const draw = yield* terminal.liveRegion
+    const drawFrame = Effect.flatMap(
+      Effect.zip(lifecycle.snapshot, lifecycle.shutdown.remaining),
+      ([snapshot, remaining]) => draw(shutdownFrame(snapshot, remaining))
+    )
+    const stopped = lifecycle.follow(({ state }) => Effect.succeed(state === "Stopped"))
+    yield* Effect.raceFirst(Effect.repeat(drawFrame, Schedule.spaced("100 millis")), stopped)
+    yield* drawFrame
+  }))
+
+/**
+ * Shows the shutdown until the service has stopped: drawn on a terminal, a log line for each event elsewhere. After a
+ * failed start only warnings, so that the line that says why is easy to find.
+ */
+export const showShutdown = (lifecycle: Lifecycle): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { terminal } = yield* Host
+    const { failure, from } = yield* lifecycle.requested
+    if (from === "Starting" && Option.isSome(failure)) {
+      return yield* Logger.withMinimumLogLevel(logEvents(lifecycle), LogLevel.Warning)
+    }
+    yield* Option.isSome(terminal) ? drawShutdown(lifecycle, terminal.value) : logEvents(lifecycle)
+  })
+
+/** Prints on a terminal, or logs elsewhere, in one line why the service cannot start. */
+export const printFailure = (failure: string): Effect.Effect<void> =>
+  Effect.flatMap(
+    Host,
+    ({ terminal }) =>
+      Option.match(terminal, { onNone: () => Effect.logError(failure), onSome: ({ print }) => print(failure) })
+  )
+
+/** The report: a timed tree on a terminal, a structured log line elsewhere, and JSON in `reportFile`. */
+export const publishReport = (report: ShutdownReport, config: ShutdownConfig): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { terminal, writeFile } = yield* Host
+    if (report.from === "Starting" && report.failure !== undefined) {
+      yield* printFailure(report.failure)
+    } else if (Option.isSome(terminal)) {
+      yield* terminal.value.print(format(report, { columns: terminal.value.columns }))
+    } else {
+      yield* (report.exitCode === 0 ? Effect.logInfo("stopped") : Effect.logWarning("stopped")).pipe(
+        // As text: line loggers would spread an object over many lines.
+        Effect.annotateLogs("report", JSON.stringify(Schema.encodeSync(ShutdownReport)(report)))
+      )
+    }
+    if (Option.isSome(config.reportFile)) {
+      const path = config.reportFile.value
+      const written = writeFile(path, toJson(report)).pipe(
+        Effect.catchAllCause((cause) => Effect.logError(`cannot write the report to ${path}`, cause))
+      )
+      yield* bounded({ within: "1 second" })(written)
+    }
+  })
