@@ -19,6 +19,13 @@ export const causeMessage = (cause: Cause.Cause<unknown>): string =>
     ? "interrupted"
     : errorMessage(Option.getOrElse(Cause.failureOption(cause), () => Cause.squash(cause))).replace(/\s*\n\s*/g, " ")
 
+/**
+ * The first error of a cause with the name of its class, such as `TypeError: x is undefined`. For texts that are read
+ * without the stack, such as the error of a dead letter.
+ */
+export const namedCauseMessage = (cause: Cause.Cause<unknown>): string =>
+  String(Cause.prettyErrors(cause)[0] ?? "interrupted")
+
 /** Whether the cause is a defect that no typed error explains, so that its stack must be logged. */
 export const isUnexplained = (cause: Cause.Cause<unknown>): boolean =>
   Option.isNone(Cause.failureOption(cause)) &&

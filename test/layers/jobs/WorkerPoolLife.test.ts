@@ -203,8 +203,8 @@ describe("a cursor that does not decode any more", () => {
         [
           "letters: job one was not run, because its stored cursor does not decode. Stored is 41. " +
           "Expected { readonly page: number }, actual 41",
-          "It is kept among the dead letters: deploy a schema that decodes it as well, then retry it, or retry it from " +
-          "the start."
+          "It is kept among the dead letters: deploy a schema that decodes it as well, then redrive it, or redrive it " +
+          "from the start."
         ].join("\n")
       )
       yield* changed.stop

@@ -1,116 +1,144 @@
-import { Deferred, Duration, Effect, Fiber, type Scope } from "effect"
+import { DateTime, type Duration, Effect, Fiber } from "effect"
 import * as Drain from "../../../core/Drain.js"
-import { bounded } from "../../../core/internal/bounded.js"
 import { makeInFlight } from "../../../core/internal/inFlight.js"
 import { Shutdown } from "../../../core/Shutdown.js"
 import { JobEvent } from "../JobEvent.js"
-import type { JobSourceError, Service as JobSourceService } from "../JobSource.js"
-import { tell } from "./context.js"
-import { dispatch, dispatchAll, heartbeat } from "./dispatch.js"
-import { type Job, makeMetrics, type PoolState, progress, record, together, trouble } from "./poolState.js"
-import { runJob, type Work } from "./runJob.js"
-import { abandon, handBack } from "./settle.js"
-import { supervised } from "./supervised.js"
+import {
+  type DeadLetters,
+  JobSourceError,
+  type OfferAllOptions,
+  type OfferOptions,
+  type QueueFull,
+  type Service as JobSourceService
+} from "../JobSource.js"
+import { abandonJobs, awaitHandBack, interruptJobs } from "./handBack.js"
+import { renewalInterval } from "./lease.js"
+import { dispatch, dispatchUntilEmpty, heartbeat, supervise } from "./loops.js"
+import { makePoolEvents } from "./poolEvents.js"
+import { condition, type JobRun, type Loop, makeLifecycle, type Pool, progress, publicCondition } from "./poolState.js"
+import { abortSignals, type Codec, type JobProcess, runJob } from "./runJob.js"
 
-/** What a pool is told to be, as `WorkerPool.Options` says. */
-export interface Settings extends Drain.Timeouts, Pick<PoolState, "concurrency" | "retry" | "isPermanent" | "observe"> {
+/** The settings of a pool, see `WorkerPool.Options`. */
+export interface Settings extends Drain.Timeouts, Pick<Pool, "concurrency" | "retry" | "isPermanent"> {
   readonly lease: Duration.DurationInput | undefined
   readonly quiesceOn: Drain.Steps<unknown>["quiesceOn"]
+  readonly onEvent: ((event: JobEvent) => Effect.Effect<void>) | undefined
 }
 
-const leastOf = (renewEvery: Duration.Duration, lease: Duration.DurationInput | undefined): Duration.Duration =>
-  lease === undefined
-    ? renewEvery
-    : Duration.clamp(Duration.times(lease, 0.3), { minimum: Duration.millis(1), maximum: renewEvery })
-
-/** Opens the queue, and starts a dispatcher and a heartbeat whose end is the drain of the current scope. */
-export const makePool = <Payload, Cursor>(
+/** Opens the queue and starts the loops of the pool, which the current scope drains. Returns the pool's operations. */
+export const makePool = <Job, Cursor>(
   name: string,
   source: JobSourceService,
-  { concurrency, drainTimeout, isPermanent, lease, observe, quiesceOn, releaseTimeout, retry }: Settings,
-  work: Work<Payload, Cursor>
-): Effect.Effect<PoolState, JobSourceError, Scope.Scope> =>
+  settings: Settings,
+  job: JobProcess<Job, Cursor>
+) =>
   Effect.gen(function*() {
+    const { concurrency, drainTimeout, isPermanent, lease, onEvent, quiesceOn, releaseTimeout, retry } = settings
+    const { durable } = source
     const shutdown = yield* Shutdown
-    const pool: PoolState = {
+    const pool: Pool = {
       name,
       queue: yield* source.open({ name, lease }),
-      durable: source.durable,
+      durable,
       concurrency,
       retry,
       isPermanent,
-      observe,
-      inFlight: yield* makeInFlight<Job>(),
-      draining: yield* Effect.makeLatch(false),
-      hurry: yield* Effect.makeLatch(false),
-      metrics: makeMetrics(name),
-      counts: { finished: 0, handedBack: 0, cut: 0 },
-      away: new Map(),
-      crashed: undefined,
-      quiesced: false,
-      interrupting: false,
-      returning: undefined,
-      closed: false
+      lifecycle: yield* makeLifecycle,
+      events: makePoolEvents({ name, durable, onEvent }),
+      inFlight: yield* makeInFlight<JobRun>(),
+      waitingForSource: new Map(),
+      crash: undefined
     }
-    const run = (job: Job) => runJob(pool, work, job)
-    const returned = yield* Deferred.make<void>()
+    const run = (jobRun: JobRun) => runJob(pool, job, jobRun)
 
-    /** Interruptible, for this is forked by an acquisition: a fiber inherits the region it is forked in. */
-    const start = (what: string, loop: Effect.Effect<never>) =>
-      Effect.forkDaemon(Effect.interruptible(supervised(pool, what, shutdown)(loop)))
+    // Interruptible, because `acquire` is not, and a fiber inherits the region that forks it.
+    const start = (loop: Loop, effect: Effect.Effect<never>) =>
+      Effect.forkDaemon(Effect.interruptible(supervise(pool, loop, shutdown)(effect)))
 
-    const interrupt = Effect.suspend(() => {
-      pool.interrupting = true
-      pool.returning = []
-      return Effect.zipRight(pool.hurry.open, pool.inFlight.interrupt)
-    }).pipe(
-      // Given up when the time is over: a bounded wait alone is waited for.
-      Effect.zipRight(Effect.disconnect(bounded({ within: together })(pool.inFlight.awaitEmpty))),
-      // Also when there is no time to wait: what has ended is handed back, and a later one hands itself back.
-      Effect.ensuring(Effect.suspend(() => {
-        const claims = pool.returning ?? []
-        pool.returning = undefined
-        return Effect.ensuring(handBack(pool, claims), Deferred.succeed(returned, void 0))
-      })),
-      Effect.zipRight(pool.inFlight.awaitEmpty)
+    const close = pool.lifecycle.advance({ _tag: "Closed" }).pipe(
+      // Jobs that are left in memory end with the process.
+      Effect.zipRight(
+        durable ? Effect.void : Effect.map(Effect.orDie(pool.queue.size), (left) => {
+          pool.events.counts.cut += left
+        })
+      ),
+      Effect.zipRight(pool.events.record(JobEvent.Closed({ pool: name })))
     )
-
-    /** What is left in memory goes with the process. */
-    const close = Effect.suspend(() => {
-      pool.closed = true
-      return pool.durable ? Effect.void : Effect.map(Effect.orDie(pool.queue.size), (left) => {
-        pool.counts.cut += left
-      })
-    }).pipe(Effect.zipRight(record(pool, JobEvent.Closed({ pool: name }))))
 
     yield* Drain.acquire({
       name,
       drainTimeout,
       releaseTimeout,
-      quiesceOn: pool.durable ? quiesceOn ?? "LameDuck" : "Release",
+      quiesceOn: durable ? quiesceOn ?? "LameDuck" : "Release",
       acquire: Effect.all({
         dispatcher: start("dispatcher", dispatch(pool, run)),
-        heartbeat: start("heartbeat", heartbeat(pool, leastOf(source.renewEvery, lease)))
+        heartbeat: start("heartbeat", heartbeat(pool, renewalInterval(source.renewEvery, lease)))
       }),
       quiesce: ({ dispatcher }) =>
-        Effect.suspend(() => {
-          pool.quiesced = true
-          return tell(pool).pipe(
-            Effect.zipRight(record(pool, JobEvent.Quiesced({ pool: name }))),
-            Effect.zipRight(Fiber.interrupt(dispatcher))
-          )
-        }),
-      drain: () => pool.durable ? pool.inFlight.awaitEmpty : dispatchAll(pool, run),
-      interrupt: () => interrupt,
+        pool.lifecycle.advance({ _tag: "Quiesced" }).pipe(
+          Effect.zipRight(abortSignals(pool)),
+          Effect.zipRight(pool.events.record(JobEvent.Quiesced({ pool: name }))),
+          Effect.zipRight(Fiber.interrupt(dispatcher))
+        ),
+      drain: () => durable ? pool.inFlight.awaitEmpty : dispatchUntilEmpty(pool, run),
+      interrupt: () => interruptJobs(pool),
+      // The finalizers run also when there is no time to wait for the hand-back.
       release: ({ heartbeat }) =>
-        (pool.interrupting ? Deferred.await(returned) : Effect.void).pipe(
-          // Also when there is no time to wait for them.
-          Effect.ensuring(abandon(pool)),
+        awaitHandBack(pool).pipe(
+          Effect.ensuring(abandonJobs(pool)),
           Effect.ensuring(close),
           Effect.ensuring(Fiber.interrupt(heartbeat))
         ),
       progress: () => progress(pool),
-      condition: () => trouble(pool)
+      condition: () => publicCondition(pool)
     })
-    return pool
+    return makeOperations(pool, job.payload)
   })
+
+/** `WorkerPool.Service`. */
+const makeOperations = <Job>(pool: Pool, codec: Codec<Job>) => {
+  const { durable, events, inFlight, lifecycle, name, queue } = pool
+  const { deadLetters } = queue
+  /** Runs an operation and records its event, even if the caller is interrupted in between. */
+  const recorded = <A, E>(
+    tag: "Offered" | "Redriven" | "Discarded",
+    operation: Effect.Effect<A, E>,
+    fields: (result: A) => { readonly ids: ReadonlyArray<string>; readonly count: number }
+  ) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.tap(restore(operation), (result) => {
+        const batch = fields(result)
+        return batch.count === 0 ? Effect.void : events.record(JobEvent[tag]({ pool: name, ...batch }))
+      })
+    )
+  const offerAll = (jobs: ReadonlyArray<Job>, options?: OfferAllOptions) =>
+    Effect.flatMap(
+      Effect.forEach(jobs, codec.encode),
+      (payloads): Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull> =>
+        lifecycle.hasReached("Closed") && !durable
+          ? new JobSourceError({ operation: "offer", queue: name, cause: new Error("the pool has ended") })
+          : recorded("Offered", queue.offer(payloads, options), (ids) => ({ ids, count: ids.length }))
+    )
+  return {
+    offer: (job: Job, { id, ...options }: OfferOptions = {}) =>
+      Effect.map(offerAll([job], id === undefined ? options : { ...options, ids: [id] }), ([id]) => id!),
+    offerAll,
+    status: Effect.sync(() => ({ condition: condition(pool), concurrency: pool.concurrency, ...progress(pool) })),
+    running: Effect.sync(() =>
+      inFlight.units().map(({ data: { claim, cursor, startedAt } }) => ({
+        id: claim.id,
+        attempt: claim.attempt,
+        startedAt: DateTime.unsafeMake(startedAt),
+        cursor
+      }))
+    ),
+    find: queue.find,
+    deadLetters: {
+      ...deadLetters,
+      redrive: (ids: ReadonlyArray<string>, options?: { readonly fromStart?: boolean | undefined }) =>
+        recorded("Redriven", deadLetters.redrive(ids, options), (count) => ({ ids, count })),
+      discard: (ids: ReadonlyArray<string>) =>
+        recorded("Discarded", deadLetters.discard(ids), (count) => ({ ids, count }))
+    } satisfies DeadLetters
+  }
+}

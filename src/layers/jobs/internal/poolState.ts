@@ -1,137 +1,113 @@
-import { Clock, Duration, Effect, Metric, type Option, type Schedule } from "effect"
+import { type Deferred, Effect, type Option, type Schedule } from "effect"
 import type { InFlight } from "../../../core/internal/inFlight.js"
 import type { Progress } from "../../../core/Shutdown.js"
-import { JobEvent, type RunFields } from "../JobEvent.js"
-import type { Claim, JobQueue, JobSourceError } from "../JobSource.js"
+import type { Claim, JobQueue } from "../JobSource.js"
+import type { PoolEvents } from "./poolEvents.js"
 
-/** What is known of a job that runs: whether something else than its exit has decided what becomes of it. */
-export interface Job {
-  readonly claim: Claim
-  readonly startedAt: number
-  fate: "Undecided" | "Completed" | "HandedBack" | "Lost" | "Abandoned"
-  /** What its last checkpoint left, as it is stored. */
-  cursor: Option.Option<unknown>
-  /** Made when its process asks for the signal. */
-  told: AbortController | undefined
+/**
+ * The state of a pool:
+ *
+ * - `Running`: claims a job whenever it has a free slot.
+ * - `Quiesced`: claims no new jobs, except that a pool over memory empties its queue. Jobs of a durable pool may stop.
+ * - `Interrupting`: its time is over and its jobs were interrupted. Skipped when all jobs have ended in time.
+ * - `Closed`: has released its resources.
+ */
+export type PoolState =
+  | { readonly _tag: "Running" }
+  | { readonly _tag: "Quiesced" }
+  | { readonly _tag: "Interrupting"; readonly batch: HandBackBatch }
+  | { readonly _tag: "Closed" }
+
+const order: ReadonlyArray<PoolState["_tag"]> = ["Running", "Quiesced", "Interrupting", "Closed"]
+
+/** Claims of interrupted jobs, collected for one statement. `claims` is undefined once that statement is on its way. */
+export interface HandBackBatch {
+  claims: Array<Claim> | undefined
+  readonly flushed: Deferred.Deferred<void>
 }
 
-/** What the parts of one pool share. */
-export interface PoolState {
+/** The one place that knows a pool's state. The state only moves forward. */
+export interface PoolLifecycle {
+  readonly state: () => PoolState
+  /** Whether the pool is in this state, or a later one. */
+  readonly hasReached: (tag: PoolState["_tag"]) => boolean
+  /** Completes when the pool has reached this state, or a later one. */
+  readonly await: (tag: PoolState["_tag"]) => Effect.Effect<void>
+  /** Moves to a later state. Does nothing when the pool has reached it. */
+  readonly advance: (to: PoolState) => Effect.Effect<void>
+}
+
+export const makeLifecycle: Effect.Effect<PoolLifecycle> = Effect.gen(function*() {
+  let state: PoolState = { _tag: "Running" }
+  const latches = yield* Effect.forEach(order, (tag) => Effect.makeLatch(tag === "Running"))
+  const indexOf = (tag: PoolState["_tag"]) => order.indexOf(tag)
+  return {
+    state: () => state,
+    hasReached: (tag) => indexOf(state._tag) >= indexOf(tag),
+    await: (tag) => latches[indexOf(tag)]!.await,
+    advance: (to) =>
+      Effect.suspend(() => {
+        if (indexOf(to._tag) <= indexOf(state._tag)) return Effect.void
+        state = to
+        return Effect.forEach(latches.slice(0, indexOf(to._tag) + 1), (latch) => latch.open, { discard: true })
+      })
+  }
+})
+
+/** One run of a job in this process. */
+export interface JobRun {
+  readonly claim: Claim
+  readonly startedAt: number
+  /** How the job was settled before its process exited. `Undecided`: the exit decides, see `settle`. */
+  outcome: "Undecided" | "Completed" | "HandedBack" | "LeaseLost" | "Abandoned"
+  /** The cursor of its last checkpoint, encoded. */
+  cursor: Option.Option<unknown>
+  /** Created when the process first reads `JobContext.signal`. */
+  abortController: AbortController | undefined
+}
+
+/** A fiber that a pool runs until it ends. */
+export type Loop = "dispatcher" | "heartbeat"
+
+/** The state that the modules of one pool share. */
+export interface Pool {
   readonly name: string
   readonly queue: JobQueue
-  /** Whether what is handed back outlives the process. */
+  /** Whether jobs outlive the process, so that a job which is handed back runs elsewhere. */
   readonly durable: boolean
   readonly concurrency: number
   readonly retry: Schedule.Schedule<unknown, void>
-  /** Whether a failure is one that no further attempt will mend. */
+  /** Whether a failure must not be retried. */
   readonly isPermanent: (failure: unknown) => boolean
-  readonly observe: ((event: JobEvent) => Effect.Effect<void>) | undefined
-  readonly inFlight: InFlight<Job>
-  /** Completes when the pool takes nothing new any more. */
-  readonly draining: Effect.Latch
-  /** Completes when the jobs are interrupted: who waits for the source must not wait for long any more. */
-  readonly hurry: Effect.Latch
-  readonly metrics: ReturnType<typeof makeMetrics>
-  readonly counts: { finished: number; handedBack: number; cut: number }
-  /** Who waits for the source, and for what reason. */
-  readonly away: Map<string, string>
-  /** Why it does not work any more. */
-  crashed: string | undefined
-  quiesced: boolean
-  interrupting: boolean
-  /** Claims of interrupted jobs, collected so that one statement hands all of them back. */
-  returning: Array<Claim> | undefined
-  closed: boolean
+  readonly lifecycle: PoolLifecycle
+  readonly events: PoolEvents
+  readonly inFlight: InFlight<JobRun>
+  /** The loops that wait for the source, with its errors. */
+  readonly waitingForSource: Map<Loop, string>
+  /** Why the pool does not restart a loop any more. */
+  crash: string | undefined
 }
 
-const inFlightGauge = Metric.gauge("lastcall_pool_in_flight", { description: "Jobs that run now" })
-const eventsCounter = Metric.counter("lastcall_pool_events", { description: "What happened to jobs, see JobEvent" })
-const runTimer = Metric.timer("lastcall_pool_run", "How long jobs run, however they end")
+/** Whether a claimed job is run. A pool over memory runs jobs until its queue is empty or its time is over. */
+export const mayStart = ({ durable, lifecycle }: Pool): boolean =>
+  !lifecycle.hasReached(durable ? "Quiesced" : "Interrupting")
 
-/** The metrics of one pool, tagged once: tagging costs more than counting. */
-export const makeMetrics = (name: string) => {
-  const ofPool = Metric.tagged(eventsCounter, "pool", name)
-  const tagged = new Map<JobEvent["_tag"], typeof eventsCounter>()
-  return {
-    inFlight: Metric.tagged(inFlightGauge, "pool", name),
-    run: Metric.tagged(runTimer, "pool", name),
-    events: (tag: JobEvent["_tag"]) => {
-      const known = tagged.get(tag)
-      if (known !== undefined) return known
-      const counter = Metric.tagged(ofPool, "event", tag)
-      tagged.set(tag, counter)
-      return counter
-    }
-  }
+/** Whether a job may stop before its time is over: another process must be able to run it. */
+export const mayStop = ({ durable, lifecycle }: Pool): boolean => durable && lifecycle.hasReached("Quiesced")
+
+/** `WorkerPool.Status.condition`: the state, or what keeps the pool from claiming jobs, with the error. */
+export const condition = ({ crash, lifecycle, waitingForSource }: Pool): string => {
+  const [error] = waitingForSource.values()
+  if (lifecycle.hasReached("Closed")) return "Closed"
+  if (crash !== undefined) return `Crashed: ${crash}`
+  return error === undefined ? lifecycle.state()._tag : `Waiting for the source: ${error}`
 }
 
-/** Counts what happened, and tells who wants to know. */
-export const record = (pool: PoolState, event: JobEvent): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const { _tag } = event
-    if (_tag === "Succeeded" || _tag === "Retried" || _tag === "DeadLettered") pool.counts.finished++
-    // What comes back to a queue in memory is not safe there: it is taken again, or counted as cut at the end.
-    if (_tag === "HandedBack" && pool.durable) pool.counts.handedBack++
-    if (_tag === "Cut") pool.counts.cut++
-    const counted = Metric.incrementBy(pool.metrics.events(_tag), "count" in event ? event.count : 1)
-    return pool.observe === undefined ? counted : Effect.zipRight(counted, pool.observe(event))
-  })
-
-/** One run of a job, as events name it. */
-export const ofJob = ({ name }: PoolState, { attempt, id }: Claim): RunFields => ({ pool: name, id, attempt })
-
-/** Publishes that a job runs, for as long as it does, and how long that was. */
-export const measured = (pool: PoolState, { startedAt }: Job) => <A, E, R>(run: Effect.Effect<A, E, R>) =>
-  Metric.incrementBy(pool.metrics.inFlight, 1).pipe(
-    Effect.zipRight(run),
-    Effect.ensuring(Metric.incrementBy(pool.metrics.inFlight, -1)),
-    Effect.ensuring(
-      Effect.flatMap(
-        Clock.currentTimeMillis,
-        (now) => Metric.update(pool.metrics.run, Duration.millis(now - startedAt))
-      )
-    )
-  )
-
-/** Notes that somebody waits for the source; the first one says so. */
-export const noteAway = (pool: PoolState, who: string) => (error: JobSourceError): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const known = pool.away.size > 0
-    pool.away.set(who, error.message)
-    return known ? Effect.void : Effect.zipRight(
-      Effect.logWarning(`${pool.name}: waiting for the source`, error),
-      record(pool, JobEvent.SourceUnavailable({ pool: pool.name, error: error.message }))
-    )
-  })
-
-/** The source answered. */
-export const noteBack = (pool: PoolState, who: string): Effect.Effect<void> =>
-  Effect.suspend(() =>
-    pool.away.delete(who) && pool.away.size === 0
-      ? Effect.zipRight(
-        Effect.logInfo(`${pool.name}: the source is back`),
-        record(pool, JobEvent.SourceAvailable({ pool: pool.name }))
-      )
-      : Effect.void
-  )
-
-/** In one word, or with the reason why nothing is taken. */
-export const condition = (pool: PoolState): string => {
-  const [away] = pool.away.values()
-  if (pool.closed) return "Closed"
-  if (pool.crashed !== undefined) return `Crashed: ${pool.crashed}`
-  if (away !== undefined) return `Waiting for the source: ${away}`
-  return pool.quiesced ? "Quiesced" : "Running"
+/** What `/readyz` shows: no errors, because they may contain addresses. */
+export const publicCondition = ({ crash, lifecycle, waitingForSource }: Pool): string | undefined => {
+  if (lifecycle.hasReached("Closed")) return undefined
+  if (crash !== undefined) return "Crashed"
+  return waitingForSource.size > 0 ? "WaitingForSource" : undefined
 }
 
-/** What keeps it from taking jobs, for anybody to see: reasons may tell of addresses. */
-export const trouble = (pool: PoolState): string | undefined => {
-  if (pool.closed) return undefined
-  if (pool.crashed !== undefined) return "Crashed"
-  return pool.away.size > 0 ? "WaitingForSource" : undefined
-}
-
-export const progress = (pool: PoolState): Progress => ({ ...pool.counts, inFlight: pool.inFlight.size() })
-
-/** How long interrupted jobs that end at about the same time are collected before they are handed back together. */
-export const together = Duration.millis(100)
+export const progress = ({ events, inFlight }: Pool): Progress => ({ ...events.counts, inFlight: inFlight.size() })

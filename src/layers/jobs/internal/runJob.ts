@@ -1,49 +1,131 @@
-import { Cause, Effect, Either, Exit, Option } from "effect"
-import type { JobContext } from "../JobContext.js"
+import { Cause, Effect, Either, Exit, Option, ParseResult, Predicate, Schema } from "effect"
+import { Draining, type JobContext } from "../JobContext.js"
 import { JobEvent } from "../JobEvent.js"
-import type { Codec } from "./codec.js"
-import { abort, makeContext } from "./context.js"
-import { delayAfter } from "./patience.js"
-import { type Job, measured, ofJob, type PoolState, record } from "./poolState.js"
+import type { LeaseLost, Settlement } from "../JobSource.js"
+import { type JobRun, mayStop, type Pool } from "./poolState.js"
+import { delayAfter } from "./retryPolicy.js"
 import { deadLetter, settle } from "./settle.js"
 
-/** What a pool does with a job, its services provided. */
-export interface Work<in out Job, in out Cursor> {
+/** How payloads and cursors are stored: unchanged without a schema. */
+export interface Codec<A> {
+  readonly encode: (value: A) => Effect.Effect<unknown>
+  readonly decode: (value: unknown) => Either.Either<A, string>
+}
+
+export const makeCodec = <A>(schema: (Schema.Schema.AnyNoContext & { readonly Type: A }) | undefined): Codec<A> => {
+  if (schema === undefined) {
+    return { encode: Effect.succeed, decode: (value) => Either.right(value as A) }
+  }
+  const typed = schema as Schema.Schema<A, unknown>
+  return {
+    encode: (value) => Effect.orDie(Schema.encode(typed)(value)),
+    decode: (value) =>
+      Either.mapLeft(Schema.decodeUnknownEither(typed)(value), ParseResult.TreeFormatter.formatErrorSync)
+  }
+}
+
+/** How a pool decodes and processes its jobs. The services of `process` are provided. */
+export interface JobProcess<in out Job, in out Cursor> {
   readonly payload: Codec<Job>
   readonly cursor: Codec<Cursor>
   readonly process: (job: Job, context: JobContext<Cursor>) => Effect.Effect<unknown, unknown>
 }
 
-/** Why a job cannot run as it is stored, and what to do about it. */
-const unreadable = (pool: PoolState, job: Job, what: string, stored: unknown, why: string) =>
-  `${pool.name}: job ${job.claim.id} was not run, because its stored ${what} does not decode. Stored is ` +
-  `${JSON.stringify(stored)?.slice(0, 500)}. ${why}\n` +
-  `It is kept among the dead letters: deploy a schema that decodes it as well, then retry it` +
-  (what === "cursor" ? ", or retry it from the start." : ", or discard it.")
+/** Aborts the job's signal, so that promises of its process stop. */
+const abort = (pool: Pool, run: JobRun) => run.abortController?.abort(new Draining({ pool: pool.name }))
+
+/** Aborts the signals of all jobs that may stop. Runs when the pool quiesces. */
+export const abortSignals = (pool: Pool): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (mayStop(pool)) { for (const { data } of pool.inFlight.units()) abort(pool, data) }
+  })
+
+const signalOf = (pool: Pool, run: JobRun): AbortSignal => {
+  if (run.abortController === undefined) {
+    run.abortController = new AbortController()
+    if (mayStop(pool)) abort(pool, run)
+  }
+  return run.abortController.signal
+}
+
+const isLeaseLost = Predicate.isTagged("LeaseLost") as (error: unknown) => error is LeaseLost
+
+const makeContext = <Cursor>(
+  pool: Pool,
+  run: JobRun,
+  codec: Codec<Cursor>,
+  cursor: Option.Option<Cursor>
+): JobContext<Cursor> => {
+  const { attempt, id } = run.claim
+  /** Commits the writes. A lost lease settles the run, whatever its process does with the error. */
+  const transact = <A, E, R>(writes: Effect.Effect<A, E, R>, settlement: Settlement) =>
+    Effect.tapError(pool.queue.transact(run.claim, writes, settlement), (error) =>
+      Effect.sync(() => {
+        if (run.outcome === "Undecided" && isLeaseLost(error) && error.id === id) run.outcome = "LeaseLost"
+      }))
+
+  return {
+    id,
+    attempt,
+    cursor,
+    idempotencyKey: (step) => [pool.name, id, ...(step === undefined ? [] : [step])].join("/"),
+    draining: pool.lifecycle.await("Quiesced"),
+    get signal() {
+      return signalOf(pool, run)
+    },
+    // The writes may be interrupted, but not between the commit and the change of the outcome.
+    complete: (writes) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.tap(transact(restore(writes), { _tag: "Ack" }), () =>
+          Effect.sync(() => {
+            run.outcome = "Completed"
+          }))
+      ),
+    checkpoint: (cursor, writes) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function*() {
+          const encoded = yield* codec.encode(cursor)
+          const handBack = mayStop(pool)
+          const value = yield* transact(restore(writes), { _tag: "Checkpoint", cursor: encoded, handBack })
+          run.cursor = Option.some(encoded)
+          if (handBack) run.outcome = "HandedBack"
+          yield* pool.events.record(JobEvent.Checkpointed({ ...pool.events.runFields(run.claim), cursor: encoded }))
+          return handBack ? yield* Effect.interrupt : value
+        })
+      )
+  }
+}
+
+/** The error of a job that cannot run as it is stored, with what to do about it. */
+const decodeError = (pool: Pool, run: JobRun, what: "payload" | "cursor", stored: unknown, error: string) =>
+  `${pool.name}: job ${run.claim.id} was not run, because its stored ${what} does not decode. Stored is ` +
+  `${JSON.stringify(stored)?.slice(0, 500)}. ${error}\n` +
+  `It is kept among the dead letters: deploy a schema that decodes it as well, then redrive it` +
+  (what === "cursor" ? ", or redrive it from the start." : ", or discard it.")
 
 /**
- * The life of one claimed job on its own fiber. It runs uninterruptibly, except for the user's process: whatever
- * happens, the job's fate is written down, or collected to be handed back.
+ * Runs one claimed job on its own fiber, and settles it. Only the user's process is interruptible, so that every job is
+ * settled, or left to its lease with an event that says so.
  */
-export const runJob = <Payload, Cursor>(pool: PoolState, work: Work<Payload, Cursor>, job: Job): Effect.Effect<void> =>
+export const runJob = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>, run: JobRun): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const { attempt, cursor, id, payload } = job.claim
-    yield* record(pool, JobEvent.Started(ofJob(pool, job.claim)))
-    // The attempts that were spent include those of processes that died: a job that kills its process must end too.
+    const { attempt, cursor, id, payload } = run.claim
+    yield* pool.events.record(JobEvent.Started(pool.events.runFields(run.claim)))
+    // Processes that died have spent attempts as well, so a job that kills its process ends here.
     if (Option.isNone(yield* delayAfter(pool.retry, attempt - 1))) {
-      return yield* deadLetter(pool, job, `attempt ${attempt} is one more than its schedule allows`)
+      return yield* deadLetter(pool, run, `attempt ${attempt} is one more than its schedule allows`)
     }
-    const decodedPayload = work.payload.decode(payload)
+    const decodedPayload = job.payload.decode(payload)
     if (Either.isLeft(decodedPayload)) {
-      return yield* deadLetter(pool, job, unreadable(pool, job, "payload", payload, decodedPayload.left))
+      return yield* deadLetter(pool, run, decodeError(pool, run, "payload", payload, decodedPayload.left))
     }
-    const decodedCursor = Option.map(cursor, work.cursor.decode)
+    const decodedCursor = Option.map(cursor, job.cursor.decode)
     if (Option.isSome(decodedCursor) && Either.isLeft(decodedCursor.value)) {
       const stored = Option.getOrNull(cursor)
-      return yield* deadLetter(pool, job, unreadable(pool, job, "cursor", stored, decodedCursor.value.left))
+      return yield* deadLetter(pool, run, decodeError(pool, run, "cursor", stored, decodedCursor.value.left))
     }
-    const context = makeContext(pool, job, work.cursor, Option.flatMap(decodedCursor, Either.getRight))
-    const exit = yield* Effect.suspend(() => work.process(decodedPayload.right, context)).pipe(
+    const context = makeContext(pool, run, job.cursor, Option.flatMap(decodedCursor, Either.getRight))
+    const exit = yield* Effect.suspend(() => job.process(decodedPayload.right, context)).pipe(
       Effect.withSpan(`${pool.name}.process`, {
         root: true,
         captureStackTrace: false,
@@ -52,16 +134,16 @@ export const runJob = <Payload, Cursor>(pool: PoolState, work: Work<Payload, Cur
       Effect.interruptible,
       Effect.exit
     )
-    if (Exit.isFailure(exit)) abort(pool, job)
-    yield* settle(pool, job, exit)
+    if (Exit.isFailure(exit)) abort(pool, run)
+    yield* settle(pool, run, exit)
   }).pipe(
-    // What dies here is no user's process but an engine, a codec or a schedule.
+    // A defect of the engine, of a codec or of a schedule: those of the process are in its exit.
     Effect.catchAllCause((cause) =>
       Effect.zipRight(
-        Effect.logError("the job could not be settled; its lease will run out", cause),
-        record(pool, JobEvent.Cut({ ...ofJob(pool, job.claim), error: Cause.pretty(cause) }))
+        Effect.logError("the job could not be settled; its lease will expire", cause),
+        pool.events.record(JobEvent.Cut({ ...pool.events.runFields(run.claim), error: Cause.pretty(cause) }))
       )
     ),
-    measured(pool, job),
-    Effect.annotateLogs({ pool: pool.name, job: job.claim.id })
+    pool.events.measure(run.startedAt),
+    Effect.annotateLogs({ pool: pool.name, job: run.claim.id })
   )

@@ -1,0 +1,136 @@
+import { Clock, Duration, Effect, Fiber, Random } from "effect"
+import type { Service as ShutdownService } from "../../../core/Shutdown.js"
+import { JobEvent } from "../JobEvent.js"
+import type { Claim, JobSourceError } from "../JobSource.js"
+import { handBack } from "./handBack.js"
+import { type JobRun, type Loop, mayStart, type Pool } from "./poolState.js"
+import { untilAvailable } from "./retryPolicy.js"
+
+/**
+ * Waits for a free slot, claims as many jobs as there are free slots, and starts them. Returns whether there may be more
+ * jobs. Only the wait is interruptible, so that no job is lost between its claim and the fiber that runs it.
+ */
+const claimJobs = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Effect.Effect<boolean, JobSourceError> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      yield* restore(pool.inFlight.awaitAtMost(pool.concurrency - 1))
+      const free = pool.concurrency - pool.inFlight.size()
+      const claims = yield* pool.queue.claim(free)
+      yield* sourceAvailable(pool, "dispatcher")
+      if (mayStart(pool)) {
+        const startedAt = yield* Clock.currentTimeMillis
+        yield* Effect.forEach(claims, (claim) => {
+          const { cursor } = claim
+          const run: JobRun = { claim, startedAt, outcome: "Undecided", cursor, abortController: undefined }
+          return pool.inFlight.fork(run, runJob(run))
+        }, { discard: true })
+      } else {
+        yield* handBack(pool, claims)
+      }
+      return claims.length === free
+    })
+  )
+
+/** Claims and starts jobs until it is interrupted. */
+export const dispatch = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Effect.Effect<never> =>
+  Effect.flatMap(claimJobs(pool, runJob), (more) => more ? Effect.void : pool.queue.wait).pipe(
+    retryUntilAvailable(pool, "dispatcher"),
+    Effect.forever
+  )
+
+/** Claims and starts jobs until the queue is empty and no job runs. */
+export const dispatchUntilEmpty = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const more = yield* claimJobs(pool, runJob)
+    if (more) return false
+    if (pool.inFlight.size() > 0) {
+      yield* Effect.raceFirst(pool.queue.wait, pool.inFlight.awaitEmpty)
+      return false
+    }
+    if ((yield* pool.queue.size) === 0) return true
+    yield* pool.queue.wait
+    return false
+  }).pipe(
+    retryUntilAvailable(pool, "dispatcher"),
+    Effect.repeat({ until: (empty) => empty }),
+    Effect.asVoid
+  )
+
+/** Renews the leases of the jobs that run until it is interrupted, and interrupts the jobs whose lease was lost. */
+export const heartbeat = (pool: Pool, every: Duration.Duration): Effect.Effect<never> => {
+  const renew = Effect.gen(function*() {
+    const units = pool.inFlight.units().filter(({ data }) => data.outcome === "Undecided")
+    if (units.length === 0) return
+    const lost = yield* pool.queue.renew(units.map(({ data }) => data.claim))
+    yield* sourceAvailable(pool, "heartbeat")
+    const leaseOf = ({ id, token }: Claim) => `${id} ${token}`
+    const lostLeases = new Set(lost.map(leaseOf))
+    const fiberId = yield* Effect.fiberId
+    for (const { data, fiber } of units) {
+      if (data.outcome === "Undecided" && lostLeases.has(leaseOf(data.claim))) {
+        data.outcome = "LeaseLost"
+        yield* Fiber.interruptAsFork(fiber, fiberId)
+      }
+    }
+  })
+  return renew.pipe(
+    retryUntilAvailable(pool, "heartbeat"),
+    Effect.delay(every),
+    Effect.forever
+  )
+}
+
+/** Records that a loop waits for the source. The first loop also logs it. */
+const sourceUnavailable = (pool: Pool, loop: Loop) => (error: JobSourceError): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const isFirst = pool.waitingForSource.size === 0
+    pool.waitingForSource.set(loop, error.message)
+    return isFirst
+      ? Effect.zipRight(
+        Effect.logWarning(`${pool.name}: waiting for the source`, error),
+        pool.events.record(JobEvent.SourceUnavailable({ pool: pool.name, error: error.message }))
+      )
+      : Effect.void
+  })
+
+/** Records that the source has answered a loop. The last loop that waited also logs it. */
+const sourceAvailable = (pool: Pool, loop: Loop): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    pool.waitingForSource.delete(loop) && pool.waitingForSource.size === 0
+      ? Effect.zipRight(
+        Effect.logInfo(`${pool.name}: the source is available`),
+        pool.events.record(JobEvent.SourceAvailable({ pool: pool.name }))
+      )
+      : Effect.void
+  )
+
+const retryUntilAvailable = (pool: Pool, loop: Loop) => <A>(effect: Effect.Effect<A, JobSourceError>) =>
+  effect.pipe(Effect.tapError(sourceUnavailable(pool, loop)), Effect.retry(untilAvailable), Effect.orDie)
+
+/** More crashes than this within the window are not transient, so the service ends and its supervisor restarts it. */
+const maxCrashes = 5
+const crashWindow = Duration.minutes(1)
+
+/**
+ * Restarts a loop that dies, after 100 ms, 200 ms, 400 ms and so on, varied by up to a fifth. More than five crashes within
+ * a minute end the service.
+ */
+export const supervise = (pool: Pool, loop: Loop, shutdown: ShutdownService) => (effect: Effect.Effect<never>) => {
+  let crashes: ReadonlyArray<number> = []
+  return Effect.catchAllCause(effect, (cause) =>
+    Effect.gen(function*() {
+      const now = yield* Clock.currentTimeMillis
+      crashes = [...crashes.filter((at) => at > now - Duration.toMillis(crashWindow)), now]
+      const jitter = yield* Random.nextRange(0.8, 1.2)
+      const restartIn = crashes.length > maxCrashes
+        ? undefined
+        : Duration.millis(100 * 2 ** (crashes.length - 1) * jitter)
+      yield* Effect.logError(`${pool.name}: the ${loop} crashed`, cause)
+      yield* pool.events.record(JobEvent.Crashed({ pool: pool.name, fiber: loop, cause, restartIn }))
+      if (restartIn !== undefined) return yield* Effect.as(Effect.sleep(restartIn), false)
+      pool.crash = `the ${loop} keeps crashing`
+      const reason = `${pool.name}: ${pool.crash}`
+      yield* shutdown.begin({ reason, failure: reason })
+      return true
+    })).pipe(Effect.repeat({ until: (stopped: boolean) => stopped }), Effect.asVoid)
+}
