@@ -15,7 +15,7 @@ export default defineConfig({
       "test/layers/database/DatabaseInterruption.test.ts",
       "test/core/Drain.test.ts",
       "test/layers/http/HttpServerLeaks.test.ts",
-      "test/layers/http/internal/fatesLaws.test.ts",
+      "test/layers/http/internal/connectionDrainPolicyLaws.test.ts",
       "test/layers/jobs/WorkerPoolInterruption.test.ts",
       "test/layers/jobs/WorkerPoolLaws.test.ts",
       "test/programs/importer/api.test.ts"

@@ -1,6 +1,6 @@
-// An @effect/platform app, unchanged but for its server: `HttpServer` instead of `NodeHttpServer`.
-// Ctrl+C while a request is under way: it is answered, told `Connection: close`, and then the process ends.
-import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
+// An app of @effect/platform with the server of lastcall: only the import of `HttpServer` differs.
+// Press Ctrl+C during a request: its response says `Connection: close`, and then the process ends.
+import { HttpRouter, HttpServerResponse } from "@effect/platform"
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import { HttpServer, launch } from "lastcall"
@@ -11,7 +11,7 @@ const routes = HttpRouter.empty.pipe(
   HttpRouter.get("/slow", Effect.delay(HttpServerResponse.text("done\n"), "3 seconds"))
 )
 
-const App = Platform.serve(routes).pipe(
+const App = HttpServer.serve(routes).pipe(
   Layer.provide(HttpServer.layer(createServer, { port: 3000, host: "127.0.0.1" }))
 )
 

@@ -1,5 +1,5 @@
-// An answer without an end: it is told when the server begins to drain, and ends by itself.
-import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
+// An event stream that sends a last event and ends when the server begins to drain.
+import { HttpRouter, HttpServerResponse } from "@effect/platform"
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer, Schedule, Stream } from "effect"
 import { HttpServer, launch, Shutdown } from "lastcall"
@@ -14,7 +14,7 @@ const routes = HttpRouter.empty.pipe(
   HttpRouter.get("/events", HttpServerResponse.stream(ticks, { contentType: "text/event-stream" }))
 )
 
-const App = Platform.serve(routes).pipe(
+const App = HttpServer.serve(routes).pipe(
   Layer.provide(HttpServer.layer(createServer, { port: 3000, host: "127.0.0.1" }))
 )
 

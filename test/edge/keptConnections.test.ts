@@ -1,5 +1,5 @@
-// What becomes of clients in the middle of their requests when a service is told to stop. Nothing is dropped:
-// no request that was written to a connection which the service had accepted is reset, closed or left unanswered.
+// Stops a service while clients send requests. No request is dropped: none that was written to a connection which the
+// service had accepted is reset, closed or left without a response.
 import { assert, describe, it } from "vitest"
 import { type Habits, Traffic } from "../kit/traffic.js"
 import { startService } from "./trafficWorld.js"
@@ -8,36 +8,36 @@ const clients = 50
 const rounds = process.env["LASTCALL_LONG"] === "1" ? 20 : 1
 
 /**
- * Clients ask again within 60 ms here, much sooner than the linger of 200 ms by default; but not on a machine that has
- * other things to do. None of them makes use of it, so that it does not take longer.
+ * Clients send their next request within 60 ms, much sooner than the default of 200 ms, but not on a busy machine. No
+ * client waits for it to expire, so a longer one does not slow the test down.
  */
 const IDLE_LINGER = "3 seconds"
 
-/** Stops a service under traffic; how its process ended, and what was lost. */
-const stopUnder = async (habits: Habits, answers: number) => {
-  const { child, noticed, port } = await startService({ IDLE_LINGER })
+/** Stops a service under traffic, after a number of responses. */
+const stopUnderTraffic = async (habits: Habits, responses: number) => {
+  const { accepted, child, port } = await startService({ IDLE_LINGER })
   try {
     const traffic = new Traffic(port, clients, habits)
-    await traffic.flows(answers)
+    await traffic.flows(responses)
     child.kill("SIGTERM")
     const tally = await traffic.ended
     const end = await child.ended
-    return { tally, end, ...noticed() }
+    return { tally, end, accepted: accepted() }
   } finally {
     await child.end()
   }
 }
 
-const kept: Record<string, Habits> = {
+const habitsByName: Record<string, Habits> = {
   "back to back": {},
   "with 50 ms of think time and a network of 5 ms each way": { think: 50, delay: 5 }
 }
 
-describe("a service that is told to stop", () => {
-  for (const [how, habits] of Object.entries(kept)) {
-    it(`drops nothing of ${clients} clients that keep their connections, ${how}`, async () => {
+describe("a service that gets SIGTERM", () => {
+  for (const [name, habits] of Object.entries(habitsByName)) {
+    it(`drops no request of ${clients} clients that keep their connections, ${name}`, async () => {
       for (let round = 0; round < rounds; round++) {
-        const { end, tally } = await stopUnder(habits, 400)
+        const { end, tally } = await stopUnderTraffic(habits, 400)
         const { dropped, failed, told } = tally
         assert.deepStrictEqual({ dropped, failed, end }, { dropped: [], failed: [], end: { code: 0, signal: null } })
         assert.isAtLeast(told, clients)
@@ -45,8 +45,8 @@ describe("a service that is told to stop", () => {
     })
   }
 
-  it("answers every connection that it has accepted: what is lost never came to it", async () => {
-    const { accepted, end, tally } = await stopUnder({ fresh: true, think: 5 }, 200)
+  it("responds on every connection that it has accepted: lost requests never reached it", async () => {
+    const { accepted, end, tally } = await stopUnderTraffic({ fresh: true, think: 5 }, 200)
     const { answered, dropped, established, failed, unheard } = tally
     assert.deepStrictEqual(
       { dropped, failed, answered, unheard: unheard.length, end },

@@ -1,4 +1,4 @@
-// Two instances behind a real load balancer, restarted one after the other under constant load.
+// Restarts two instances behind a real load balancer in turns, under constant load.
 import { afterEach, assert, it, onTestFailed } from "vitest"
 import { freePort } from "../kit/freePort.js"
 import { describeHaproxy, Haproxy } from "../kit/haproxy.js"
@@ -7,8 +7,8 @@ import { startService, type TrafficService } from "./trafficWorld.js"
 
 const restarts = 10
 
-/** Longer than haproxy takes to see that /readyz has changed. */
-const lameDuck = "1s"
+/** Longer than haproxy takes to notice that /readyz has changed. */
+const longPreStopDelay = "1s"
 
 const instances = new Map<number, TrafficService>()
 
@@ -21,7 +21,7 @@ afterEach(async () => {
 })
 
 describeHaproxy("a service behind haproxy", () => {
-  for (const preStopDelay of ["0s", lameDuck]) {
+  for (const preStopDelay of ["0s", longPreStopDelay]) {
     it(`fails no request in ${restarts} rolling restarts, with a preStopDelay of ${preStopDelay}`, async () => {
       const ports = [await freePort(), await freePort()]
       for (const port of ports) await start(port, preStopDelay)

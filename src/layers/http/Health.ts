@@ -1,12 +1,28 @@
 /**
- * The two answers a platform asks for. `HttpServer` gives them on its own port; here they are for another one.
+ * The two probes of a platform, `livez` and `readyz`. `HttpServer` responds to them on its own port; this module is for
+ * any other port, path or server.
  *
- * - `livez`: 200 as long as the event loop answers, also while the service drains: a platform that sees it fail kills.
- * - `readyz`: 200 only while the service is `Running`, 503 while it starts and from the moment it is told to stop.
+ * - `livez`: 200 in every state, also while the service drains. A platform restarts a process whose liveness probe fails.
+ * - `readyz`: 200 only while the service is `Running`, 503 while it starts, and from the moment the shutdown begins.
  *
- * Both answer with the state as JSON: `{"state":"Running"}`. `readyz` adds what keeps resources from their work, such as
- * `"conditions":{"mailer":"WaitingForSource"}`; its status does not depend on it. A database that is away is away for every
- * instance: were none of them ready, nobody would answer, not even those requests that need no database.
+ * The body of both is the state as JSON: `{"state":"Running"}`. That of `readyz` also has the conditions of resources that
+ * cannot work, such as `"conditions":{"mailer":"WaitingForSource"}`. Conditions do not change the status: a database that
+ * is unavailable is so for every instance, and without a ready instance, requests that need no database would fail too.
+ *
+ * @example
+ * ```ts
+ * import { HttpRouter } from "@effect/platform"
+ * import { Layer } from "effect"
+ * import { Health, HttpServer } from "lastcall"
+ * import { createServer } from "node:http"
+ *
+ * const Probes = HttpRouter.empty.pipe(
+ *   HttpRouter.get("/health/live", Health.livez),
+ *   HttpRouter.get("/health/ready", Health.readyz),
+ *   HttpServer.serve(),
+ *   Layer.provide(HttpServer.layer(createServer, { port: 9000, name: "probes", probes: false }))
+ * )
+ * ```
  *
  * @since 0.1.0
  */
@@ -17,44 +33,49 @@ import type { LifecycleState } from "../../core/ShutdownReport.js"
 import * as Probes from "./internal/probes.js"
 
 /**
+ * The name of a probe: `"livez"` or `"readyz"`.
+ *
  * @since 0.1.0
  * @category models
  */
 export type Probe = Probes.Probe
 
 /**
+ * The response to a probe: its `status`, its `headers`, and the JSON text of its `body`.
+ *
  * @since 0.1.0
  * @category models
  */
-export interface Answer extends Probes.Answer {}
+export interface ProbeResponse extends Probes.ProbeResponse {}
 
 /**
- * What a probe is answered with in a state: a pure function, for any server.
+ * The response to a probe in a state of the lifecycle. A pure function, for servers of any kind.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const answer: (probe: Probe, state: LifecycleState, conditions?: Conditions) => Answer = Probes.answer
+export const probeResponse: (probe: Probe, state: LifecycleState, conditions?: Conditions) => ProbeResponse =
+  Probes.probeResponse
 
-const respond = (probe: Probe): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+const handler = (probe: Probe): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.gen(function*() {
     const shutdown = yield* Shutdown
-    const { body, headers, status } = answer(probe, yield* shutdown.state, yield* shutdown.conditions)
+    const { body, headers, status } = probeResponse(probe, yield* shutdown.state, yield* shutdown.conditions)
     return HttpServerResponse.text(body, { status, headers, contentType: "application/json" })
   })
 
 /**
- * Is the process alive? A handler, for a route of a router.
+ * A handler that says whether the process is alive.
  *
  * @since 0.1.0
  * @category handlers
  */
-export const livez: Effect.Effect<HttpServerResponse.HttpServerResponse> = respond("livez")
+export const livez: Effect.Effect<HttpServerResponse.HttpServerResponse> = handler("livez")
 
 /**
- * Should the process get requests? A handler, for a route of a router.
+ * A handler that says whether the process should get requests.
  *
  * @since 0.1.0
  * @category handlers
  */
-export const readyz: Effect.Effect<HttpServerResponse.HttpServerResponse> = respond("readyz")
+export const readyz: Effect.Effect<HttpServerResponse.HttpServerResponse> = handler("readyz")

@@ -1,6 +1,30 @@
 /**
- * `NodeHttpServer`, draining: the same service under the same tag, so that an app of `@effect/platform` changes its
- * import and nothing else.
+ * The HTTP server of `@effect/platform`, with a drain: requests in flight get their response, and every connection is
+ * closed, before anything that the handlers use is released.
+ *
+ * This module is a superset of `@effect/platform`'s `HttpServer`: everything that an app uses of that one is here under
+ * the same name, and the service is the same Tag. To migrate, import `HttpServer` from `lastcall` and replace
+ * `NodeHttpServer.layer` by `HttpServer.layer`; nothing else changes. Where both modules are imported, name the
+ * platform's (`HttpServer as Platform`): either one's `serve` works with either one's layers.
+ *
+ * Three names differ. `make` takes a Node server, as `NodeHttpServer.make` does. `layerContext` is that of
+ * `NodeHttpServer`. `logAddress` and `withLogAddress` log nothing for a server whose layer has logged its address.
+ *
+ * @example
+ * ```ts
+ * import { HttpRouter, HttpServerResponse } from "@effect/platform"
+ * import { Layer } from "effect"
+ * import { HttpServer } from "lastcall"
+ * import { createServer } from "node:http"
+ *
+ * const routes = HttpRouter.empty.pipe(
+ *   HttpRouter.get("/", HttpServerResponse.text("hello"))
+ * )
+ *
+ * const App = HttpServer.serve(routes).pipe(
+ *   Layer.provide(HttpServer.layer(createServer, { port: 3000 }))
+ * )
+ * ```
  *
  * @since 0.1.0
  */
@@ -8,20 +32,28 @@ import type { Etag, HttpClient, HttpPlatform, HttpServerError } from "@effect/pl
 import type * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import * as Platform from "@effect/platform/HttpServer"
-import { Config, type ConfigError, Context, Duration, Effect, Layer, Scope } from "effect"
+import { HttpServer, layerTestClient } from "@effect/platform/HttpServer"
+import { Config, type ConfigError, Duration, Effect, Layer, type Scope } from "effect"
 import * as Http from "node:http"
 import type { Http2SecureServer, Http2Server } from "node:http2"
 import type * as Net from "node:net"
 import type { Timeouts } from "../../core/Drain.js"
-import * as TaskSupervisor from "../../core/TaskSupervisor.js"
-import { formatAddress, ListenError } from "./internal/listen.js"
-import { makeServer, type Plan } from "./internal/makeServer.js"
+import { handlerTasks } from "./internal/handlers.js"
+import { ListenError, logListening } from "./internal/listener.js"
+import { makeServer, type ServerConfig } from "./internal/server.js"
+
+/**
+ * The exports of `@effect/platform`'s `HttpServer`, under the same names.
+ *
+ * @since 0.1.0
+ * @category re-exports
+ */
+export * from "./internal/platformHttpServer.js"
 
 export {
   /**
-   * The server could not listen. It is a `ServeError`, as `NodeHttpServer` fails with, whose message is one line for
-   * people: where, why, and what to do about it.
+   * The server cannot listen. A `ServeError`, as `NodeHttpServer` fails with, whose message is one line: where the server
+   * should listen, why it cannot, and what to do about it.
    *
    * @since 0.1.0
    * @category errors
@@ -30,9 +62,7 @@ export {
 }
 
 /**
- * What serves: a server of `node:http`, `node:https` or `node:http2`, whose secure server may also speak HTTP/1.1
- * (`allowHTTP1`). A session of HTTP/2 is told by GOAWAY where a connection of HTTP/1.1 is told by `Connection: close`:
- * with an answer, from lame duck on, or once it has lingered. Streams that cross it are refused, not lost.
+ * A server of `node:http`, `node:https` or `node:http2`, whose secure server may also speak HTTP/1.1 (`allowHTTP1`).
  *
  * @since 0.1.0
  * @category models
@@ -40,39 +70,42 @@ export {
 export type NodeServer = Http.Server | Http2Server | Http2SecureServer
 
 /**
- * How a server waits. All of it is optional, and every wait also ends when the budget of the shutdown does.
+ * How a server waits, when it drains and while it starts. Each wait also ends when the budget of the shutdown does.
  *
  * @since 0.1.0
  * @category models
  */
 export interface DrainOptions extends Timeouts {
-  /** The name in the report: `"http"` by default. */
+  /** The name in the report. `"http"` by default. */
   readonly name?: string | undefined
   /**
-   * How long an idle connection is kept once the server drains. 200 milliseconds by default: a request that is on its
-   * way already is answered, and told `Connection: close`, where closing at once would reset it.
+   * How long an idle connection stays open in a drain. 200 milliseconds by default: a request that is already on its way
+   * gets a response with `Connection: close`. Closing the connection at once would reset it.
    */
   readonly idleLinger?: Duration.DurationInput | undefined
   /**
-   * How long a drain waits for a request that is half sent: one whose body stands still, or whose head is not whole, is
-   * answered with 408. 2 seconds by default. Node's own timeouts are minutes, and are enforced too.
+   * How long a drain waits for the rest of a request whose head is incomplete, or whose body makes no progress; then the
+   * client gets a 408. 2 seconds by default, because Node's own timeouts, which are enforced too, are minutes.
    */
   readonly stallTimeout?: Duration.DurationInput | undefined
   /**
-   * How long event streams and WebSockets may go on in a drain. `Shutdown.draining` tells their handlers at once, and a
-   * WebSocket is closed with 1001 at once; what has not ended by then is interrupted. 5 seconds by default.
+   * How long event streams and WebSockets may continue in a drain; then their handlers are interrupted. 5 seconds by
+   * default. WebSockets are closed with 1001, and `Shutdown.draining` completes, when the drain begins.
    */
   readonly streamTimeout?: Duration.DurationInput | undefined
   /**
-   * How long a request that came before the app was ready is held. 10 seconds by default, less than most proxies
-   * wait; then it is answered with 503.
+   * How long a request is held that arrives before an app is served; then it gets a 503. 10 seconds by default, less
+   * than most proxies wait.
    */
   readonly startTimeout?: Duration.DurationInput | undefined
-  /** How many requests are held at a time before the app is ready. 1,000 by default; more are answered with 503. */
+  /**
+   * How many requests are held at a time before an app is served; more get a 503. 1,000 by default, to bound the memory
+   * of a slow start.
+   */
   readonly maxHeld?: number | undefined
   /**
-   * The paths of the probes, `/livez` and `/readyz` by default, and `false` for a probe, or all of them, that the app
-   * answers itself. They are answered from the moment the server listens, before there is an app.
+   * The paths of the probes, `/livez` and `/readyz` by default. `false` leaves a probe, or both, to the app. The server
+   * responds to probes from the moment it listens, before an app is served.
    */
   readonly probes?:
     | false
@@ -89,6 +122,8 @@ export interface DrainOptions extends Timeouts {
 export interface Options extends Net.ListenOptions, DrainOptions {}
 
 /**
+ * The defaults of `Options`. Each has its reason where the option is documented.
+ *
  * @since 0.1.0
  * @category defaults
  */
@@ -102,18 +137,7 @@ export const defaults = {
   probes: { livez: "/livez", readyz: "/readyz" }
 }
 
-/** The owner of the work that handlers leave behind. Made by the first of it: most servers have none to report. */
-const tasks = (options: TaskSupervisor.Options) =>
-  Effect.gen(function*() {
-    // A scope of its own, placed now: what is made later in the current one would be released before the requests.
-    const scope = yield* Effect.acquireRelease(Scope.make(), Scope.close)
-    const supervisor = yield* Effect.cached(Effect.uninterruptible(Scope.extend(TaskSupervisor.make(options), scope)))
-    return Context.make(TaskSupervisor.TaskSupervisor, {
-      run: (task) => Effect.flatMap(supervisor, (supervisor) => supervisor.run(task))
-    })
-  })
-
-const plan = (options: Options): Plan => {
+const serverConfig = (options: Options): ServerConfig => {
   const {
     drainTimeout,
     idleLinger = defaults.idleLinger,
@@ -131,8 +155,8 @@ const plan = (options: Options): Plan => {
     listen,
     maxHeld,
     timeouts: { drainTimeout, releaseTimeout },
-    services: tasks({ name: `${name} tasks`, drainTimeout, releaseTimeout }),
-    bounds: {
+    services: handlerTasks({ name: `${name} tasks`, drainTimeout, releaseTimeout }),
+    connectionTimeouts: {
       idleLinger: Duration.toMillis(idleLinger),
       stallTimeout: Duration.toMillis(stallTimeout),
       streamTimeout: Duration.toMillis(streamTimeout)
@@ -145,12 +169,19 @@ const plan = (options: Options): Plan => {
 }
 
 /**
- * A server that listens when this is acquired, and holds requests until it is given an app to serve.
+ * Makes a server that listens, and holds requests until it serves an app. Logs nothing.
  *
- * The drain is part of *serving*: it is in the scope of `HttpServer.serve`, so that it is over before anything the
- * handlers use is released. Every request that was taken is answered, or interrupted at its bound and counted as cut,
- * and every socket is closed at the end. What handlers hand to `TaskSupervisor.fork` is waited for after that, in the
- * same scope.
+ * The drain belongs to *serving*: it runs in the scope of `serve` or `serveEffect`, and ends before anything that the
+ * handlers use is released, however layers were provided.
+ *
+ * Fails with a `ListenError` when the server cannot listen.
+ *
+ * **Promised:** every request that a handler got has its response, or is interrupted at a timeout and counted as cut; then
+ * every socket is closed. What handlers gave to `TaskSupervisor.fork` is awaited after that, in the same scope. An
+ * HTTP/2 client is asked to close by GOAWAY where an HTTP/1.1 client is asked by `Connection: close`.
+ *
+ * **Not promised:** connections that the kernel has accepted and Node has not when the listener closes, and requests that
+ * arrive after `idleLinger`, are reset.
  *
  * @since 0.1.0
  * @category constructors
@@ -158,14 +189,14 @@ const plan = (options: Options): Plan => {
 export const make = (
   evaluate: () => NodeServer,
   options: Options
-): Effect.Effect<Platform.HttpServer, HttpServerError.ServeError, Scope.Scope> =>
-  Effect.suspend(() => makeServer(evaluate, plan(options)))
+): Effect.Effect<HttpServer, HttpServerError.ServeError, Scope.Scope> =>
+  Effect.suspend(() => makeServer(evaluate, serverConfig(options)))
 
-const logged = (evaluate: () => NodeServer, options: Options) =>
-  Effect.tap(make(evaluate, options), (server) => Effect.logInfo(`listening on ${formatAddress(server.address)}`))
+const makeAndLog = (evaluate: () => NodeServer, options: Options) => Effect.tap(make(evaluate, options), logListening)
 
 /**
- * The server alone. Logs where it listens.
+ * Provides the server alone, for apps that bring their own platform services. Logs the address that it listens on. Fails
+ * with a `ListenError` when the server cannot listen.
  *
  * @since 0.1.0
  * @category layers
@@ -173,11 +204,11 @@ const logged = (evaluate: () => NodeServer, options: Options) =>
 export const layerServer = (
   evaluate: () => NodeServer,
   options: Options
-): Layer.Layer<Platform.HttpServer, HttpServerError.ServeError> =>
-  Layer.scoped(Platform.HttpServer, logged(evaluate, options))
+): Layer.Layer<HttpServer, HttpServerError.ServeError> => Layer.scoped(HttpServer, makeAndLog(evaluate, options))
 
 /**
- * What handlers use of the platform: `HttpPlatform`, `Etag`, and Node's file system, path, commands and workers.
+ * Provides what handlers use of the platform: `HttpPlatform`, `Etag`, and the file system, paths, commands and workers of
+ * Node.
  *
  * @since 0.1.0
  * @category layers
@@ -186,18 +217,19 @@ export const layerContext: Layer.Layer<HttpPlatform.HttpPlatform | Etag.Generato
   NodeHttpServer.layerContext
 
 /**
- * The server and what its handlers use: in the place of `NodeHttpServer.layer`.
+ * Provides the server, and what handlers use of the platform. Takes the place of `NodeHttpServer.layer`. Logs the address
+ * that it listens on. Fails with a `ListenError` when the server cannot listen.
  *
  * @example
  * ```ts
- * import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
+ * import { HttpRouter, HttpServerResponse } from "@effect/platform"
  * import { Layer } from "effect"
  * import { HttpServer } from "lastcall"
  * import { createServer } from "node:http"
  *
  * const App = HttpRouter.empty.pipe(
  *   HttpRouter.get("/", HttpServerResponse.text("hello")),
- *   Platform.serve(),
+ *   HttpServer.serve(),
  *   Layer.provide(HttpServer.layer(createServer, { port: 3000, drainTimeout: "10 seconds" }))
  * )
  * ```
@@ -209,12 +241,24 @@ export const layer = (
   evaluate: () => NodeServer,
   options: Options
 ): Layer.Layer<
-  HttpPlatform.HttpPlatform | Etag.Generator | NodeContext.NodeContext | Platform.HttpServer,
+  HttpPlatform.HttpPlatform | Etag.Generator | NodeContext.NodeContext | HttpServer,
   HttpServerError.ServeError
 > => Layer.mergeAll(layerServer(evaluate, options), layerContext)
 
 /**
- * The same, its options from a `Config`.
+ * As `layer`, with options from a `Config`. Also fails with a `ConfigError`.
+ *
+ * @example
+ * ```ts
+ * import { Config } from "effect"
+ * import { HttpServer } from "lastcall"
+ * import { createServer } from "node:http"
+ *
+ * const Server = HttpServer.layerConfig(createServer, {
+ *   port: Config.integer("PORT"),
+ *   drainTimeout: Config.duration("DRAIN_TIMEOUT")
+ * })
+ * ```
  *
  * @since 0.1.0
  * @category layers
@@ -223,32 +267,31 @@ export const layerConfig = (
   evaluate: () => NodeServer,
   options: Config.Config.Wrap<Options>
 ): Layer.Layer<
-  HttpPlatform.HttpPlatform | Etag.Generator | NodeContext.NodeContext | Platform.HttpServer,
+  HttpPlatform.HttpPlatform | Etag.Generator | NodeContext.NodeContext | HttpServer,
   ConfigError.ConfigError | HttpServerError.ServeError
 > =>
   Layer.mergeAll(
-    Layer.scoped(Platform.HttpServer, Effect.flatMap(Config.unwrap(options), (options) => logged(evaluate, options))),
+    Layer.scoped(
+      HttpServer,
+      Effect.flatMap(Config.unwrap(options), (options) => makeAndLog(evaluate, options))
+    ),
     layerContext
   )
 
 /**
- * A server on a free port, and an `HttpClient` whose requests go to it.
+ * Provides a server on a free port of 127.0.0.1, and an `HttpClient` whose requests go to it. For tests.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerTest: Layer.Layer<
-  | HttpClient.HttpClient
-  | Platform.HttpServer
-  | HttpPlatform.HttpPlatform
-  | Etag.Generator
-  | NodeContext.NodeContext,
+  HttpClient.HttpClient | HttpServer | HttpPlatform.HttpPlatform | Etag.Generator | NodeContext.NodeContext,
   HttpServerError.ServeError
-> = Platform.layerTestClient.pipe(
+> = layerTestClient.pipe(
   Layer.provide(NodeHttpClient.layerWithoutAgent),
   Layer.provide(NodeHttpClient.makeAgentLayer({ keepAlive: false })),
   Layer.provideMerge(Layer.mergeAll(
-    Layer.scoped(Platform.HttpServer, make(() => Http.createServer(), { port: 0, host: "127.0.0.1" })),
+    Layer.scoped(HttpServer, make(() => Http.createServer(), { port: 0, host: "127.0.0.1" })),
     layerContext
   ))
 )

@@ -1,183 +1,184 @@
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
-import { answers, get } from "../../fixtures/http/client.js"
-import { gist } from "../../fixtures/http/serving.js"
-import { echo, kept, mirror, settled, type Shape } from "./shape.js"
+import { get, responses } from "../../fixtures/http/client.js"
+import { echo, echoBody, summarize } from "../../fixtures/http/serving.js"
+import { awaitServerRead, type ConnectionCase, usedConnection } from "./connectionCase.js"
 
 const upload = (...headers: ReadonlyArray<string>) => get("/", "Content-Length: 10", ...headers).replace("GET", "POST")
 
-/** Connections on which nothing is in flight yet, or not a whole request. */
-export const connections: ReadonlyArray<Shape> = [
+/** Connections without a request, or with an incomplete one. */
+export const connections: ReadonlyArray<ConnectionCase> = [
   {
-    shape: "an idle connection",
-    fate: "lingers for `idleLinger`, then is closed",
+    situation: "an idle connection",
+    behavior: "is closed after `idleLinger`",
     test: (serve) =>
       Effect.gen(function*() {
         const { app } = yield* echo
         const server = yield* serve(app)
-        const client = yield* kept(server)
-        const end = yield* server.stop
-        assert.deepStrictEqual(answers(yield* client.closed), ["200 keep-alive /first"])
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 0, cut: 0 })
+        const client = yield* usedConnection(server)
+        const drained = yield* server.beginDrain
+        assert.deepStrictEqual(responses(yield* client.closed), ["200 keep-alive /first"])
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 0, cut: 0 })
       })
   },
   {
-    shape: "a silent connection: not a byte was sent",
-    fate: "lingers for `idleLinger`, then is closed",
+    situation: "a connection without a request",
+    behavior: "is closed after `idleLinger`",
     test: (serve) =>
       Effect.gen(function*() {
         const { app } = yield* echo
         const server = yield* serve(app)
         const client = yield* server.connect
-        yield* settled(server)
-        const end = yield* server.stop
+        yield* awaitServerRead(server)
+        const drained = yield* server.beginDrain
         assert.strictEqual(yield* client.closed, "")
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 0, cut: 0 })
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 0, cut: 0 })
       })
   },
   {
-    shape: "a half-sent head that becomes whole",
-    fate: "is answered and told close",
+    situation: "an incomplete head that the client completes",
+    behavior: "gets a response that says close",
     test: (serve) =>
       Effect.gen(function*() {
         const { app } = yield* echo
         const server = yield* serve(app, { idleLinger: "20 millis", stallTimeout: "5 seconds" })
-        const idle = yield* kept(server)
+        const idle = yield* usedConnection(server)
         const client = yield* server.connect
         yield* client.send("GET /half HTTP/1.1\r\nHo")
-        yield* settled(server)
-        const end = yield* server.stop
+        yield* awaitServerRead(server)
+        const drained = yield* server.beginDrain
         yield* idle.closed
         yield* client.send("st: test\r\n\r\n")
-        assert.deepStrictEqual(answers(yield* client.closed), ["200 close /half"])
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(responses(yield* client.closed), ["200 close /half"])
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
       })
   },
   {
-    shape: "a half-sent head that does not",
-    fate: "is answered with 408 at `stallTimeout`, and closed",
+    situation: "an incomplete head that the client does not complete",
+    behavior: "gets a 408 after `stallTimeout`, and the connection is closed",
     test: (serve) =>
       Effect.gen(function*() {
         const { app } = yield* echo
         const server = yield* serve(app)
         const client = yield* server.connect
         yield* client.send("GET / HTTP/1.1\r\nHo")
-        yield* settled(server)
-        const end = yield* server.stop
-        assert.deepStrictEqual(answers(yield* client.closed), ["408 close"])
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 0, cut: 0 })
+        yield* awaitServerRead(server)
+        const drained = yield* server.beginDrain
+        assert.deepStrictEqual(responses(yield* client.closed), ["408 close"])
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 0, cut: 0 })
       })
   },
   {
-    shape: "a slow upload that moves",
-    fate: "is waited for, answered and told close",
+    situation: "a slow upload that makes progress",
+    behavior: "is awaited, and gets a response that says close",
     test: (serve) =>
       Effect.gen(function*() {
-        const server = yield* serve(mirror, { stallTimeout: "300 millis" })
+        const server = yield* serve(echoBody, { stallTimeout: "300 millis" })
         const client = yield* server.connect
         yield* client.send(`${upload()}0`)
-        yield* settled(server)
-        const end = yield* server.stop
+        yield* awaitServerRead(server)
+        const drained = yield* server.beginDrain
         yield* Effect.forEach("12345678", (digit) => Effect.delay(client.send(digit), "50 millis"))
         yield* client.send("9")
-        assert.deepStrictEqual(answers(yield* client.closed), ["200 close 0123456789"])
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(responses(yield* client.closed), ["200 close 0123456789"])
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
       })
   },
   {
-    shape: "an upload that stands still",
-    fate: "is answered with 408 at `stallTimeout`, its handler interrupted, its connection closed",
+    situation: "an upload that stalls",
+    behavior: "gets a 408 after `stallTimeout`; its handler is interrupted, its connection closed",
     test: (serve) =>
       Effect.gen(function*() {
-        const server = yield* serve(mirror)
+        const server = yield* serve(echoBody)
         const client = yield* server.connect
         yield* client.send(`${upload()}half`)
-        yield* settled(server)
-        const end = yield* server.stop
-        assert.deepStrictEqual(answers(yield* client.closed), ["408 close"])
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Interrupted", finished: 0, cut: 1 })
+        yield* awaitServerRead(server)
+        const drained = yield* server.beginDrain
+        assert.deepStrictEqual(responses(yield* client.closed), ["408 close"])
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 0, cut: 1 })
       })
   },
   {
-    shape: "an upload that is answered before it was read",
-    fate: "is answered and told close; what still comes is read and dropped, so that no reset takes the answer with it",
+    situation: "an upload whose response ends before its body",
+    behavior:
+      "gets a response that says close; the rest of the body is read and discarded, because a reset could discard the response",
     test: (serve) =>
       Effect.gen(function*() {
-        const { app, go, started } = yield* echo
+        const { app, arrived, respond } = yield* echo
         const server = yield* serve(app, { idleLinger: "5 seconds" })
         const client = yield* server.connect
         const half = "x".repeat(200_000)
         yield* client.send(`POST /slow HTTP/1.1\r\nHost: test\r\nContent-Length: 400000\r\n\r\n${half}`)
-        yield* started()
-        const end = yield* server.stop
-        yield* go
+        yield* arrived()
+        const drained = yield* server.beginDrain
+        yield* respond
         yield* client.until(/slow$/)
         yield* client.send(half)
         client.socket.end()
-        assert.deepStrictEqual(answers(yield* client.closed), ["200 close /slow"])
-        assert.strictEqual(client.failure(), undefined)
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(responses(yield* client.closed), ["200 close /slow"])
+        assert.strictEqual(client.errorCode(), undefined)
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
       })
   },
   {
-    shape: "`Expect: 100-continue`",
-    fate: "is told to continue, waited for, answered and told close",
+    situation: "`Expect: 100-continue`",
+    behavior: "gets a 100, is awaited, and gets a response that says close",
     test: (serve) =>
       Effect.gen(function*() {
-        const server = yield* serve(mirror, { idleLinger: "5 seconds", stallTimeout: "5 seconds" })
+        const server = yield* serve(echoBody, { idleLinger: "5 seconds", stallTimeout: "5 seconds" })
         const client = yield* server.connect
-        yield* settled(server)
-        const end = yield* server.stop
+        yield* awaitServerRead(server)
+        const drained = yield* server.beginDrain
         yield* client.send(upload("Expect: 100-continue"))
         yield* client.until(/^HTTP\/1.1 100 Continue\r\n\r\n$/)
         yield* client.send("0123456789")
-        assert.deepStrictEqual(answers(yield* client.closed), ["200 close 0123456789"])
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(responses(yield* client.closed), ["200 close 0123456789"])
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
       })
   },
   {
-    shape: "`Expect: 100-continue`, and no body",
-    fate: "is answered with 408 at `stallTimeout`, its handler interrupted, its connection closed",
+    situation: "`Expect: 100-continue` without a body",
+    behavior: "gets a 408 after `stallTimeout`; its handler is interrupted, its connection closed",
     test: (serve) =>
       Effect.gen(function*() {
-        const server = yield* serve(mirror)
+        const server = yield* serve(echoBody)
         const client = yield* server.connect
         yield* client.send(upload("Expect: 100-continue"))
         yield* client.until(/100 Continue/)
-        const end = yield* server.stop
-        assert.deepStrictEqual(answers(yield* client.closed), ["408 close"])
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Interrupted", finished: 0, cut: 1 })
+        const drained = yield* server.beginDrain
+        assert.deepStrictEqual(responses(yield* client.closed), ["408 close"])
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 0, cut: 1 })
       })
   },
   {
-    shape: "a new connection, in the lame duck",
-    fate: "is accepted, answered and told close",
+    situation: "a new connection, in lame duck",
+    behavior: "is accepted; its request gets a response that says close",
     test: (serve) =>
       Effect.gen(function*() {
         const { app } = yield* echo
         const server = yield* serve(app)
-        yield* server.to("LameDuck")
+        yield* server.transition("LameDuck")
         const client = yield* server.connect
         yield* client.send(get("/new"))
-        assert.deepStrictEqual(answers(yield* client.closed), ["200 close /new"])
+        assert.deepStrictEqual(responses(yield* client.closed), ["200 close /new"])
       })
   },
   {
-    shape: "a new connection, in the drain",
-    fate: "is refused",
+    situation: "a new connection, in the drain",
+    behavior: "is refused",
     test: (serve) =>
       Effect.gen(function*() {
-        const { app, go, started } = yield* echo
+        const { app, arrived, respond } = yield* echo
         const server = yield* serve(app)
         const slow = yield* server.connect
         yield* slow.send(get("/slow"))
-        yield* started()
-        const end = yield* server.stop
+        yield* arrived()
+        const drained = yield* server.beginDrain
         const client = yield* server.connect
         assert.notStrictEqual(client.socket.readyState, "open")
-        yield* go
+        yield* respond
         yield* slow.closed
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
       })
   }
 ]

@@ -2,9 +2,9 @@ import { HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { assert } from "@effect/vitest"
 import { Effect, Schedule, Stream } from "effect"
 import * as Shutdown from "../../../src/core/Shutdown.js"
-import { answers, get } from "../../fixtures/http/client.js"
-import { gist } from "../../fixtures/http/serving.js"
-import { type App, bytes, echo, kept, type Server, type Shape } from "./shape.js"
+import { get, responses } from "../../fixtures/http/client.js"
+import { echo, summarize } from "../../fixtures/http/serving.js"
+import { type App, bytes, type ConnectionCase, type Server, usedConnection } from "./connectionCase.js"
 
 const ticks = Stream.repeatValue(bytes("data: tick\n\n")).pipe(Stream.schedule(Schedule.spaced("10 millis")))
 
@@ -19,15 +19,15 @@ const upgrade = get(
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 )
 
-/** Frames of a client are masked; a mask of zeros changes nothing. */
+/** A frame of a client. Those must be masked; a mask of zeros changes nothing. */
 const frame = (opcode: number, payload: Buffer) =>
   Buffer.from([0x80 | opcode, 0x80 | payload.length, 0, 0, 0, 0, ...payload]).toString("latin1")
 
 const hello = frame(1, Buffer.from("hello"))
 const goingAway = Buffer.from([0x03, 0xe9])
-const goodbye = Buffer.from([0x88, 0x02, ...goingAway]).toString("latin1")
+const closeFrame = Buffer.from([0x88, 0x02, ...goingAway]).toString("latin1")
 
-/** Sends back what it is sent, until its socket is closed. */
+/** Sends back each message, until its socket is closed. Records how `run` exits. */
 const chat = (journal: Array<string>): App =>
   Effect.gen(function*() {
     const socket = yield* Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => request.upgrade)
@@ -36,7 +36,7 @@ const chat = (journal: Array<string>): App =>
     return HttpServerResponse.empty()
   }).pipe(Effect.orDie)
 
-const chatting = (server: Server) =>
+const openChat = (server: Server) =>
   Effect.tap(server.connect, (client) =>
     Effect.gen(function*() {
       yield* client.send(upgrade)
@@ -45,25 +45,25 @@ const chatting = (server: Server) =>
       yield* client.until(/hello/)
     }))
 
-/** Answers without an end, and WebSockets. */
-export const streams: ReadonlyArray<Shape> = [
+/** Event streams and WebSockets. */
+export const streams: ReadonlyArray<ConnectionCase> = [
   {
-    shape: "an event stream that is told (`Shutdown.untilDraining`)",
-    fate: "ends cleanly, at once",
+    situation: "an event stream that ends when the drain begins (`Shutdown.untilDraining`)",
+    behavior: "ends cleanly, at once",
     test: (serve) =>
       Effect.gen(function*() {
         const server = yield* serve(events(Shutdown.untilDraining(ticks)), { streamTimeout: "5 seconds" })
         const client = yield* server.connect
         yield* client.send(get("/"))
         yield* client.until(/tick/)
-        const end = yield* server.stop
+        const drained = yield* server.beginDrain
         assert.match(yield* client.closed, /tick\n\n\r\n0\r\n\r\n$/)
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
       })
   },
   {
-    shape: "an event stream with a last event (`Shutdown.untilDrainingThen`)",
-    fate: "sends it, and ends cleanly, at once",
+    situation: "an event stream with a last event (`Shutdown.untilDrainingThen`)",
+    behavior: "sends the last event and ends cleanly, at once",
     test: (serve) =>
       Effect.gen(function*() {
         const last = Stream.make(bytes("event: bye\n\n"))
@@ -71,66 +71,66 @@ export const streams: ReadonlyArray<Shape> = [
         const client = yield* server.connect
         yield* client.send(get("/"))
         yield* client.until(/tick/)
-        const end = yield* server.stop
+        const drained = yield* server.beginDrain
         assert.match(yield* client.closed, /event: bye\n\n\r\n0\r\n\r\n$/)
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
       })
   },
   {
-    shape: "an event stream that does not listen",
-    fate: "is interrupted at `streamTimeout`, and ends cleanly; slow answers are not",
+    situation: "an event stream that does not end by itself",
+    behavior: "is interrupted after `streamTimeout`, and ends cleanly; other slow responses continue",
     test: (serve) =>
       Effect.gen(function*() {
-        const { app, go, started } = yield* echo
+        const { app, arrived, respond } = yield* echo
         const server = yield* serve(
           Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) => url === "/events" ? events(ticks) : app)
         )
         const slow = yield* server.connect
         yield* slow.send(get("/slow"))
-        yield* started()
+        yield* arrived()
         const client = yield* server.connect
         yield* client.send(get("/events"))
         yield* client.until(/tick/)
-        const end = yield* server.stop
+        const drained = yield* server.beginDrain
         assert.match(yield* client.closed, /\r\n0\r\n\r\n$/)
-        yield* go
-        assert.deepStrictEqual(answers(yield* slow.closed), ["200 close /slow"])
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Interrupted", finished: 1, cut: 1 })
+        yield* respond
+        assert.deepStrictEqual(responses(yield* slow.closed), ["200 close /slow"])
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 1, cut: 1 })
       })
   },
   {
-    shape: "a WebSocket",
-    fate: "is closed with 1001 at once; its handler sees it end, and it counts as finished",
+    situation: "a WebSocket",
+    behavior: "is closed with 1001 at once; `run` succeeds in its handler, and it counts as finished",
     test: (serve) =>
       Effect.gen(function*() {
         const journal: Array<string> = []
         const server = yield* serve(chat(journal), { streamTimeout: "5 seconds" })
-        const client = yield* chatting(server)
-        const end = yield* server.stop
-        yield* client.until(new RegExp(goodbye, "s"))
+        const client = yield* openChat(server)
+        const drained = yield* server.beginDrain
+        yield* client.until(new RegExp(closeFrame, "s"))
         yield* client.send(frame(8, goingAway))
-        assert.strictEqual((yield* client.closed).split("hello")[1], goodbye)
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.strictEqual((yield* client.closed).split("hello")[1], closeFrame)
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
         assert.deepStrictEqual(journal, ["Success"])
       })
   },
   {
-    shape: "a WebSocket whose peer ignores that",
-    fate: "is cut at `streamTimeout`: its handler is interrupted, its connection closed",
+    situation: "a WebSocket whose client ignores the close",
+    behavior: "is cut after `streamTimeout`: its handler is interrupted, its connection closed",
     test: (serve) =>
       Effect.gen(function*() {
         const journal: Array<string> = []
         const server = yield* serve(chat(journal))
-        const client = yield* chatting(server)
-        const end = yield* server.stop
-        assert.strictEqual((yield* client.closed).split("hello")[1], goodbye)
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Interrupted", finished: 0, cut: 1 })
+        const client = yield* openChat(server)
+        const drained = yield* server.beginDrain
+        assert.strictEqual((yield* client.closed).split("hello")[1], closeFrame)
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 0, cut: 1 })
         assert.deepStrictEqual(journal, ["Failure"])
       })
   },
   {
-    shape: "a WebSocket whose handler ignores its interruption",
-    fate: "is told, then abandoned, and its connection destroyed",
+    situation: "a WebSocket whose handler ignores its interruption",
+    behavior: "is closed with 1001, then abandoned, and its connection destroyed",
     test: (serve) =>
       Effect.gen(function*() {
         const server = yield* serve(
@@ -144,58 +144,58 @@ export const streams: ReadonlyArray<Shape> = [
         const client = yield* server.connect
         yield* client.send(upgrade)
         yield* client.until(/101 Switching/)
-        const report = yield* (yield* server.stop)
-        assert.strictEqual((yield* client.closed).split("\r\n\r\n")[1], goodbye)
-        assert.deepStrictEqual(gist(report), { outcome: "Abandoned", finished: 0, cut: 1 })
+        const report = yield* (yield* server.beginDrain)
+        assert.strictEqual((yield* client.closed).split("\r\n\r\n")[1], closeFrame)
+        assert.deepStrictEqual(summarize(report), { outcome: "Abandoned", finished: 0, cut: 1 })
       })
   },
   {
-    shape: "a WebSocket whose peer disappears",
-    fate: "is over, and nothing is left of it",
+    situation: "a WebSocket whose client disconnects",
+    behavior: "ends, and leaves nothing behind",
     test: (serve) =>
       Effect.gen(function*() {
         const journal: Array<string> = []
         const server = yield* serve(chat(journal), { streamTimeout: "5 seconds" })
-        const client = yield* chatting(server)
-        yield* client.disappear
-        const report = yield* (yield* server.stop)
+        const client = yield* openChat(server)
+        yield* client.reset
+        const report = yield* (yield* server.beginDrain)
         assert.deepStrictEqual([report.outcome, report.cut], ["Drained", 0])
       })
   },
   {
-    shape: "a WebSocket whose handshake is under way",
-    fate: "is opened, then closed with 1001 at once",
+    situation: "a WebSocket whose handshake is in progress",
+    behavior: "is opened, then closed with 1001 at once",
     test: (serve) =>
       Effect.gen(function*() {
-        const { app, go, started } = yield* echo
+        const { app, arrived, respond } = yield* echo
         const journal: Array<string> = []
         const server = yield* serve(Effect.zipRight(app, chat(journal)), { streamTimeout: "5 seconds" })
         const client = yield* server.connect
         yield* client.send(upgrade.replace("/", "/slow"))
-        yield* started()
-        const end = yield* server.stop
-        yield* go
-        yield* client.until(new RegExp(`101 Switching[^]*${goodbye}`))
+        yield* arrived()
+        const drained = yield* server.beginDrain
+        yield* respond
+        yield* client.until(new RegExp(`101 Switching[^]*${closeFrame}`))
         yield* client.send(frame(8, goingAway))
         yield* client.closed
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
         assert.deepStrictEqual(journal, ["Success"])
       })
   },
   {
-    shape: "a request for an upgrade, in the drain",
-    fate: "is refused: 503 with `Retry-After`",
+    situation: "an upgrade request, in the drain",
+    behavior: "gets a 503 with `Retry-After`",
     test: (serve) =>
       Effect.gen(function*() {
         const { app } = yield* echo
         const server = yield* serve(app, { idleLinger: "5 seconds" })
-        const client = yield* kept(server)
-        const end = yield* server.stop
+        const client = yield* usedConnection(server)
+        const drained = yield* server.beginDrain
         yield* client.send(upgrade)
         const received = yield* client.closed
-        assert.deepStrictEqual(answers(received), ["200 keep-alive /first", "503 close"])
+        assert.deepStrictEqual(responses(received), ["200 keep-alive /first", "503 close"])
         assert.match(received, /retry-after: 1/i)
-        assert.deepStrictEqual(gist(yield* end), { outcome: "Drained", finished: 0, cut: 0 })
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 0, cut: 0 })
       })
   }
 ]

@@ -1,62 +1,75 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { answers, connect, get } from "../../fixtures/http/client.js"
-import { type Child, runFixture } from "../../kit/child.js"
+import { createServer } from "node:net"
+import { connect, get, responses } from "../../fixtures/http/client.js"
+import { bundle, Child, runFixture } from "../../kit/child.js"
 
-const start = (how: string, env: Record<string, string> = {}) =>
-  Effect.acquireRelease(
-    Effect.sync(() => runFixture("http/app.ts", { HOW: how, ...env })),
-    (child) => Effect.promise(() => child.end())
-  )
+const run = (child: () => Child) =>
+  Effect.acquireRelease(Effect.sync(child), (child) => Effect.promise(() => child.end()))
+
+const start = (mode: string, env: Record<string, string> = {}) =>
+  run(() => runFixture("http/app.ts", { MODE: mode, ...env }))
 
 const listening = (child: Child) =>
   Effect.promise(async () => Number((await child.said(/listening on http:\/\/127\.0\.0\.1:(\d+)/))[1]))
 
 const ended = (child: Child) => Effect.promise(() => child.ended)
 
-describe("HttpServer, in a real process", () => {
-  for (const how of ["launch", "Layer.launch", "no exit"]) {
-    it.scopedLive(`ends under ${how}, though a handler ignores everything and clients stay connected`, () =>
+/** A port on which another server listens. */
+const portInUse = Effect.acquireRelease(
+  Effect.async<{ readonly port: number; readonly close: () => void }>((resume) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const address = server.address()
+      const port = typeof address === "object" && address !== null ? address.port : 0
+      resume(Effect.succeed({ port, close: () => server.close() }))
+    })
+  }),
+  ({ close }) => Effect.sync(close)
+)
+
+describe("HttpServer, in a process", () => {
+  for (const mode of ["launch", "Layer.launch", "a scope alone"]) {
+    it.scopedLive(`ends under ${mode}, even if a handler ignores its interruption and clients stay connected`, () =>
       Effect.gen(function*() {
-        const child = yield* start(how)
+        const child = yield* start(mode)
         const port = yield* listening(child)
-        const silent = yield* connect(port)
-        const kept = yield* connect(port)
-        yield* kept.send(get("/"))
-        yield* kept.until(/answered/)
-        const half = yield* connect(port)
-        yield* half.send("GET / HTTP/1.1\r\nHo")
-        const deaf = yield* connect(port)
-        yield* deaf.send(get("/deaf"))
+        const unused = yield* connect(port)
+        const used = yield* connect(port)
+        yield* used.send(get("/"))
+        yield* used.until(/answered/)
+        const incomplete = yield* connect(port)
+        yield* incomplete.send("GET / HTTP/1.1\r\nHo")
+        const ignoring = yield* connect(port)
+        yield* ignoring.send(get("/ignoring"))
         yield* Effect.promise(() => child.said(/arrived[^]*arrived/))
         child.kill("SIGTERM")
-        yield* Effect.all([silent.closed, kept.closed, half.closed, deaf.closed])
-        // Abandoned work is a failure where somebody judges: launch does.
-        assert.deepStrictEqual(yield* ended(child), { code: how === "launch" ? 1 : 0, signal: null }, child.output)
+        yield* Effect.all([unused.closed, used.closed, incomplete.closed, ignoring.closed])
+        // Only launch reports abandoned work in the exit code.
+        assert.deepStrictEqual(yield* ended(child), { code: mode === "launch" ? 1 : 0, signal: null }, child.output)
         assert.match(child.output, /http.*Abandoned/)
       }))
   }
 
-  for (const how of ["broken", "broken under Layer.launch"]) {
-    it.scopedLive(`a start that fails ends ${how.slice(7) || "under launch"}, with its clients connected`, () =>
+  for (const mode of ["fail under launch", "fail under Layer.launch"]) {
+    it.scopedLive(`a start that fails ends under ${mode.slice("fail under ".length)} while clients are connected`, () =>
       Effect.gen(function*() {
-        const child = yield* start(how)
+        const child = yield* start(mode)
         const port = yield* listening(child)
-        const silent = yield* connect(port)
+        const unused = yield* connect(port)
         const held = yield* connect(port)
         yield* held.send(get("/"))
         const probe = yield* connect(port)
         yield* probe.send(get("/readyz"))
         yield* probe.until(/Starting/)
         child.kill("SIGUSR2")
-        assert.deepStrictEqual(answers(yield* held.closed), ["503 close"])
-        yield* silent.closed
+        assert.deepStrictEqual(responses(yield* held.closed), ["503 close"])
+        yield* unused.closed
         assert.deepStrictEqual(yield* ended(child), { code: 1, signal: null })
         assert.match(child.output, /no database/)
       }))
   }
 
-  it.scopedLive("a port in use ends the process with one line about it", () =>
+  it.scopedLive("a port in use ends the process with one line", () =>
     Effect.gen(function*() {
       const port = yield* listening(yield* start("launch"))
       const second = yield* start("launch", { PORT: String(port) })
@@ -64,5 +77,40 @@ describe("HttpServer, in a real process", () => {
       const lines = second.output.split("\n").filter((line) => line.includes("listen"))
       assert.strictEqual(lines.length, 1, second.output)
       assert.include(lines[0], `Cannot listen on 127.0.0.1:${port}: it is in use. Stop what listens there, or choose`)
+    }))
+
+  it.scopedLive("without file descriptors left, it drops new connections, and serves and drains the others", () =>
+    Effect.gen(function*() {
+      const limited = ["-c", `ulimit -n 40; exec "${process.execPath}" "${bundle("http/app.ts")}"`]
+      const child = yield* run(() => new Child("/bin/sh", limited, { MODE: "launch", DRAIN_TIMEOUT: "4000" }))
+      const port = yield* listening(child)
+      const used = yield* connect(port)
+      yield* used.send(get("/"))
+      yield* used.until(/answered/)
+      const others = yield* Effect.replicateEffect(connect(port), 60)
+      yield* others.at(-1)!.closed
+      yield* used.send(get("/"))
+      yield* used.until(/answered[^]*answered/)
+      child.kill("SIGTERM")
+      yield* Effect.promise(() => child.said(/Draining/))
+      yield* used.send(get("/"))
+      assert.deepStrictEqual(responses(yield* used.closed).length, 3)
+      assert.deepStrictEqual(yield* Effect.promise(() => child.ended), { code: 0, signal: null }, child.output)
+      assert.match(child.output, /http.*Drained/)
+    }))
+
+  it.scopedLive("a second port that is in use fails the start, and closes the connections of the first", () =>
+    Effect.gen(function*() {
+      const { port: other } = yield* portInUse
+      const child = yield* run(() => runFixture("http/app.ts", { MODE: "second server", SECOND_PORT: String(other) }))
+      const port = yield* listening(child)
+      const unused = yield* connect(port)
+      const used = yield* connect(port)
+      yield* used.send(get("/"))
+      yield* used.until(/answered/)
+      child.kill("SIGUSR2")
+      yield* Effect.all([unused.closed, used.closed])
+      assert.deepStrictEqual(yield* Effect.promise(() => child.ended), { code: 1, signal: null }, child.output)
+      assert.include(child.output, `Cannot listen on 127.0.0.1:${other}: it is in use.`)
     }))
 })

@@ -1,79 +1,83 @@
 /**
- * One connection, as its fate is decided: what happened on it is kept here, what only the socket knows is asked for, and
- * what is decided is carried out by whoever extends this.
+ * A client connection, as `ConnectionDrainPolicy` sees it: counters that the policy maintains, questions that only the
+ * socket can answer, and actions that a subclass carries out on the socket.
  */
 export abstract class Connection {
-  /** What is not over, in the order in which it came: not answered, or its handler has not exited. */
+  /** Exchanges that are not complete, in order of arrival. */
   readonly exchanges: Array<Exchange> = []
-  unanswered = 0
-  /** The one that came last, while it is not answered. */
-  last: Exchange | undefined = undefined
+  /** The number of exchanges whose response has not ended. */
+  pendingResponses = 0
+  /** The newest exchange, until its response has ended. */
+  lastPending: Exchange | undefined = undefined
   closed = false
   upgraded = false
-  /** It carries many exchanges at a time, none of which waits for another: HTTP/2. */
+  /** Carries concurrent exchanges that do not wait for each other: HTTP/2. */
   readonly multiplexed: boolean = false
-  /** It was ended: what is open on it finishes, and nothing new comes. */
-  ended = false
-  /** How much was read when it last became idle: more means that a request is under way. */
-  bytesWhenIdle = 0
-  /** How many requests it has brought. */
-  turns = 0
+  /** `close` was called on a multiplexed connection: its streams finish, and it accepts no new ones. */
+  closing = false
+  /** `bytesRead` when the connection last became idle. A larger value means that a request is arriving. */
+  bytesReadWhenIdle = 0
+  requestCount = 0
 
   abstract readonly bytesRead: number
-  /** Half of a request's head has come, or another thing is owed by the client before the connection can close. */
-  get halfSent(): boolean {
-    return !this.upgraded && this.bytesRead > this.bytesWhenIdle
+  /** The server waits for the client: for the rest of a request head, or, after GOAWAY, for the client to close. */
+  get awaitsClient(): boolean {
+    return !this.upgraded && this.bytesRead > this.bytesReadWhenIdle
   }
   get idle(): boolean {
-    return this.unanswered === 0 && !this.closed
+    return this.pendingResponses === 0 && !this.closed
   }
-  /** The service stops: the client should make its next request elsewhere. */
-  tell(): void {
-    if (this.last !== undefined && !this.last.headSent) this.last.sayClose(true)
+  /** Asks the client to send its next request over another connection. */
+  announceClose(): void {
+    if (this.lastPending !== undefined && !this.lastPending.headSent) this.lastPending.announceClose()
   }
-  /** Closes once what was written has left. One that is multiplexed takes nothing more, and closes with its client. */
-  abstract end(): void
+  /** Closes the connection after what was written has been sent. HTTP/2: sends GOAWAY, and open streams finish. */
+  abstract close(): void
   abstract destroy(): void
-  /** What is owed never came. For a head: 408. */
+  /** Closes the connection because `awaitsClient` took too long. A request head that is incomplete gets a 408. */
   abstract timeOut(): void
 }
 
 /**
- * One request with its answer. It is in flight until nothing more is written (`answered`) *and* the fiber of its handler
- * has exited (`handled`): finalizers of a request go on after its last byte.
+ * A request and its response. It is in flight until the response has ended *and* the fiber of its handler has exited:
+ * finalizers of a request run after the last byte of its response.
  */
 export abstract class Exchange {
-  answered = false
-  handled = true
-  ended = false
-  /** The server ended it before it was done. */
+  responseEnded = false
+  handlerExited = true
+  /** The response has ended and the handler has exited. */
+  complete = false
+  /** The server ended the exchange before the handler was done. */
   cut = false
-  /** `counted`: probes and refusals are nobody's work, and in no report. */
+
+  /** `counted`: whether the report includes this exchange. Probes and rejected requests are left out. */
   constructor(readonly connection: Connection, readonly counted: boolean, public longLived: boolean) {}
 
-  /** An upgrade has no answer of ours to wait for: it is answered when its handler has exited. */
-  abstract readonly upgrade: boolean
+  /** An upgrade has no response of the server: its response ends when its handler exits. */
+  abstract readonly isUpgrade: boolean
   abstract readonly headSent: boolean
-  /** How much of the request was read. More means that it moves. */
-  get received(): number {
+  /** A measure of how much of the request has been read. It grows while the request makes progress. */
+  get bytesReceived(): number {
     return this.connection.bytesRead
   }
-  /** That the connection closes after this answer. */
-  abstract readonly saysClose: boolean
-  /** Everything that it has to say is written. */
+  /** The response says that the connection closes after it. */
+  abstract readonly announcesClose: boolean
+  /** The whole response has been written. */
   abstract readonly written: boolean
-  /** The request's: whole, owed by the client to a handler that waits for it, or not read by the handler yet. */
-  abstract readonly body: "Whole" | "Owed" | "Unread"
-  /** Whether this answer says `Connection: close`. Only asked for while its head is not sent. */
-  abstract sayClose(close: boolean): void
-  /** To a long-lived one: the server drains. A WebSocket is closed with 1001. */
-  abstract sayGoodbye(): void
-  /** Interrupts the handler: 503, if no header was sent. */
+  /** `Complete`; `Awaited`, the handler waits for the client to send more; `Unread`, the handler has not asked for it. */
+  abstract readonly bodyState: "Complete" | "Awaited" | "Unread"
+  /** Makes the response say `Connection: close`. Called only before the response's head is sent. */
+  abstract announceClose(): void
+  /** Undoes `announceClose`. Called only before the response's head is sent. */
+  abstract retractClose(): void
+  /** Asks a long-lived exchange to end. A WebSocket is closed with 1001. */
+  abstract requestClose(): void
+  /** Interrupts the handler. The client gets a 503 if the response's head has not been sent. */
   abstract interrupt(): void
-  /** 408, if no header was sent, and interrupts the handler. */
+  /** Interrupts the handler. The client gets a 408 if the response's head has not been sent. */
   abstract timeOut(): void
-  /** Its connection is gone, and whatever is still written to it. */
-  abstract gone(): void
-  /** It is over. */
-  abstract forget(): void
+  /** Called when the connection is lost, or the response has ended. */
+  abstract onDisconnect(): void
+  /** Called when the exchange is complete. */
+  abstract onComplete(): void
 }

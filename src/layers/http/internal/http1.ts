@@ -1,14 +1,15 @@
-import { Effect } from "effect"
+import * as HttpRouter from "@effect/platform/HttpRouter"
+import * as HttpServerError from "@effect/platform/HttpServerError"
+import { Context, Effect, type Fiber, FiberId, Option } from "effect"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
-import { Connection } from "./connection.js"
-import { Handled } from "./exchange.js"
+import { Connection, Exchange } from "./connection.js"
 
-const timedOut = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+const requestTimeout = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
-/** A connection of HTTP/1.1: plain, encrypted, or of a Unix socket. */
-export class Socket extends Connection {
-  private closingBehind: Http.IncomingMessage | undefined = undefined
+/** An HTTP/1.1 connection over TCP, TLS or a Unix socket. */
+export class Http1Connection extends Connection {
+  private closesAfter: Http.IncomingMessage | undefined = undefined
 
   constructor(readonly socket: Net.Socket) {
     super()
@@ -16,35 +17,91 @@ export class Socket extends Connection {
   get bytesRead(): number {
     return this.socket.bytesRead
   }
-  end(): void {
+  close(): void {
     this.socket.destroySoon()
   }
   destroy(): void {
     this.socket.destroy()
   }
   timeOut(): void {
-    this.closingBehind = undefined
-    if (this.socket.writable) this.socket.write(timedOut)
+    this.closesAfter = undefined
+    if (this.socket.writable) this.socket.write(requestTimeout)
     this.socket.destroySoon()
   }
 
   /**
-   * Node destroys a connection behind an answer that says close. While the client is still sending a body that nobody
-   * wanted to read, that is a reset, and may take the answer with it. So it is only ended; it has its linger, as an idle one.
+   * Closes only the server's side after a response to a request whose body is still arriving; the idle timeout closes
+   * the rest. Node would destroy the socket after `Connection: close`: that resets a client that is still sending, and
+   * the reset may discard the response.
    */
-  closeBehind(request: Http.IncomingMessage): void {
-    if (this.closingBehind === undefined) {
+  closeAfter(request: Http.IncomingMessage): void {
+    if (this.closesAfter === undefined) {
       const { socket } = this
       const destroySoon = socket.destroySoon.bind(socket)
-      socket.destroySoon = () => this.closingBehind?.complete === false ? void socket.end() : destroySoon()
+      socket.destroySoon = () => this.closesAfter?.complete === false ? void socket.end() : destroySoon()
     }
-    this.closingBehind = request
+    this.closesAfter = request
+  }
+}
+
+const exchangeKey = Symbol.for("lastcall/http/Exchange")
+
+interface Tagged extends Http.IncomingMessage {
+  [exchangeKey]?: NodeExchange | undefined
+}
+
+/** The exchange that a request belongs to, until it is complete. */
+export const exchangeOf = (request: Http.IncomingMessage): NodeExchange | undefined => (request as Tagged)[exchangeKey]
+
+/** An exchange of a Node server, whose handler is a fiber. */
+export abstract class NodeExchange extends Exchange {
+  fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined = undefined
+
+  constructor(connection: Connection, readonly request: Http.IncomingMessage, counted: boolean, longLived: boolean) {
+    super(connection, counted, longLived)
+    const tagged: Tagged = request
+    tagged[exchangeKey] = this
+  }
+
+  interrupt(): void {
+    this.interruptAs(FiberId.none)
+  }
+
+  /** Interrupts the handler as aborted by its client, which the platform maps to a 499. */
+  abort(): void {
+    this.interruptAs(HttpServerError.clientAbortFiberId)
+  }
+
+  /**
+   * Drops references: Node's parser keeps the last request of each connection. Kept with its exchange and fiber, it
+   * would be traversed by every garbage collection, which made a request a sixth more expensive.
+   */
+  onComplete(): void {
+    const tagged: Tagged = this.request
+    tagged[exchangeKey] = undefined
+    this.fiber = undefined
+  }
+
+  /**
+   * Interrupts the handler, except that of a route declared `uninterruptible`: the whole app runs interruptibly here, so
+   * the router's promise to such a route is kept here.
+   */
+  private interruptAs(by: FiberId.FiberId): void {
+    const { fiber } = this
+    if (fiber === undefined || this.handlerExited) return
+    const routed = Context.getOption(fiber.currentContext as Context.Context<unknown>, HttpRouter.RouteContext)
+    if (Option.isSome(routed) && routed.value.route.uninterruptible) {
+      // NodeHttpServer interrupts the fiber when the client disconnects, which it notices later.
+      fiber.unsafeInterruptAsFork = () => {}
+      return
+    }
+    fiber.unsafeInterruptAsFork(by)
   }
 }
 
 /** A request and its response. */
-export class Answer extends Handled {
-  /** What Node would do with the connection after this answer, had nobody asked for its close. */
+export class Http1Exchange extends NodeExchange {
+  /** Whether Node would keep the connection after this response. */
   private readonly keepAlive: boolean
 
   constructor(
@@ -57,32 +114,36 @@ export class Answer extends Handled {
     this.keepAlive = response.shouldKeepAlive
   }
 
-  get upgrade(): boolean {
+  get isUpgrade(): boolean {
     return false
   }
   get headSent(): boolean {
     return this.response.headersSent
   }
-  get saysClose(): boolean {
+  get announcesClose(): boolean {
     return !this.response.shouldKeepAlive
   }
   get written(): boolean {
     return this.response.writableEnded
   }
-  get body(): "Whole" | "Owed" | "Unread" {
+  get bodyState(): "Complete" | "Awaited" | "Unread" {
     const { request } = this
-    if (request.complete) return "Whole"
-    const read = request.readableLength === 0 && request.listenerCount("readable") + request.listenerCount("data") > 0
-    return read ? "Owed" : "Unread"
+    if (request.complete) return "Complete"
+    const reading = request.readableLength === 0 &&
+      request.listenerCount("readable") + request.listenerCount("data") > 0
+    return reading ? "Awaited" : "Unread"
   }
-  sayClose(close: boolean): void {
-    this.response.shouldKeepAlive = !close && this.keepAlive
-    if (close && this.connection instanceof Socket) this.connection.closeBehind(this.request)
+  announceClose(): void {
+    this.response.shouldKeepAlive = false
+    if (this.connection instanceof Http1Connection) this.connection.closeAfter(this.request)
   }
-  sayGoodbye(): void {}
+  retractClose(): void {
+    this.response.shouldKeepAlive = this.keepAlive
+  }
+  requestClose(): void {}
 
   override interrupt(): void {
-    if (!this.headSent) retryAfter(this.response)
+    if (!this.headSent) addRetryAfter(this.response)
     super.interrupt()
   }
   timeOut(): void {
@@ -90,54 +151,55 @@ export class Answer extends Handled {
     if (!response.headersSent) {
       response.shouldKeepAlive = false
       response.writeHead(408, { "connection": "close", "content-length": "0" }).end()
-    } else if (connection.unanswered === 1) connection.destroy()
+    } else if (connection.pendingResponses === 1) connection.destroy()
     super.interrupt()
   }
-  gone(): void {
-    if (this.answered) return
+  onDisconnect(): void {
+    if (this.responseEnded) return
     if (!this.response.writableEnded) this.abort()
-    if (!this.response.writableFinished) unblock(this.response)
+    if (!this.response.writableFinished) completeCallbacks(this.response)
   }
 }
 
-/** A request for an upgrade. Whether there is a response to it is up to its handler. */
-export class Upgrade extends Handled {
-  /** Open when its WebSocket should be closed. */
-  readonly goodbye = Effect.unsafeMakeLatch(false)
-  saidGoodbye = false
+/** A request for an upgrade. Its handler decides whether it gets a response. */
+export class UpgradeExchange extends NodeExchange {
+  /** Opens when the WebSocket should be closed. */
+  readonly closeRequest = Effect.unsafeMakeLatch(false)
+  closeRequested = false
 
   constructor(connection: Connection, request: Http.IncomingMessage) {
     super(connection, request, true, true)
   }
-  get upgrade(): boolean {
+  get isUpgrade(): boolean {
     return true
   }
   get headSent(): boolean {
     return false
   }
-  get saysClose(): boolean {
+  get announcesClose(): boolean {
     return false
   }
-  get body(): "Whole" {
-    return "Whole"
+  get bodyState(): "Complete" {
+    return "Complete"
   }
   get written(): boolean {
-    return this.saidGoodbye
+    return this.closeRequested
   }
-  sayClose(): void {}
-  sayGoodbye(): void {
-    this.saidGoodbye = true
-    this.goodbye.unsafeOpen()
+  announceClose(): void {}
+  retractClose(): void {}
+  requestClose(): void {
+    this.closeRequested = true
+    this.closeRequest.unsafeOpen()
   }
   timeOut(): void {
     this.interrupt()
   }
-  /** Its handler goes on until it has noticed: stock tells it. */
-  gone(): void {}
+  /** Nothing to do: the platform's socket fails, which ends the handler. */
+  onDisconnect(): void {}
 }
 
-/** Stock answers an interrupted handler with an empty 503. The client is told when to come again. */
-const retryAfter = (response: Http.ServerResponse): void => {
+/** Adds `Retry-After` to the empty 503 that NodeHttpServer sends for a handler that was interrupted. */
+const addRetryAfter = (response: Http.ServerResponse): void => {
   const writeHead = response.writeHead.bind(response) as (...args: Array<unknown>) => Http.ServerResponse
   response.writeHead = ((status: number, ...args: Array<unknown>) => {
     if (status === 503) response.setHeader("retry-after", "1")
@@ -146,18 +208,18 @@ const retryAfter = (response: Http.ServerResponse): void => {
 }
 
 /**
- * Whoever ends a response waits for its `finish`, uninterruptibly, and a response whose connection has gone never
- * emits it: the fiber would stay for ever, with all finalizers of its request. Tell those who wait, and who will.
+ * Calls the callbacks of `end`, of calls before and after this one. NodeHttpServer waits for them uninterruptibly, and
+ * Node never calls them once the connection is lost: the fiber, and all finalizers of its request, would wait forever.
  */
-const unblock = (response: Http.ServerResponse): void => {
+const completeCallbacks = (response: Http.ServerResponse): void => {
   for (const listener of response.rawListeners("finish")) {
     if ("listener" in listener) listener.call(response)
   }
   const end = response.end.bind(response) as (...args: Array<unknown>) => Http.ServerResponse
   response.end = ((...args: Array<unknown>) => {
-    const done = args.at(-1)
+    const callback = args.at(-1)
     end(...args)
-    if (typeof done === "function") queueMicrotask(() => done())
+    if (typeof callback === "function") queueMicrotask(() => callback())
     return response
   }) as typeof response.end
 }

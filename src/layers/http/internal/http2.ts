@@ -2,112 +2,114 @@ import type * as Http from "node:http"
 import { constants, type Http2ServerRequest, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2"
 import type * as Net from "node:net"
 import { Connection } from "./connection.js"
-import { Answer } from "./http1.js"
+import { Http1Exchange } from "./http1.js"
 
-/** The stream of a request that came over HTTP/2. Stock takes such a request for one of HTTP/1.1, and so does the gate. */
+/** The stream of an HTTP/2 request. NodeHttpServer and the gate treat such a request as one of HTTP/1.1. */
 export const streamOf = (request: Http.IncomingMessage): ServerHttp2Stream | undefined =>
   request.httpVersionMajor === 2 ? (request as unknown as Http2ServerRequest).stream : undefined
 
-/** Names no last stream. */
-const all = 2 ** 31 - 1
+/** The stream id of a GOAWAY that refuses no stream. */
+const maxStreamId = 2 ** 31 - 1
 
 /**
- * A connection of HTTP/2. It is ended by GOAWAY: open streams finish, and what comes later is refused in a way that tells
- * the client that it was never taken, so that it may be sent elsewhere.
+ * An HTTP/2 connection. `close` sends GOAWAY: open streams finish, and later ones are refused as unprocessed, so that the
+ * client may send them again elsewhere.
  *
- * The protocol would have an early GOAWAY, after which streams that are on their way are still taken. Node takes no
- * stream any more once it has sent any GOAWAY. So it goes out where the fewest streams can cross it: with the answer
- * that leaves nothing else open, as HTTP/1.1 says `Connection: close`.
+ * RFC 9113 has an early GOAWAY, after which a server still accepts streams that are on their way. Node accepts no stream
+ * after any GOAWAY. So GOAWAY is sent when the fewest streams can cross it: with the response that leaves no other
+ * stream open, as HTTP/1.1 sends `Connection: close`.
  */
-export class Session extends Connection {
+export class Http2Connection extends Connection {
   override readonly multiplexed = true
-  /** Nobody asks: its streams count their own. */
+  /** Always 0: each stream counts the bytes of its own body. */
   readonly bytesRead = 0
-  private told = false
+  private closeAnnounced = false
 
   constructor(private readonly socket: Net.Socket, private readonly session: ServerHttp2Session) {
     super()
   }
-  override tell(): void {
-    this.told = true
+  override announceClose(): void {
+    this.closeAnnounced = true
   }
-  /** The answer is about to end. */
-  ending(answer: Stream): void {
-    if (this.told && !this.ended && this.exchanges.every((_) => _ === answer || _.written)) this.end()
+  /** Called before a response ends. */
+  beforeResponseEnd(exchange: Http2Exchange): void {
+    const last = this.exchanges.every((_) => _ === exchange || _.written)
+    if (this.closeAnnounced && !this.closing && last) this.close()
   }
   /**
-   * The first GOAWAY names no stream, the second, when the first has left, the last that was taken. Were it the only
-   * one: `session.close` resets streams that come before its GOAWAY has left, and that corrupts the memory of Node 20.
+   * Sends a GOAWAY that refuses no stream, and after it left, one that names the last accepted stream. `session.close`
+   * alone would reset streams that arrive before its GOAWAY has left, and that corrupts the memory of Node 20.
    */
-  end(): void {
+  close(): void {
     const { session } = this
-    if (this.ended || session.destroyed) return
-    this.ended = true
-    // It never asked for anything, and need not speak the protocol.
-    if (this.turns === 0) return session.destroy()
-    session.goaway(constants.NGHTTP2_NO_ERROR, all)
+    if (this.closing || session.destroyed) return
+    this.closing = true
+    // The client has sent no request, and may not speak HTTP/2 at all.
+    if (this.requestCount === 0) return session.destroy()
+    session.goaway(constants.NGHTTP2_NO_ERROR, maxStreamId)
     setImmediate(() => {
       if (session.destroyed || session.state.outboundQueueSize === 0) session.close()
-      // The client does not read. It will acknowledge this after what it reads before.
+      // The client is not reading. It acknowledges the ping after it has read everything before it.
       else session.ping(() => setImmediate(() => session.close()))
     })
   }
-  /** Node closes its end with the last stream, and waits for the client's without a bound. */
-  override get halfSent(): boolean {
-    return this.ended
+  /** Node closes its end after the last stream, and waits for the client to close without a timeout. */
+  override get awaitsClient(): boolean {
+    return this.closing
   }
   timeOut(): void {
     this.session.destroy()
     if (this.socket.writableFinished) this.socket.destroy()
     else this.socket.once("finish", () => this.socket.destroy())
   }
-  /** Resets its streams and lets the last frames leave; again, nothing is waited for. */
+  /** The first call resets the streams and lets the last frames leave; the second one does not wait for them. */
   destroy(): void {
     if (this.session.destroyed) this.socket.destroy()
     else this.session.destroy()
   }
 }
 
-/** A request of a session, and its response. */
-export class Stream extends Answer {
-  private reads = 0
+/** A stream of an HTTP/2 connection. */
+export class Http2Exchange extends Http1Exchange {
+  private bodyBytes = 0
 
   constructor(
-    session: Session,
+    connection: Http2Connection,
     private readonly stream: ServerHttp2Stream,
     request: Http.IncomingMessage,
     response: Http.ServerResponse,
     counted: boolean
   ) {
-    super(session, request, response, counted)
+    super(connection, request, response, counted)
     const end = response.end.bind(response) as (...args: Array<unknown>) => Http.ServerResponse
     response.end = ((...args: Array<unknown>) => {
-      session.ending(this)
-      const done = args.at(-1)
-      // Node forgets to tell when the stream is reset before everything is written.
-      if (typeof done === "function") response.once("close", () => done())
+      connection.beforeResponseEnd(this)
+      const callback = args.at(-1)
+      // Node does not call it when the stream is reset before everything is written.
+      if (typeof callback === "function") response.once("close", () => callback())
       return end(...args)
     }) as typeof response.end
   }
-  /** Of a stream that is gone no header can be set any more, and Node throws at it. */
+  /** Also true for a stream that is destroyed: Node throws when a header is set on it. */
   override get headSent(): boolean {
     return this.stream.destroyed || super.headSent
   }
-  override get saysClose(): boolean {
+  override get announcesClose(): boolean {
     return false
   }
-  override get body(): "Whole" | "Owed" | "Unread" {
-    return this.stream.destroyed || this.stream.state.remoteClose === 1 ? "Whole" : super.body
+  override get bodyState(): "Complete" | "Awaited" | "Unread" {
+    return this.stream.destroyed || this.stream.state.remoteClose === 1 ? "Complete" : super.bodyState
   }
-  /** Of the body, counted from when it is first asked for. */
-  override get received(): number {
-    if (this.reads === 0 && this.stream.listenerCount("data") > 0) {
-      this.reads = 1
-      this.stream.on("data", (chunk: Buffer) => this.reads += chunk.length)
+  /** Bytes of the body, counted from the first call on. */
+  override get bytesReceived(): number {
+    if (this.bodyBytes === 0 && this.stream.listenerCount("data") > 0) {
+      this.bodyBytes = 1
+      this.stream.on("data", (chunk: Buffer) => this.bodyBytes += chunk.length)
     }
-    return this.reads
+    return this.bodyBytes
   }
-  override sayClose(): void {}
+  override announceClose(): void {}
+  override retractClose(): void {}
   override timeOut(): void {
     const { response, stream } = this
     if (response.headersSent) stream.close(constants.NGHTTP2_CANCEL)

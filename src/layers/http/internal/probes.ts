@@ -4,22 +4,22 @@ import type { LifecycleState } from "../../../core/ShutdownReport.js"
 export type Probe = "livez" | "readyz"
 
 /** The path of each probe; `false` leaves it to the app. */
-export interface Paths {
+export interface ProbePaths {
   readonly livez: string | false
   readonly readyz: string | false
 }
 
-export interface Answer {
+export interface ProbeResponse {
   readonly status: 200 | 503
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
 }
 
 /**
- * Alive as long as the event loop answers; ready only while `Running`. Failing liveness would have it killed mid-drain.
- * Conditions are told, and change no status: what one instance waits for they all do, and then none would be ready.
+ * `livez` is 200 in every state: platforms restart a process that fails it, which would end a drain. `readyz` is 200 only
+ * while `Running`. Conditions change no status, because they usually hold for every instance at once.
  */
-export const answer = (probe: Probe, state: LifecycleState, conditions: Conditions = {}): Answer => {
+export const probeResponse = (probe: Probe, state: LifecycleState, conditions: Conditions = {}): ProbeResponse => {
   const body = JSON.stringify(
     probe === "livez" || Object.keys(conditions).length === 0 ? { state } : { state, conditions }
   )
@@ -34,11 +34,11 @@ export const answer = (probe: Probe, state: LifecycleState, conditions: Conditio
   }
 }
 
-const is = (url: string, path: string | false) =>
+const hasPath = (url: string, path: string | false) =>
   path !== false && url.startsWith(path) && (url.length === path.length || url[path.length] === "?")
 
-/** Which probe a request is, if any. On the way of every request: it allocates nothing. */
-export const match = (paths: Paths, method: string | undefined, url: string): Probe | undefined => {
+/** The probe that a request asks for, if any. Runs for every request, and allocates nothing. */
+export const matchProbe = (paths: ProbePaths, method: string | undefined, url: string): Probe | undefined => {
   if (method !== "GET" && method !== "HEAD") return undefined
-  return is(url, paths.livez) ? "livez" : is(url, paths.readyz) ? "readyz" : undefined
+  return hasPath(url, paths.livez) ? "livez" : hasPath(url, paths.readyz) ? "readyz" : undefined
 }

@@ -2,101 +2,151 @@ import type { HttpApp, HttpMiddleware, HttpServer } from "@effect/platform"
 import { type Context, type Duration, Effect, Exit, Ref, Scope } from "effect"
 import type * as Net from "node:net"
 import * as Drain from "../../../core/Drain.js"
+import { bounded } from "../../../core/internal/bounded.js"
 import { Shutdown } from "../../../core/Shutdown.js"
-import { destroyAll, drain, interrupt } from "./drainServer.js"
-import type { Fates } from "./fates.js"
-import type { Gate } from "./gate.js"
-import { stopListening } from "./stopListening.js"
-import { interruptible, track } from "./track.js"
+import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
+import { interruptible, track } from "./handlers.js"
+import { stopListening } from "./listener.js"
+import type { RequestGate } from "./requestGate.js"
+import { batchSize, runTimeouts, yieldToEventLoop } from "./timeoutQueue.js"
 
-export interface Served {
+/** A server that listens, and what serving an app takes. */
+export interface ListeningServer {
   readonly name: string
   readonly timeouts: Drain.Timeouts
-  /** How long what was written may take to leave, in the end. */
-  readonly flush: Duration.Duration
-  readonly server: Net.Server
-  readonly fates: Fates
-  readonly gate: Gate
-  readonly stock: HttpServer.HttpServer
-  /** What handlers are given besides: made before the drain, so released after it. */
+  /** How long `closeConnections` waits for written responses to be sent. */
+  readonly flushTimeout: Duration.Duration
+  readonly nodeServer: Net.Server
+  readonly policy: ConnectionDrainPolicy
+  readonly gate: RequestGate
+  /** The platform's server behind the gate, which runs the handlers. */
+  readonly upstream: HttpServer.HttpServer
+  /** Services that every handler gets. Acquired before the drain, and so released after it. */
   readonly services: Effect.Effect<Context.Context<never>, never, Scope.Scope>
-  /** Listens again, at the same address: the app before this one has been released. */
+  /** Listens again at the same address, after the previous app was released. */
   readonly reopen: Effect.Effect<void>
-  /** The drain, for whoever releases the server before the app that it serves. */
-  readonly closing: Ref.Ref<Effect.Effect<void>>
+  /** Drains the app that is served now, if any: for a server that is released before its app. */
+  readonly drainApp: Ref.Ref<Effect.Effect<void>>
 }
 
 type App = HttpApp.Default<unknown>
 
 /**
- * Serves an app until the current scope closes, and drains there: this scope is closed before anything that the
- * handlers use is released, however `provide` was stacked. The layer of the server itself may be closed later than a
- * database, so it is no place for a drain.
+ * Serves an app until the current scope closes, and drains in that scope: it closes before anything that the handlers
+ * use is released, however `provide` was stacked. The scope of the server may close after that of a database.
  */
-export const serve =
-  (served: Served) => (app: App, middleware?: HttpMiddleware.HttpMiddleware): Effect.Effect<void, never, Scope.Scope> =>
-    Effect.gen(function*() {
-      const { fates, flush, gate, server, stock } = served
-      if (gate.state() === "Closed") yield* served.reopen
-      if (gate.state() !== "Holding") {
-        return yield* Effect.dieMessage("This HttpServer serves an app already: it serves one at a time.")
-      }
-      const shutdown = yield* Shutdown
-      const told = yield* Effect.makeLatch(false)
-      /** As handlers see it, this server's drain is the service's: also where nothing was launched. */
-      const ofHandlers = { ...shutdown, draining: told.await }
+export const serve = (
+  server: ListeningServer
+) =>
+(app: App, middleware?: HttpMiddleware.HttpMiddleware): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { flushTimeout, gate, nodeServer, policy, upstream } = server
+    if (gate.state() === "Closed") yield* server.reopen
+    if (gate.state() !== "Holding") {
+      return yield* Effect.dieMessage("This HttpServer already serves an app. It serves one at a time.")
+    }
+    const shutdown = yield* Shutdown
+    const draining = yield* Effect.makeLatch(false)
+    /** For handlers the drain of their server is the drain of the service, also without `launch`. */
+    const handlerShutdown = { ...shutdown, draining: draining.await }
 
-      // Where there is none, answers say close only when nobody can come back to this server any more.
-      const lameDuck = shutdown.lameDuck.pipe(
-        Effect.zipRight(shutdown.state),
-        Effect.map((state) => state === "LameDuck" && fates.tell())
-      )
+    // Without a lame duck, responses announce the close only after the listener is closed: a client that is asked
+    // to close earlier would reconnect to this server.
+    const lameDuck = shutdown.lameDuck.pipe(
+      Effect.zipRight(shutdown.state),
+      Effect.map((state) => state === "LameDuck" && policy.enterLameDuck())
+    )
 
-      const tracked = track(fates)
-      const handled = interruptible(fates)(app)
-      const handlers = middleware === undefined
-        ? stock.serve(tracked(handled))
-        : stock.serve(handled, (handled) => tracked(middleware(handled)))
+    const tracked = track(policy)
+    const handler = interruptible(policy)(app)
+    const attachHandlers = middleware === undefined
+      ? upstream.serve(tracked(handler))
+      : upstream.serve(handler, (handler) => tracked(middleware(handler)))
 
-      const drained = yield* Scope.make()
-      yield* Effect.addFinalizer((exit) => Scope.close(drained, exit))
-      yield* Ref.set(served.closing, Scope.close(drained, Exit.void))
-      const services = yield* Scope.extend(served.services, drained)
+    const drainScope = yield* Scope.make()
+    yield* Effect.addFinalizer((exit) => Scope.close(drainScope, exit))
+    yield* Ref.set(server.drainApp, Scope.close(drainScope, Exit.void))
+    const services = yield* Scope.extend(server.services, drainScope)
 
-      const scope = yield* Scope.make()
-      const attach = handlers.pipe(
-        Effect.provide(services),
-        Effect.provideService(Shutdown, ofHandlers),
-        Effect.zipRight(Effect.forkScoped(lameDuck)),
-        Scope.extend(scope),
-        // The fibers of handlers are as deaf as the region in which the handlers were attached.
-        Effect.interruptible,
-        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
-      )
+    const handlerScope = yield* Scope.make()
+    const attach = attachHandlers.pipe(
+      Effect.provide(services),
+      Effect.provideService(Shutdown, handlerShutdown),
+      Effect.zipRight(Effect.forkScoped(lameDuck)),
+      Scope.extend(handlerScope),
+      // The fibers of handlers inherit the interruptibility of this region.
+      Effect.interruptible,
+      Effect.onError((cause) => Scope.close(handlerScope, Exit.failCause(cause)))
+    )
 
-      yield* Scope.extend(drained)(Drain.acquire({
-        ...served.timeouts,
-        name: served.name,
-        acquire: attach,
-        quiesce: () =>
-          // First, because whoever is told to close comes back with a new connection: there would be no quiet turn.
-          stopListening(server, () => fates.drain()).pipe(
-            Effect.zipRight(gate.quiesce),
-            Effect.zipRight(told.open)
-          ),
-        drain: () => drain(fates),
-        interrupt: () => interrupt(fates),
-        release: (_, exit) =>
-          gate.close.pipe(
-            Effect.zipRight(destroyAll(fates, flush)),
-            Effect.zipRight(Scope.close(scope, exit))
-          ),
-        progress: () => ({
-          inFlight: fates.inFlight,
-          finished: fates.finished,
-          handedBack: 0,
-          cut: fates.cutOff
-        })
-      }))
-      yield* gate.open
-    })
+    yield* Scope.extend(drainScope)(Drain.acquire({
+      ...server.timeouts,
+      name: server.name,
+      acquire: attach,
+      quiesce: () =>
+        // The listener closes first: clients that are asked to close reconnect, and would keep it from becoming quiet.
+        stopListening(nodeServer, () => policy.enterDraining()).pipe(
+          Effect.zipRight(gate.quiesce),
+          Effect.zipRight(draining.open)
+        ),
+      drain: () => awaitDrained(policy),
+      interrupt: () => interruptHandlers(policy),
+      release: (_, exit) =>
+        gate.close.pipe(
+          Effect.zipRight(closeConnections(policy, flushTimeout)),
+          Effect.zipRight(Scope.close(handlerScope, exit))
+        ),
+      progress: () => ({
+        inFlight: policy.inFlight,
+        finished: policy.finished,
+        handedBack: 0,
+        cut: policy.cut
+      })
+    }))
+    yield* gate.open
+  })
+
+const awaitCondition = (policy: ConnectionDrainPolicy, condition: () => boolean): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    const cancel = policy.when(condition, () => resume(Effect.void))
+    return Effect.sync(cancel)
+  })
+
+/** Runs the timeouts of the policy until every connection is closed and every handler has exited. */
+const awaitDrained = (policy: ConnectionDrainPolicy): Effect.Effect<void> =>
+  Effect.raceFirst(
+    awaitCondition(policy, () => policy.connections.size === 0),
+    Effect.all([
+      runTimeouts(policy.idleTimeouts),
+      runTimeouts(policy.clientTimeouts),
+      runTimeouts(policy.bodyTimeouts),
+      runTimeouts(policy.streamTimeouts)
+    ], { concurrency: "unbounded", discard: true })
+  )
+
+/** Interrupts every handler and waits until all have exited. */
+const interruptHandlers = (policy: ConnectionDrainPolicy): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const exchanges = [...policy.connections].flatMap((connection) => connection.exchanges)
+    for (let from = 0; from < exchanges.length; from += batchSize) {
+      if (from > 0) yield* yieldToEventLoop
+      exchanges.slice(from, from + batchSize).forEach((exchange) => policy.cutExchange(exchange))
+    }
+    yield* awaitCondition(policy, () => policy.runningHandlers === 0)
+  })
+
+/**
+ * Closes every connection. Written responses have `flushTimeout` to be sent; then the sockets are destroyed in any case,
+ * so that abandoned handlers have nothing left to write to.
+ */
+export const closeConnections = (policy: ConnectionDrainPolicy, flushTimeout: Duration.Duration): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (policy.connections.size === 0) return Effect.void
+    policy.closeConnections()
+    return bounded({ within: flushTimeout })(awaitCondition(policy, () => policy.openConnections === 0))
+  }).pipe(
+    Effect.ensuring(
+      Effect.sync(() => policy.connections.forEach((connection) => policy.destroyConnection(connection)))
+    ),
+    Effect.zipRight(awaitCondition(policy, () => policy.openConnections === 0))
+  )

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import * as Net from "node:net"
-import { stopListening } from "../../../../src/layers/http/internal/stopListening.js"
+import { stopListening } from "../../../../src/layers/http/internal/listener.js"
 
-/** A server that greets everybody it is given. */
-const greeting = Effect.acquireRelease(
+/** A server that sends `hello` on each connection it accepts. */
+const helloServer = Effect.acquireRelease(
   Effect.async<Net.Server>((resume) => {
     const server = Net.createServer((socket) => socket.on("error", () => undefined).end("hello"))
     server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
@@ -12,8 +12,8 @@ const greeting = Effect.acquireRelease(
   (server) => Effect.sync(() => server.close())
 )
 
-/** What a connection heard until it was closed: nothing when it was reset. */
-const heard = (port: number) =>
+/** Connects, and resolves with everything received; nothing if the connection was reset. */
+const receive = (port: number) =>
   new Promise<string>((resolve) => {
     let text = ""
     Net.connect({ port, host: "127.0.0.1" })
@@ -22,44 +22,44 @@ const heard = (port: number) =>
       .on("close", () => resolve(text))
   })
 
-const standStill = (ms: number) => {
+const blockEventLoop = (ms: number) => {
   for (const until = performance.now() + ms; performance.now() < until;);
 }
 
 describe("stopListening", () => {
-  it.scopedLive("takes those that came while the process stood still, and refuses whoever comes after", () =>
+  it.scopedLive("accepts connections that arrived while the event loop was blocked, and refuses later ones", () =>
     Effect.gen(function*() {
-      const server = yield* greeting
+      const server = yield* helloServer
       const { port } = server.address() as Net.AddressInfo
       const stopping = yield* Effect.fork(stopListening(server))
       yield* Effect.yieldNow()
-      const all = yield* Effect.promise(() =>
+      const received = yield* Effect.promise(() =>
         new Promise<ReadonlyArray<string>>((resolve) =>
           setImmediate(() => {
-            const crowd = Promise.all(Array.from({ length: 8 }, () => heard(port)))
-            setImmediate(() => standStill(200))
-            resolve(crowd)
+            const clients = Promise.all(Array.from({ length: 8 }, () => receive(port)))
+            setImmediate(() => blockEventLoop(200))
+            resolve(clients)
           })
         )
       )
       yield* Fiber.join(stopping)
-      assert.deepStrictEqual(all, Array.from({ length: 8 }, () => "hello"))
-      assert.strictEqual(yield* Effect.promise(() => heard(port)), "")
+      assert.deepStrictEqual(received, Array.from({ length: 8 }, () => "hello"))
+      assert.strictEqual(yield* Effect.promise(() => receive(port)), "")
     }))
 
-  it.scopedLive("is not held up for long where every turn is a long one", () =>
+  it.scopedLive("completes within a few iterations of an event loop that is always busy", () =>
     Effect.gen(function*() {
-      const server = yield* greeting
-      let turns = 0
+      const server = yield* helloServer
+      let iterations = 0
       let busy: NodeJS.Immediate
       const work = () => {
-        standStill(5)
-        turns++
+        blockEventLoop(5)
+        iterations++
         busy = setImmediate(work)
       }
       yield* Effect.addFinalizer(() => Effect.sync(() => clearImmediate(busy)))
       work()
       yield* stopListening(server)
-      assert.isBelow(turns, 10)
+      assert.isBelow(iterations, 10)
     }))
 })

@@ -1,0 +1,105 @@
+import type * as Http from "node:http"
+import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2"
+import type * as Net from "node:net"
+import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
+import { exchangeOf, Http1Connection, Http1Exchange, UpgradeExchange } from "./http1.js"
+import { Http2Connection, Http2Exchange, streamOf } from "./http2.js"
+
+const connectionKey = Symbol.for("lastcall/http/Connection")
+
+interface Tagged extends Net.Socket {
+  [connectionKey]?: Http1Connection
+}
+
+/**
+ * Reports the events of Node's sockets, requests and responses to the policy. It is driven by events alone: a request
+ * costs an object and a listener, an idle connection costs nothing, and nothing is scanned.
+ */
+export class ConnectionRegistry {
+  /** One function for all responses, because every request passes here. */
+  private readonly onResponseClose: (this: Http.ServerResponse) => void
+  private readonly sessions = new WeakMap<ServerHttp2Session, Http2Connection>()
+
+  constructor(readonly policy: ConnectionDrainPolicy) {
+    this.onResponseClose = function() {
+      const exchange = exchangeOf(this.req)
+      if (exchange === undefined) return
+      exchange.onDisconnect()
+      policy.onResponseEnded(exchange)
+    }
+  }
+
+  readonly onConnection = (socket: Net.Socket): Http1Connection => {
+    const connection = new Http1Connection(socket)
+    const tagged: Tagged = socket
+    tagged[connectionKey] = connection
+    this.policy.onConnectionOpened(connection)
+    // Node removes its own listener on an upgrade, and an `error` event without a listener ends the process.
+    socket.on("error", () => {})
+    socket.once("close", () => this.policy.onConnectionClosed(connection))
+    return connection
+  }
+
+  /** TLS: the encrypted socket replaces the raw one. */
+  readonly onSecureConnection = (socket: Net.Socket): void => {
+    const raw: Http1Connection | undefined = (socket as { _parent?: Tagged })._parent?.[connectionKey]
+    this.onConnection(socket)
+    if (raw !== undefined) this.policy.onConnectionClosed(raw)
+  }
+
+  /** HTTP/2: the session replaces its socket. */
+  readonly onSession = (session: ServerHttp2Session): void => {
+    // `session.socket` is a proxy: it has the properties of the socket, and cannot be closed.
+    const raw = (session.socket as Tagged)[connectionKey]!
+    const connection = new Http2Connection(raw.socket, session)
+    this.sessions.set(session, connection)
+    this.policy.onConnectionOpened(connection)
+    this.policy.onConnectionClosed(raw)
+    raw.socket.once("close", () => this.policy.onConnectionClosed(connection))
+  }
+
+  /** Undefined when the policy does not accept the request, which must then get no response. */
+  beginExchange(
+    request: Http.IncomingMessage,
+    response: Http.ServerResponse,
+    counted: boolean
+  ): Http1Exchange | undefined {
+    const stream = streamOf(request)
+    if (stream !== undefined) return this.beginHttp2Exchange(stream, request, response, counted)
+    const exchange = new Http1Exchange(this.connectionOf(request.socket), request, response, counted)
+    if (!this.accept(exchange)) return undefined
+    response.on("close", this.onResponseClose)
+    return exchange
+  }
+
+  beginUpgrade(request: Http.IncomingMessage): UpgradeExchange | undefined {
+    const exchange = new UpgradeExchange(this.connectionOf(request.socket), request)
+    return this.accept(exchange) ? exchange : undefined
+  }
+
+  private beginHttp2Exchange(
+    stream: ServerHttp2Stream,
+    request: Http.IncomingMessage,
+    response: Http.ServerResponse,
+    counted: boolean
+  ): Http2Exchange {
+    const connection = this.sessions.get(stream.session as ServerHttp2Session)!
+    const exchange = new Http2Exchange(connection, stream, request, response, counted)
+    this.policy.onRequest(exchange)
+    response.on("close", () => {
+      exchange.onDisconnect()
+      this.policy.onResponseEnded(exchange)
+    })
+    return exchange
+  }
+
+  private accept(exchange: Http1Exchange | UpgradeExchange): boolean {
+    const accepted = this.policy.onRequest(exchange)
+    if (!accepted) exchange.onComplete()
+    return accepted
+  }
+
+  private connectionOf(socket: Net.Socket): Http1Connection {
+    return (socket as Tagged)[connectionKey] ?? this.onConnection(socket)
+  }
+}

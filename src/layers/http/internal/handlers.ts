@@ -1,0 +1,96 @@
+import type { HttpApp, HttpServerResponse } from "@effect/platform"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Socket from "@effect/platform/Socket"
+import { Context, Effect, type Fiber, Scope } from "effect"
+import * as TaskSupervisor from "../../../core/TaskSupervisor.js"
+import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
+import { exchangeOf, type NodeExchange, UpgradeExchange } from "./http1.js"
+
+type App = HttpApp.Default<unknown>
+
+const requestOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): HttpServerRequest.HttpServerRequest =>
+  (fiber.currentContext as Context.Context<unknown>).unsafeMap.get(HttpServerRequest.HttpServerRequest.key)
+
+const exchangeOfRequest = (request: HttpServerRequest.HttpServerRequest): NodeExchange | undefined =>
+  exchangeOf(NodeHttpServerRequest.toIncomingMessage(request))
+
+/** Keeps an exchange in flight until the fiber of its handler has exited. Goes around the app and its middleware. */
+export const track = (policy: ConnectionDrainPolicy) => (app: App): App =>
+  Effect.withFiberRuntime((fiber) => {
+    const request = requestOf(fiber)
+    const exchange = exchangeOfRequest(request)
+    if (exchange !== undefined) {
+      exchange.fiber = fiber
+      fiber.addObserver(() => policy.onHandlerExited(exchange))
+      if (exchange instanceof UpgradeExchange) closeWebSocketOnDrain(request, exchange)
+    }
+    return app
+  })
+
+/**
+ * Makes the app interruptible, because NodeHttpServer runs an app without a router uninterruptibly: neither its client
+ * nor a deadline could end it. Applied inside the middleware, once for all requests.
+ */
+export const interruptible = (policy: ConnectionDrainPolicy) => (app: App): App =>
+  Effect.flatMap(
+    Effect.interruptible(app),
+    (response) => isEventStream(response) ? Effect.as(markEventStream(policy), response) : Effect.succeed(response)
+  )
+
+const isEventStream = (response: HttpServerResponse.HttpServerResponse): boolean =>
+  response.headers["content-type"]?.startsWith("text/event-stream") === true
+
+const markEventStream = (
+  policy: ConnectionDrainPolicy
+): Effect.Effect<void, never, HttpServerRequest.HttpServerRequest> =>
+  Effect.map(HttpServerRequest.HttpServerRequest, (request) => {
+    const exchange = exchangeOfRequest(request)
+    if (exchange !== undefined) policy.onEventStream(exchange)
+  })
+
+/** Makes the WebSocket of this request, and of requests derived from it, close when the policy requests it. */
+const closeWebSocketOnDrain = (request: HttpServerRequest.HttpServerRequest, exchange: UpgradeExchange): void => {
+  const upgrade = Effect.map(request.upgrade, (socket) => closeOnRequest(socket, exchange))
+  const modify = request.modify.bind(request)
+  Object.defineProperties(request, {
+    upgrade: { value: upgrade },
+    modify: {
+      value: (options: Parameters<typeof modify>[0]) => {
+        const modified = modify(options)
+        closeWebSocketOnDrain(modified, exchange)
+        return modified
+      }
+    }
+  })
+}
+
+/** Closes the socket with 1001 when the policy requests it. Its `run` then succeeds. */
+const closeOnRequest = (socket: Socket.Socket, exchange: UpgradeExchange): Socket.Socket => {
+  const goAway = Effect.zipRight(
+    exchange.closeRequest.await,
+    Effect.flatMap(socket.writer, (write) => write(new Socket.CloseEvent(1001)))
+  )
+  const isRequestedClose = (error: unknown): error is Socket.SocketCloseError =>
+    exchange.closeRequested && Socket.SocketCloseError.is(error) && error.code === 1001
+  const closing = <E, R>(run: Effect.Effect<void, E, R>): Effect.Effect<void, E, R> =>
+    Effect.scoped(Effect.zipRight(Effect.forkScoped(Effect.interruptible(goAway)), run)).pipe(
+      Effect.catchIf(isRequestedClose, () => Effect.void)
+    )
+  return {
+    ...socket,
+    run: (handler, options) => closing(socket.run(handler, options)),
+    runRaw: (handler, options) => closing(socket.runRaw(handler, options))
+  }
+}
+
+/** The `TaskSupervisor` of the handlers. It is made when the first task is forked, so that the report has no empty entry. */
+export const handlerTasks = (options: TaskSupervisor.Options) =>
+  Effect.gen(function*() {
+    // Added to the current scope now: a supervisor added later would be released before the requests are drained.
+    const scope = yield* Effect.acquireRelease(Scope.make(), Scope.close)
+    const supervisor = yield* Effect.cached(Effect.uninterruptible(Scope.extend(TaskSupervisor.make(options), scope)))
+    return Context.make(TaskSupervisor.TaskSupervisor, {
+      run: (task) => Effect.flatMap(supervisor, (supervisor) => supervisor.run(task))
+    })
+  })

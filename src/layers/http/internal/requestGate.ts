@@ -1,0 +1,157 @@
+import { type Duration, Effect, Fiber, FiberSet, type Scope } from "effect"
+import type { EventEmitter } from "node:events"
+import type * as Http from "node:http"
+import type * as Net from "node:net"
+import type { Duplex } from "node:stream"
+import type { Conditions } from "../../../core/Shutdown.js"
+import type { LifecycleState } from "../../../core/ShutdownReport.js"
+import type { ConnectionRegistry } from "./connectionRegistry.js"
+import type { Http1Exchange } from "./http1.js"
+import { matchProbe, type Probe, type ProbePaths, probeResponse } from "./probes.js"
+
+/** `Holding` until there is an app, `Open` while it serves, `Quiesced` while it drains, `Closed` after its release. */
+export type GateState = "Holding" | "Open" | "Quiesced" | "Closed"
+
+export interface RequestGate {
+  readonly state: () => GateState
+  /** Passes the held requests to the app, in order of arrival, and then every request. */
+  readonly open: Effect.Effect<void>
+  /** Still passes requests of open connections to the app, and rejects upgrades. */
+  readonly quiesce: Effect.Effect<void>
+  /** Holds requests until the next app. */
+  readonly hold: Effect.Effect<void>
+  /** Rejects the held requests, and then every request. */
+  readonly close: Effect.Effect<void>
+}
+
+export interface RequestGateOptions {
+  readonly server: Net.Server
+  readonly registry: ConnectionRegistry
+  /** Gets the `request` and `upgrade` events that pass the gate. */
+  readonly app: EventEmitter
+  readonly probes: ProbePaths
+  readonly lifecycleState: () => LifecycleState
+  readonly conditions: () => Conditions
+  readonly startTimeout: Duration.Duration
+  readonly maxHeld: number
+}
+
+interface HeldRequest {
+  readonly dispatch: () => void
+  readonly reject: () => void
+  readonly timer: Fiber.RuntimeFiber<void>
+}
+
+const rejectionHeaders = { "content-length": "0", "retry-after": "1" }
+
+const rejectRequest = (exchange: Http1Exchange) => {
+  exchange.announceClose()
+  exchange.response.writeHead(503, rejectionHeaders).end()
+}
+
+const rejectUpgrade = (socket: Duplex) => {
+  const head = Object.entries(rejectionHeaders).map(([name, value]) => `${name}: ${value}\r\n`).join("")
+  socket.end(`HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n${head}\r\n`, () => socket.destroy())
+}
+
+/** Stands between the sockets and the app: responds to probes, holds requests until there is an app, rejects them after. */
+export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<RequestGate, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { app, registry, server } = options
+    const runFork = yield* FiberSet.makeRuntime<never, void>()
+    const holdingQueue = new Set<HeldRequest>()
+    let state: GateState = "Holding"
+
+    /** The lifecycle's state; while that is `Running`, whether this server has an app. */
+    const probedState = (): LifecycleState => {
+      const lifecycleState = options.lifecycleState()
+      if (lifecycleState !== "Running") return lifecycleState
+      return state === "Open" ? "Running" : state === "Holding" ? "Starting" : "Draining"
+    }
+
+    const respondToProbe = (probe: Probe, request: Http.IncomingMessage, response: Http.ServerResponse) => {
+      if (registry.beginExchange(request, response, false) === undefined) return
+      const { body, headers, status } = probeResponse(probe, probedState(), options.conditions())
+      response.writeHead(status, headers).end(body)
+    }
+
+    const holdOrReject = (dispatch: () => void, reject: () => void) => {
+      if (holdingQueue.size >= options.maxHeld) return reject()
+      const expire = Effect.sync(() => {
+        holdingQueue.delete(held)
+        reject()
+      })
+      const held: HeldRequest = {
+        dispatch,
+        reject,
+        timer: runFork(Effect.interruptible(Effect.delay(expire, options.startTimeout)))
+      }
+      holdingQueue.add(held)
+    }
+
+    const admit = (dispatch: () => void, reject: () => void) => {
+      switch (state) {
+        case "Open":
+        case "Quiesced":
+          return dispatch()
+        case "Holding":
+          return holdOrReject(dispatch, reject)
+        case "Closed":
+          return reject()
+      }
+    }
+
+    const transition = (to: GateState, onHeld: (held: HeldRequest) => void) =>
+      Effect.suspend(() => {
+        state = to
+        const all = [...holdingQueue]
+        holdingQueue.clear()
+        all.forEach(onHeld)
+        return Fiber.interruptAll(all.map((held) => held.timer))
+      })
+
+    const dispatchRequest = (exchange: Http1Exchange, response: Http.ServerResponse) => {
+      registry.policy.onHandlerStarted(exchange)
+      app.emit("request", exchange.request, response)
+    }
+
+    const onRequest = (request: Http.IncomingMessage, response: Http.ServerResponse, expectsContinue = false) => {
+      const probe = matchProbe(options.probes, request.method, request.url!)
+      if (probe !== undefined) return respondToProbe(probe, request, response)
+      const exchange = registry.beginExchange(request, response, true)
+      if (exchange === undefined) return
+      // The path of nearly every request: it allocates nothing.
+      if (state === "Open" && !expectsContinue) return dispatchRequest(exchange, response)
+      admit(() => {
+        if (exchange.complete) return
+        if (expectsContinue) response.writeContinue()
+        dispatchRequest(exchange, response)
+      }, () => rejectRequest(exchange))
+    }
+
+    const onUpgrade = (request: Http.IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (state === "Quiesced") return rejectUpgrade(socket)
+      const exchange = registry.beginUpgrade(request)
+      if (exchange === undefined) return rejectUpgrade(socket)
+      admit(() => {
+        if (exchange.complete) return
+        registry.policy.onHandlerStarted(exchange)
+        app.emit("upgrade", request, socket, head)
+      }, () => rejectUpgrade(socket))
+    }
+
+    server.on("request", onRequest)
+    server.on(
+      "checkContinue",
+      (request: Http.IncomingMessage, response: Http.ServerResponse) => onRequest(request, response, true)
+    )
+    server.on("upgrade", onUpgrade)
+
+    return {
+      state: () => state,
+      open: transition("Open", (held) => held.dispatch()),
+      quiesce: transition("Quiesced", (held) => held.dispatch()),
+      hold: transition("Holding", () => {}),
+      close: transition("Closed", (held) => held.reject())
+    }
+  })
