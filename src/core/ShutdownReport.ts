@@ -1,5 +1,15 @@
 /**
- * What a shutdown came to: data, and its text form.
+ * The result of a shutdown: data, and its text form.
+ *
+ * @example
+ * ```ts
+ * import { Schema } from "effect"
+ * import { ShutdownReport } from "lastcall"
+ *
+ * // Reads a file that was written through `reportFile`, and shows it as a terminal does.
+ * const show = (json: string) =>
+ *   ShutdownReport.format(Schema.decodeSync(Schema.parseJson(ShutdownReport.ShutdownReport))(json))
+ * ```
  *
  * @since 0.1.0
  */
@@ -7,8 +17,13 @@ import { Duration, Schema } from "effect"
 import { shortDuration } from "./internal/duration.js"
 
 /**
- * Where a launched service is: `Starting`, `Running`, `LameDuck` (told to stop, still serving), `Draining` (releasing
- * its scopes), `Stopped`.
+ * The state of a launched service.
+ *
+ * - `Starting`: its layer is being built.
+ * - `Running`: its layer is built.
+ * - `LameDuck`: a shutdown was requested; it still accepts and serves, for `preStopDelay`.
+ * - `Draining`: its scope is being closed.
+ * - `Stopped`: its scope is closed, or was abandoned at the deadline.
  *
  * @since 0.1.0
  * @category models
@@ -16,17 +31,19 @@ import { shortDuration } from "./internal/duration.js"
 export const LifecycleState = Schema.Literal("Starting", "Running", "LameDuck", "Draining", "Stopped")
 
 /**
+ * The state of a launched service.
+ *
  * @since 0.1.0
  * @category models
  */
 export type LifecycleState = typeof LifecycleState.Type
 
 /**
- * How the shutdown of one resource ended.
+ * How the release of one resource ended.
  *
- * - `Drained`: what was in flight finished by itself.
- * - `Interrupted`: the rest was interrupted, and its finalizers ran to their end.
- * - `Abandoned`: something ignored its interruption, or a release did not end in time; it was left behind.
+ * - `Drained`: the work in flight ended by itself.
+ * - `Interrupted`: the rest of the work was interrupted, and its finalizers have run.
+ * - `Abandoned`: work ignored its interruption, or a release exceeded its bound. It may go on until the process exits.
  *
  * @since 0.1.0
  * @category models
@@ -34,56 +51,78 @@ export type LifecycleState = typeof LifecycleState.Type
 export const Outcome = Schema.Literal("Drained", "Interrupted", "Abandoned")
 
 /**
+ * How the release of one resource ended.
+ *
  * @since 0.1.0
  * @category models
  */
 export type Outcome = typeof Outcome.Type
 
 /**
- * What became of one resource. `started` counts from the beginning of the shutdown. `finished`, `handedBack` and `cut`
- * count units of work since the resource was quiesced; a resource that does not count its work and could not drain
- * counts itself as one that was cut. Durations are encoded as milliseconds.
+ * The result of one resource. Durations are encoded as milliseconds.
  *
  * @since 0.1.0
  * @category models
  */
 export class DrainReport extends Schema.Class<DrainReport>("lastcall/DrainReport")({
+  /** The name of the resource. */
   name: Schema.String,
+  /** How its release ended. */
   outcome: Outcome,
+  /** When its release began, counted from the request of the shutdown. */
   started: Schema.DurationFromMillis,
+  /** How long its release took. */
   elapsed: Schema.DurationFromMillis,
+  /** Units of work that ended by themselves since the resource was quiesced. */
   finished: Schema.Int,
+  /** Units of work that were handed back since then, for another process to run. */
   handedBack: Schema.Int,
+  /**
+   * Units of work that were interrupted or abandoned since then. A resource that does not count its work and could not
+   * drain counts as one.
+   */
   cut: Schema.Int,
-  /** Why it did not drain; absent when it did. */
+  /** Which step exceeded its bound or was expedited; absent if none. */
   reason: Schema.optionalWith(Schema.String, { exact: true }),
-  /** A quiesce, drain, interrupt or release that failed or died, and its message. */
+  /** The first step that failed or died, and its message; absent if none. */
   failure: Schema.optionalWith(Schema.String, { exact: true })
 }) {}
 
 /**
- * The report of a whole shutdown. `cause` says what began it: a signal's name, `"begin"`, or what failed.
+ * The result of a whole shutdown. Durations are encoded as milliseconds.
  *
  * @since 0.1.0
  * @category models
  */
 export class ShutdownReport extends Schema.Class<ShutdownReport>("lastcall/ShutdownReport")({
+  /**
+   * What requested the shutdown: the name of a signal, the reason that was given to `Shutdown.begin`, `"interrupted"`,
+   * `"uncaught error"`, or `"failed to start"`.
+   */
   cause: Schema.String,
-  /** The state in which the shutdown began: a service can be told to stop while it starts. */
+  /** The state in which it was requested. */
   from: LifecycleState,
+  /** Each signal that was received, duplicates included. */
   signals: Schema.Array(Schema.String),
+  /** Whether a second signal stopped the drains from waiting. */
   expedited: Schema.Boolean,
+  /** The time that the shutdown had. */
   gracePeriod: Schema.DurationFromMillis,
+  /** The part of it in which the service still accepted. */
   preStopDelay: Schema.DurationFromMillis,
+  /** The time from the request to `Stopped`. */
   elapsed: Schema.DurationFromMillis,
+  /** The resources, in the order in which their releases began. */
   drains: Schema.Array(DrainReport),
-  /** Why the service ended by itself, or what failed while it started or ran. */
+  /** What failed: the start, an uncaught error, a component, or a finalizer outside of any `Drain`. */
   failure: Schema.optionalWith(Schema.String, { exact: true }),
+  /** The exit code of the process. */
   exitCode: Schema.Int
 }) {}
 
 /**
- * 0 when nothing was cut, abandoned or failed, 1 otherwise. Work that was handed back in good order is no failure.
+ * The exit code: 0 when no work was cut or abandoned and nothing failed, otherwise 1. Work that was handed back is not
+ * lost, and leaves it at 0.
  *
  * @since 0.1.0
  * @category getters
@@ -124,7 +163,7 @@ export const formatCounts = (report: Pick<DrainReport, "finished" | "handedBack"
     report.cut > 0 ? `${report.cut} cut` : ""
   ].filter((part) => part !== "").join(", ")
 
-/** As wide as there is room for, so that what is said after it is not cut off. */
+/** In characters. Narrow terminals get short bars, so that the text after them fits. */
 const barWidths = { least: 4, most: 24 }
 
 const bar = (entry: DrainReport, total: number, barWidth: number): string => {
@@ -135,8 +174,8 @@ const bar = (entry: DrainReport, total: number, barWidth: number): string => {
 }
 
 /**
- * The report as a timed tree: a line for each resource, with a bar that shows when it stopped on a common time line.
- * At most `columns` wide (80 by default).
+ * The report as a timed tree: a line for each resource, with a bar that places its release on a common time line. Lines
+ * are cut at `columns` characters, 80 by default.
  *
  * @since 0.1.0
  * @category destructors
@@ -168,7 +207,7 @@ export const format = (report: ShutdownReport, options?: { readonly columns?: nu
 }
 
 /**
- * The report as JSON text, durations in milliseconds.
+ * The report as indented JSON, durations in milliseconds. Decode it with the schema `ShutdownReport`.
  *
  * @since 0.1.0
  * @category destructors

@@ -1,14 +1,17 @@
 /**
- * Fire-and-forget work, with an owner.
+ * Fire-and-forget tasks with an owner: they finish within a bound before what they use is released.
+ *
+ * A task lives in memory: it is lost when the process dies. For work that must survive, use a job of a `WorkerPool`.
  *
  * @since 0.1.0
  */
-import { Cause, Context, Effect, type Exit, type Fiber, Runtime, Schema, type Scope } from "effect"
+import { Cause, Config, type ConfigError, Context, Effect, type Exit, type Fiber, Layer, Runtime, Schema } from "effect"
+import type { Scope } from "effect"
 import * as Drain from "./Drain.js"
 import { type InFlight, makeInFlight } from "./internal/inFlight.js"
 
 /**
- * The supervisor has ended, or is ending by interruption: the task was not started.
+ * The supervisor has drained, or interrupts its tasks: the task was not started.
  *
  * @since 0.1.0
  * @category errors
@@ -20,21 +23,25 @@ export class TaskRefused extends Schema.TaggedError<TaskRefused>()("TaskRefused"
 }
 
 /**
+ * The service behind the `TaskSupervisor` tag.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
   /**
-   * Starts a task and returns at once. The task gets a scope of its own, closed when it ends. Its failure is logged.
+   * Starts a task on a fiber of its own, and returns at once. The task has its own scope, closed when it ends. Its failure
+   * is logged.
    *
-   * Accepted until the supervisor is drained, so that work in flight may still start tasks; refused afterwards.
+   * Tasks are accepted until none is in flight in a drain, so that work in flight can still start tasks; later ones fail
+   * with `TaskRefused`.
    */
   readonly run: <A, E, R>(task: Effect.Effect<A, E, R>) => Effect.Effect<void, TaskRefused, Exclude<R, Scope.Scope>>
 }
 
 /**
- * The supervisor of the code that runs now: in an HTTP handler, that of the server. Where nobody provides one, a task
- * has no other owner than its caller, who then runs it in place and waits for it.
+ * The supervisor of the current code; in an HTTP handler, that of its server. Without one, the caller runs the task in
+ * place and waits for it.
  *
  * @since 0.1.0
  * @category tags
@@ -46,17 +53,19 @@ export class TaskSupervisor extends Context.Reference<TaskSupervisor>()("lastcal
 }) {}
 
 /**
+ * The name and the timeouts of a supervisor.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Options extends Drain.Timeouts {
-  /** How the supervisor is called in the report. */
+  /** The name of the supervisor in logs and in the report. */
   readonly name: string
 }
 
 interface Supervisor {
   readonly tasks: InFlight<void>
-  /** What a task runs as, once it is accepted. */
+  /** Logs the failure of an accepted task, and counts its end. */
   readonly supervised: <A, E, R>(task: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   readonly accept: () => boolean
   readonly refused: TaskRefused
@@ -65,7 +74,7 @@ interface Supervisor {
 const logFailure = (name: string) => (cause: Cause.Cause<unknown>) =>
   Cause.isInterruptedOnly(cause) ? Effect.void : Effect.logError(`${name}: a task failed`, cause)
 
-/** Tasks are memory: what is interrupted by its supervisor is cut, everything else is finished. */
+/** Counts a task as cut if the supervisor interrupted it, otherwise as finished. */
 const makeSupervisor = ({ name, ...timeouts }: Options): Effect.Effect<Supervisor, never, Scope.Scope> =>
   Effect.gen(function*() {
     const tasks = yield* makeInFlight<void>()
@@ -75,7 +84,7 @@ const makeSupervisor = ({ name, ...timeouts }: Options): Effect.Effect<Superviso
     const close = Effect.sync(() => {
       open = false
     })
-    /** Closing and finding nothing in flight are one step: a task cannot slip in between. */
+    /** Closes in the same step in which it sees no task in flight, so that none can start in between. */
     const drain: Effect.Effect<void> = Effect.flatMap(
       tasks.awaitEmpty,
       () => Effect.suspend(() => tasks.size() === 0 ? close : drain)
@@ -111,8 +120,9 @@ const makeSupervisor = ({ name, ...timeouts }: Options): Effect.Effect<Superviso
   })
 
 /**
- * Makes a supervisor whose end is the end of the current scope: there its tasks finish within their bound, or are
- * interrupted and reported as cut. Make it in the scope of who starts the tasks, so that whatever they use outlives them.
+ * Makes a supervisor that drains when the current scope closes: its tasks finish within `drainTimeout`, or are interrupted
+ * and reported as cut. Make it in the scope of the code that starts the tasks, so that what the tasks use is released
+ * after them.
  *
  * @example
  * ```ts
@@ -121,7 +131,7 @@ const makeSupervisor = ({ name, ...timeouts }: Options): Effect.Effect<Superviso
  *
  * const program = Effect.gen(function*() {
  *   const tasks = yield* TaskSupervisor.make({ name: "mails", drainTimeout: "5 seconds" })
- *   yield* tasks.run(Effect.log("sent, also when the caller is long gone"))
+ *   yield* tasks.run(Effect.log("sent, also when the caller has ended"))
  * })
  * ```
  *
@@ -134,8 +144,8 @@ export const make = (options: Options): Effect.Effect<Service, never, Scope.Scop
   }))
 
 /**
- * As `FiberSet.makeRuntime`: a function for callbacks that are not effects. What a task uses is what there is here and
- * now, so it outlives the task. Refused tasks are fibers that fail with `TaskRefused`.
+ * A supervisor for callbacks that are not effects, as `FiberSet.makeRuntime`: the function runs a task with the services
+ * of the current context. A refused task is a fiber that fails with `TaskRefused`.
  *
  * @since 0.1.0
  * @category constructors
@@ -155,8 +165,38 @@ export const makeRuntime = <R = never>(
   })
 
 /**
- * Hands a task to the supervisor of the code that runs now, and returns at once: what a handler does with work that its
- * client need not wait for. Fork after a transaction, not in it: a task keeps the services of the moment it was started.
+ * A supervisor for all layers above: `TaskSupervisor.fork` in them runs its tasks here. It drains after those layers are
+ * released, so provide what the tasks use below it.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { TaskSupervisor } from "lastcall"
+ *
+ * const Mailer = Layer.effectDiscard(TaskSupervisor.fork(Effect.log("sent")))
+ *
+ * const App = Mailer.pipe(Layer.provide(TaskSupervisor.layer({ name: "mails", drainTimeout: "5 seconds" })))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options): Layer.Layer<TaskSupervisor> => Layer.scoped(TaskSupervisor, make(options))
+
+/**
+ * As `layer`, its options from a `Config`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config.Wrap<Options>
+): Layer.Layer<TaskSupervisor, ConfigError.ConfigError> =>
+  Layer.scoped(TaskSupervisor, Effect.flatMap(Config.unwrap(options), make))
+
+/**
+ * Runs a task under the supervisor of the current code, and returns at once: for work of a handler that its client need
+ * not wait for. Fork after a transaction, not inside it: a task keeps the services of the moment at which it starts.
  *
  * @example
  * ```ts

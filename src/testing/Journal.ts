@@ -1,5 +1,5 @@
 /**
- * What happened, and when: lines that a test asserts as a whole.
+ * A list of timed lines that a test asserts as a whole.
  *
  * @since 0.1.0
  */
@@ -7,24 +7,27 @@ import { Clock, Duration, Effect, Ref } from "effect"
 import { shortDuration } from "../core/internal/duration.js"
 
 /**
+ * A journal of one test.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Journal {
-  /** Adds a line, with the time since the journal was made: `5s pool closed`. */
+  /** Adds a line with the time since the journal was made: `5s pool closed`. */
   readonly note: (what: string) => Effect.Effect<void>
+  /** The lines so far. */
   readonly lines: Effect.Effect<ReadonlyArray<string>>
 }
 
 /**
- * A line of a journal: the time, then what happened.
+ * A line of a journal: the time, then the event.
  *
  * @internal
  */
 export const line = (millis: number, what: string): string => `${shortDuration(Duration.millis(millis))} ${what}`
 
 /**
- * A journal that begins now. Its times are the Clock's: exact in virtual time.
+ * Makes a journal whose time starts at zero now. It uses the `Clock`, so times are exact under the `TestClock`.
  *
  * @example
  * ```ts

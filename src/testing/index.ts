@@ -1,5 +1,5 @@
 /**
- * What the tests of a service import.
+ * lastcall/testing: for the tests of a service.
  *
  * @since 0.1.0
  */

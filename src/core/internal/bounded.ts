@@ -1,28 +1,24 @@
 import { Deferred, type Duration, Effect, type Exit, Fiber, Option } from "effect"
 
-/**
- * What a bounded wait may last: until `within` has passed, or until `cut` completes, whichever comes first.
- */
+/** The end of a wait: `within` has passed, or `cut` completes, whichever is first. */
 export interface Bound {
   readonly within: Duration.DurationInput
   readonly cut?: Effect.Effect<unknown>
 }
 
-/** A fiber of its own, which nobody has to wait for, and which can be told to stop whatever region it was made in. */
-const apart = <A, R>(effect: Effect.Effect<A, never, R>) => Effect.forkDaemon(Effect.interruptible(effect))
+/** Forks a fiber that has no parent, and is interruptible in an uninterruptible region too. */
+const forkDetached = <A, R>(effect: Effect.Effect<A, never, R>) => Effect.forkDaemon(Effect.interruptible(effect))
 
 /**
- * THE bounded wait: `Some(exit)` when the work has ended within its bound, `None` when the bound fell first.
+ * The bounded wait, for finalizers too: `Some(exit)` when the work ends within its bound, `None` when the bound is reached
+ * first. Then the work is interrupted, not stopped: it goes on until it notices, and the caller reports that.
  *
- * Finalizers run uninterruptibly, often on a fiber that is already interrupted, or is interrupted meanwhile. There
- * `Effect.timeout` bounds nothing: the race inside it waits for the work that it gave up on. `Effect.disconnect`, then
- * `Effect.interruptible`, then `Effect.timeout` does bound it, but races in child fibers of the caller, and children are
- * interrupted with their parent, uninterruptible region or not: a second interruption ends the wait, and the finalizer
- * with it, in the middle.
+ * Finalizers run uninterruptibly, and often on an interrupted fiber. There `Effect.timeout` bounds nothing: its race
+ * waits for the loser. `Effect.disconnect`, `Effect.interruptible` and `Effect.timeout` together bound the work, but race
+ * in child fibers of the caller. Children are interrupted with their parent, also in an uninterruptible region: a second
+ * interruption would end the wait, and with it the finalizer, halfway.
  *
- * So the work, its clock and its cut are daemons, and the caller awaits which of them is first, uninterruptibly: it is bounded.
- *
- * Work that was given up on is interrupted, not stopped: it goes on until it notices. Who calls this says so.
+ * So the work, the timer and the cut run as daemons, and the caller waits uninterruptibly for the first of them.
  */
 export const bounded = (bound: Bound) =>
 <A, E, R>(
@@ -30,14 +26,16 @@ export const bounded = (bound: Bound) =>
 ): Effect.Effect<Option.Option<Exit.Exit<A, E>>, never, R> =>
   Effect.uninterruptible(Effect.gen(function*() {
     const first = yield* Deferred.make<Option.Option<Exit.Exit<A, E>>>()
-    const worker = yield* apart(Effect.exit(Effect.onExit(work, (exit) => Deferred.succeed(first, Option.some(exit)))))
-    const fallsWith = (end: Effect.Effect<unknown>) =>
-      apart(Effect.zipRight(Effect.exit(end), Deferred.succeed(first, Option.none())))
-    const clock = yield* fallsWith(Effect.sleep(bound.within))
-    const cut = bound.cut === undefined ? undefined : yield* fallsWith(bound.cut)
+    const worker = yield* forkDetached(
+      Effect.exit(Effect.onExit(work, (exit) => Deferred.succeed(first, Option.some(exit))))
+    )
+    const endWith = (end: Effect.Effect<unknown>) =>
+      forkDetached(Effect.zipRight(Effect.exit(end), Deferred.succeed(first, Option.none())))
+    const timer = yield* endWith(Effect.sleep(bound.within))
+    const cut = bound.cut === undefined ? undefined : yield* endWith(bound.cut)
     const result = yield* Deferred.await(first)
     const self = yield* Effect.fiberId
-    yield* Fiber.interruptAsFork(clock, self)
+    yield* Fiber.interruptAsFork(timer, self)
     if (cut !== undefined) yield* Fiber.interruptAsFork(cut, self)
     if (Option.isNone(result)) yield* Fiber.interruptAsFork(worker, self)
     return result

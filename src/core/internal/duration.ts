@@ -16,7 +16,7 @@ const parse = (text: string): Option.Option<Duration.Duration> => {
   return Duration.decodeUnknown(`${match[1]} ${unit}`)
 }
 
-/** A duration with its unit, as Kubernetes (`25s`) or as Effect (`25 seconds`) writes it. */
+/** A duration with a unit, as in Kubernetes (`25s`) or in Effect (`25 seconds`). */
 export const durationConfig = (name: string): Config.Config<Duration.Duration> =>
   Config.string(name).pipe(Config.mapOrFail((text) =>
     Option.match(parse(text), {
@@ -29,7 +29,7 @@ export const durationConfig = (name: string): Config.Config<Duration.Duration> =
     })
   ))
 
-/** `250ms`, `1.2s`, `2m 5s`: short, and never more precise than a reader needs. */
+/** A duration as text: `250ms`, `1.2s`, `2m 5s`. */
 export const shortDuration = (duration: Duration.Duration): string => {
   const millis = Math.round(Duration.toMillis(duration))
   if (!Number.isFinite(millis)) return "unlimited"

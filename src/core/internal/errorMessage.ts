@@ -5,7 +5,7 @@ const configErrorMessage = (error: ConfigError.ConfigError): string =>
     ? `${configErrorMessage(error.left)}; ${configErrorMessage(error.right)}`
     : `${error.path.join(".")}: ${error.message}`
 
-/** The message of anything that was thrown. An error without a message is shown by its name. */
+/** The message of any thrown value; the name of an error without a message. */
 export const errorMessage = (error: unknown): string =>
   ConfigError.isConfigError(error)
     ? configErrorMessage(error)
@@ -26,7 +26,7 @@ export const causeMessage = (cause: Cause.Cause<unknown>): string =>
 export const namedCauseMessage = (cause: Cause.Cause<unknown>): string =>
   String(Cause.prettyErrors(cause)[0] ?? "interrupted")
 
-/** Whether the cause is a defect that no typed error explains, so that its stack must be logged. */
+/** Whether the cause is a defect without a typed error, so that its stack must be logged. */
 export const isUnexplained = (cause: Cause.Cause<unknown>): boolean =>
   Option.isNone(Cause.failureOption(cause)) &&
   Option.match(Cause.dieOption(cause), {

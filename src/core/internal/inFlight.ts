@@ -1,31 +1,31 @@
 import { Duration, Effect, Fiber } from "effect"
 
-/** A running unit of work, and what its owner wants to know of it. */
+/** A unit of work in flight: its fiber, and the data that its owner attached. */
 export interface Unit<out D> {
   readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   readonly data: D
 }
 
-/** The units of work that one owner has running. A unit is in it until its fiber has exited, whatever that fiber does. */
+/** The units of work of one owner. A unit stays until its fiber has exited, interrupted or not. */
 export interface InFlight<in out D> {
   readonly size: () => number
   readonly units: () => ReadonlyArray<Unit<D>>
   readonly add: (fiber: Fiber.RuntimeFiber<unknown, unknown>, data: D) => void
   /**
-   * Runs the effect on a fiber that belongs to this registry alone. It starts uninterruptibly, so that no interrupt comes
-   * before what it has to do in any case: the effect says itself which part of it may be interrupted.
+   * Runs the effect on a daemon fiber. It starts uninterruptibly, so that an early interrupt cannot skip its bookkeeping;
+   * the effect marks its own interruptible part.
    */
   readonly fork: <A, E, R>(data: D, effect: Effect.Effect<A, E, R>) => Effect.Effect<Fiber.RuntimeFiber<A, E>, never, R>
-  /** Completes when no more than `count` units are left: a free slot, or with zero the end of all of them. */
+  /** Completes when at most `count` units are left. */
   readonly awaitAtMost: (count: number) => Effect.Effect<void>
   readonly awaitEmpty: Effect.Effect<void>
-  /** Interrupts every unit that is there now, without waiting for any of them to end. */
+  /** Interrupts every current unit, without waiting for its exit. */
   readonly interrupt: Effect.Effect<void>
-  /** Interrupts every unit and waits until all of them have exited. */
+  /** Interrupts every current unit, and waits until all units have exited. */
   readonly interruptAll: Effect.Effect<void>
 }
 
-/** Interrupting 100,000 fibers at once holds the event loop for a second, and no deadline is noticed meanwhile. */
+/** Interrupting 100,000 fibers in one turn would block the event loop for a second, and delay every deadline. */
 const batch = 500
 
 export const makeInFlight = <D>(): Effect.Effect<InFlight<D>> =>
@@ -57,12 +57,12 @@ export const makeInFlight = <D>(): Effect.Effect<InFlight<D>> =>
         })
       })
 
-    // Not to be given up halfway: who has no time left still wants everybody to be told.
+    // Uninterruptible: past the deadline, every fiber must still be interrupted.
     const interrupt = Effect.uninterruptible(Effect.fiberIdWith((id) =>
       Effect.forEach(
         Array.from(running),
         ({ fiber }, index) =>
-          // A sleep, not a yield: timers and sockets must have their turn between two batches.
+          // A sleep, not a yield: timers and sockets must run between two batches.
           Effect.zipRight(
             index > 0 && index % batch === 0 ? Effect.sleep(Duration.zero) : Effect.void,
             Fiber.interruptAsFork(fiber, id)
