@@ -1,5 +1,5 @@
-// Runs the service that lies in the working directory for one file: `node scripts/smoke.mjs`.
-// It must start, load the file, and end with 0 on SIGTERM, within a minute in all.
+// Runs the reference service once: node .ci/smoke.mjs <main.mjs>. In the working directory, with an embedded database.
+// The service must start, load a file, and exit with 0 on SIGTERM, within a minute in all.
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createServer } from "node:net"
@@ -14,12 +14,14 @@ const freePort = async () => {
   return port
 }
 
+const main = process.argv[2]
+if (main === undefined) throw new Error("usage: node .ci/smoke.mjs <main.mjs>")
 const port = await freePort()
 const url = `http://127.0.0.1:${port}`
 const env = { PATH: process.env.PATH, HOME: process.env.HOME, NODE_ENV: "production", PORT: String(port) }
-const service = spawn(process.execPath, ["dist/main.js"], { env, stdio: "inherit" })
+const service = spawn(process.execPath, [main], { env, stdio: "inherit" })
 const exit = once(service, "exit")
-const giveUp = setTimeout(() => service.kill("SIGKILL"), 60_000)
+const timeout = setTimeout(() => service.kill("SIGKILL"), 60_000)
 
 const until = async (what, attempt) => {
   while (service.exitCode === null && service.signalCode === null) {
@@ -51,6 +53,6 @@ try {
   if (code !== 0) throw new Error(`the service ended with ${signal ?? code}`)
   console.log("started, loaded 2 rows, ended with 0")
 } finally {
-  clearTimeout(giveUp)
+  clearTimeout(timeout)
   service.kill("SIGKILL")
 }
