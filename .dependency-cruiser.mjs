@@ -1,4 +1,4 @@
-// Who may import whom. `npm run lint` checks it, with imports of types; each rule's comment is its reason.
+// Which module may import which. `npm run lint` checks it, imports of types included; each rule's comment is its reason.
 
 /** A path in src, or in one of its folders. */
 const wing = "^src/layers/(http|jobs|database)/"
@@ -53,7 +53,8 @@ export default {
     },
     {
       name: "wings-are-separate",
-      comment: "A wing imports no other wing, so that each can be used, tested and replaced alone. They meet through Tags.",
+      comment:
+        "A wing imports no other wing, so that each can be used, tested and replaced alone. They meet through Tags.",
       severity: "error",
       from: { path: wing, pathNot: "^src/layers/jobs/(sql|outbox)/" },
       to: { path: "^src/layers/", pathNot: "^src/layers/$1/" }
@@ -67,7 +68,8 @@ export default {
     },
     {
       name: "engines-know-the-contract",
-      comment: "An engine implements JobSource: it imports the contracts and shared internals, neither the pool nor another engine.",
+      comment:
+        "An engine implements JobSource: it imports the contracts and shared internals, neither the pool nor another engine.",
       severity: "error",
       from: { path: engines },
       to: {

@@ -1,18 +1,17 @@
-// A vitest reporter for the end of a run: what was not tested, and why. In CI, where nobody sees a skip go by, a test that
-// did not run fails the run, by name; there it ends with one line for each failure, for whoever reads the last lines
-// alone, and a plain "N passed, N failed".
+// A vitest reporter for the end of a run. It names the tests that did not run. In CI a test that did not run fails the run,
+// and the output ends with one line for each failure and a plain "N passed, N failed": a log may be cut to its last lines.
 import { relative } from "node:path"
 import { stripVTControlCharacters } from "node:util"
 
-/** The first lines of what went wrong, as one line. */
-const gist = ([error]) =>
-  stripVTControlCharacters(error === undefined ? "no error was given" : `${error.message ?? error}`)
+/** The first lines of the first error, as one line. */
+const summary = ([error]) =>
+  stripVTControlCharacters(error === undefined ? "no error" : `${error.message ?? error}`)
     .split("\n").map((line) => line.trim()).filter((line) => line !== "").slice(0, 3).join(" / ").slice(0, 300)
 
-/** For runs that are repeated elsewhere. */
+/** Names the run, where the same tests run more than once. */
 const on = process.env.TESTED_ON === undefined ? "" : `${process.env.TESTED_ON}: `
 
-const fail = (where, errors) => console.log(`failed: ${on}${where}: ${gist(errors)}`)
+const fail = (where, errors) => console.log(`failed: ${on}${where}: ${summary(errors)}`)
 
 export default class {
   onTestRunEnd(modules, unhandled) {
