@@ -25,7 +25,11 @@ const silent = async () => {
 /** Each of the others has a test that starts no process, and one in the long form. */
 const nonsense = [
   ["PORT", "http", /PORT: Expected an integer from 0 to 65535, but received "http"/],
-  ["DATABASE_URL", "mysql://me:secret@there/db", /DATABASE_URL: No database speaks mysql:\/\/: expected postgres:/],
+  [
+    "DATABASE_URL",
+    "mysql://me:secret@there/db",
+    /DATABASE_URL: The database URL has an unknown scheme, mysql:\/\/: expected postgres:/
+  ],
   ["GRACE_PERIOD", "soon", /GRACE_PERIOD: Expected a duration with its unit, .* but received "soon"/]
 ] as const
 

@@ -1,7 +1,22 @@
 /**
- * `SqlClient`, by URL: PostgreSQL embedded in this process (PGlite), or a pool of connections to a server. Both speak
- * the same SQL and run the same code, and both are released in order: transactions that are open end, or are rolled
- * back, before the connections go.
+ * `SqlClient`, by URL: PostgreSQL embedded in this process (PGlite), or a pool of connections to a server. Both speak the same SQL and
+ * run the same code, and both are released in order: open transactions end, or are rolled back, before the connections close.
+ *
+ * **Packages.** `@effect/sql`, `@effect/sql-pg`, `@effect/experimental` and `pg`; `@electric-sql/pglite` for `pglite:` URLs. They are
+ * optional peers, loaded when a database is opened. Missing ones are one defect that names them all and the command that installs them.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect, Layer } from "effect"
+ * import { Database, launch } from "lastcall"
+ *
+ * const Tables = Database.migrations({
+ *   "0001_create_orders": Effect.flatMap(SqlClient.SqlClient, (sql) => sql`CREATE TABLE orders (total integer)`)
+ * })
+ *
+ * const main = Tables.pipe(Layer.provide(Database.layerFromEnv), launch())
+ * ```
  *
  * @since 0.1.0
  */
@@ -9,7 +24,9 @@ import type { Migrator, SqlClient, SqlError } from "@effect/sql"
 import { Config, type ConfigError, Duration, Effect, Layer, type Option, Redacted } from "effect"
 import type { Timeouts } from "../../core/Drain.js"
 import { Database, DatabaseError, execute, type Row, type Service } from "./contract.js"
-import type { Migrations } from "./internal/migrate.js"
+import { once as runOnce } from "./internal/idempotent.js"
+import { migrate, type Migrations } from "./internal/migrations.js"
+import { open } from "./internal/open.js"
 
 export {
   /**
@@ -20,31 +37,43 @@ export {
    */
   Database,
   /**
-   * Why a database could not be opened. The message is for people, names the place and never a password.
+   * Why a database could not be opened. `reason` is for programs, `message` for people: it names the place, and never a password.
+   *
+   * - `InvalidUrl`: the URL names no database that is known;
+   * - `Unreachable`: the server refused, or did not answer within `connectTimeout`;
+   * - `FolderInUse`: another process has locked the folder;
+   * - `FolderUnusable`: the folder cannot be created, contains something else, or its database does not open.
    *
    * @since 0.1.0
    * @category errors
    */
   DatabaseError,
   /**
-   * Runs a text of one or more statements and gives the rows of **all** of them, in order. Several statements only
-   * without values. Joins the transaction around it.
+   * Runs a text of one or more statements and returns the rows of **all** of them, in order. A text with values must be one
+   * statement. Joins the transaction around it.
    *
    * @since 0.1.0
    * @category execution
    */
   execute,
   /**
+   * Migrations by name, `0001_create_rows`: the number orders them, and each effect runs its statements through `SqlClient`.
+   *
    * @since 0.1.0
    * @category models
    */
   type Migrations,
   /**
+   * A row of a result, by column. Values have the same JavaScript types on both databases, those of `pg`: `bigint` and `numeric` are
+   * strings, `timestamptz` is a `Date`, `jsonb` is parsed.
+   *
    * @since 0.1.0
    * @category models
    */
   type Row,
   /**
+   * What the Tag `Database` provides. See its fields.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -52,35 +81,37 @@ export {
 }
 
 /**
+ * How a database is found and used. `drainTimeout` bounds the wait for leased connections, `releaseTimeout` taking them back and
+ * closing them; by default each has what the shutdown's budget has.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Options extends Timeouts {
   /**
-   * Where the database is.
+   * Where the database is:
    *
    * - `postgres://user:password@host:port/database`: a server;
    * - `pglite:./folder`, `pglite:///absolute/folder`: embedded, in that folder, which one process at a time can open;
    * - `pglite:memory`: embedded, gone with the process.
    */
   readonly url: Redacted.Redacted
-  /** In reports and errors. `database` by default. */
+  /** The name in reports, logs and errors. `database` by default. */
   readonly name?: string | undefined
   /**
-   * Connections to a server that may be open at a time, besides one for what is reserved and one for each listener.
-   * 10 by default: a server allows 100 in all, and a handful keeps it busy. Who finds all of them taken waits in line.
+   * The most connections to a server that are open at a time, besides one for the reserved client and one for each listener. 10 by
+   * default: a server allows 100 in all, and ten keep it busy. Callers beyond that wait in a queue. PGlite has one connection.
    */
   readonly maxConnections?: number | undefined
   /**
-   * How long a server may take to accept a connection and, at start, to answer the first statement. 5 seconds by
-   * default: one that accepts and never answers must not hold up a start, or its interruption.
+   * How long a server may take to accept a connection and, at start, to answer the first statement. 5 seconds by default: a server
+   * that accepts and never answers must not hold up a start, or its interruption.
    */
   readonly connectTimeout?: Duration.DurationInput | undefined
   /**
-   * How long a transaction may stand still, with no statement of it under way, until the server ends it, and its
-   * connection. A minute by default: a process that is frozen, or whose machine is gone, would otherwise hold its locks,
-   * and the jobs behind them, for as long as TCP believes in it: two hours. Zero and infinity leave it to the server.
-   * The embedded database has no use for it.
+   * How long a transaction may be idle, with no statement in flight, before the server ends it and its connection. A minute by
+   * default: the locks of a process that is frozen, or whose machine is gone, would otherwise last until TCP gives up, after two hours.
+   * Zero and infinity leave it to the server's configuration. Not used by PGlite.
    */
   readonly idleTransactionTimeout?: Duration.DurationInput | undefined
 }
@@ -88,36 +119,35 @@ export interface Options extends Timeouts {
 /**
  * Opens the database that the options name, and provides its `SqlClient`.
  *
- * **Acquired:** it answers. A server has answered one statement; a folder is locked for this process, and open. What
- * stands against that is a `DatabaseError` within `connectTimeout` (the embedded database takes some seconds when its
- * folder is new, and is not timed). Starting can be interrupted.
+ * **Acquired:** when it answers: a server has answered one statement; a folder is locked for this process, and its database open.
+ * Fails with `DatabaseError`, with a server within `connectTimeout`. Creating an embedded database takes some seconds and is not
+ * bounded. Interruptible with a server; an embedded database is opened first, then closed.
  *
- * **In use:** waiting for a connection is as interruptible as its caller. Interrupting a statement cancels it in the
- * server, also when every connection is taken; interrupting a transaction rolls it back. A transaction that Postgres
- * answers with a rollback when told to commit fails. After an outage the next statements use new connections.
- * In the embedded database a statement that runs cannot be interrupted, and holds up the process.
+ * **In use:** waiting for a connection is as interruptible as its caller. Interrupting a statement cancels it in the server, also when
+ * every connection is in use; interrupting a transaction rolls it back. A transaction whose commit the server answers with a rollback
+ * fails. After an outage the next statements use new connections. PGlite runs a statement in this process's own thread: it cannot be
+ * interrupted, and blocks the event loop.
  *
- * **Released:** takes nothing new, waits for connections that are out and for those who wait for one (`drainTimeout`),
- * then takes them back: cancels what is running, rolls back what is open, and refuses what their holders still send
- * (`releaseTimeout`), then ends the connections, those that do not answer by force.
+ * **Released:** refuses new work, and waits for leased connections and for the callers in the queue (`drainTimeout`). Then it revokes the
+ * leases: cancels statements, rolls transactions back, and refuses what their holders still send. Then it ends the connections, by
+ * force if they do not answer (`releaseTimeout`).
  *
- * **Promised:** no transaction that is open when the release begins to take connections back is committed after it.
- * **Not promised:** that a server which cannot be reached any more has noticed. It ends the transaction when it does.
+ * **Promised:** a transaction that is open when leases are revoked is never committed.
+ * **Not promised:** that a server which cannot be reached has noticed; it rolls back when it does.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layer = (options: Options): Layer.Layer<Database | SqlClient.SqlClient, DatabaseError> =>
-  Layer.scopedContext(
-    Effect.flatMap(Effect.promise(() => import("./internal/open.js")), ({ open }) =>
-      open({
-        ...options,
-        name: options.name ?? "database",
-        maxConnections: options.maxConnections ?? 10,
-        connectTimeout: Duration.decode(options.connectTimeout ?? "5 seconds"),
-        idleTransactionTimeout: Duration.decode(options.idleTransactionTimeout ?? "1 minute")
-      }))
-  )
+  Layer.scopedContext(Effect.suspend(() =>
+    open({
+      ...options,
+      name: options.name ?? "database",
+      maxConnections: options.maxConnections ?? 10,
+      connectTimeout: Duration.decode(options.connectTimeout ?? "5 seconds"),
+      idleTransactionTimeout: Duration.decode(options.idleTransactionTimeout ?? "1 minute")
+    })
+  ))
 
 /**
  * The same as `layer`, with options from the configuration.
@@ -131,8 +161,8 @@ export const layerConfig = (
   Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))
 
 /**
- * The database that `DATABASE_URL` names, or else the embedded one in `./data`, so that a service starts without any
- * server on a laptop and with one in production, unchanged.
+ * The database that `DATABASE_URL` names, by default the embedded one in `./data`: a service starts without a server on a laptop, and
+ * with one in production, unchanged.
  *
  * @since 0.1.0
  * @category layers
@@ -141,11 +171,11 @@ export const layerFromEnv: Layer.Layer<Database | SqlClient.SqlClient, DatabaseE
   layerConfig({ url: Config.withDefault(Config.redacted("DATABASE_URL"), Redacted.make("pglite:./data")) })
 
 /**
- * Runs those of the migrations that have not been run yet, in the order of their numbers (`0001_create_rows`), before
- * whatever depends on this layer starts. All of them in one transaction: they take effect together or not at all.
+ * Runs the migrations that have not been run yet, in the order of their numbers (`0001_create_rows`), before any layer that depends on this
+ * one starts. All of them in one transaction: they take effect together or not at all. A failed one fails the layer.
  *
- * **Promised:** each runs once, also when several processes start at a time; the others wait. A migration with a number
- * below the highest that has run is **not** run any more: number them as they are written.
+ * **Promised:** each runs once, also when several processes start at a time; the others wait.
+ * **Not promised:** that a migration whose number is below the highest one that has run is run at all: number them as they are written.
  *
  * @example
  * ```ts
@@ -166,23 +196,19 @@ export const layerFromEnv: Layer.Layer<Database | SqlClient.SqlClient, DatabaseE
 export const migrations = (
   migrations: Migrations,
   options?: {
-    /** Keeps what has run. `lastcall_migrations` by default. */
+    /** The table that records which migrations have run. `lastcall_migrations` by default. */
     readonly table?: string | undefined
   }
 ): Layer.Layer<never, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =>
-  Layer.effectDiscard(
-    Effect.flatMap(Effect.promise(() => import("./internal/migrate.js")), ({ migrate }) =>
-      migrate(migrations, options?.table ?? "lastcall_migrations"))
-  )
+  Layer.effectDiscard(migrate(migrations, options?.table ?? "lastcall_migrations"))
 
 /**
- * Runs the writes in one transaction, unless they were committed under this key before: then nothing is run, and the
- * result is none. So what may be asked twice is written once: a job over a source that shares no transaction with the
- * database (`JobSourceRedis` without `JobSourceOutbox`) is given its own id as the key, a request its `Idempotency-Key`.
- * Joins the transaction around it.
+ * Runs the writes in one transaction, unless they were committed under this key before; then it runs nothing and returns none. A
+ * request that may be repeated is so written once, by its `Idempotency-Key`, and so is a job whose source shares no transaction with the
+ * database (`JobSourceRedis` without `JobSourceOutbox`), by its id. Joins the transaction around it.
  *
- * **Promised:** of those who come with one key at the same time, one writes; the others wait for it, and write if it
- * failed. **Not promised:** anything about what is done beside the database, or after the key was forgotten.
+ * **Promised:** of concurrent callers with one key, one writes; the others wait for its commit, and one of them writes if it fails.
+ * **Not promised:** anything about effects outside the database, or after the key has expired.
  *
  * @example
  * ```ts
@@ -207,11 +233,8 @@ export const once = <A, E, R>(
   key: string,
   writes: Effect.Effect<A, E, R>,
   options?: {
-    /** How long a key is known. 30 days by default: by then nobody asks again. */
+    /** How long a key is remembered. 30 days by default, longer than any client or queue repeats a request. */
     readonly keptFor?: Duration.DurationInput | undefined
   }
 ): Effect.Effect<Option.Option<A>, E | SqlError.SqlError, R | SqlClient.SqlClient> =>
-  Effect.flatMap(
-    Effect.promise(() => import("./internal/once.js")),
-    ({ once }) => once(key, writes, options?.keptFor ?? "30 days")
-  )
+  runOnce(key, writes, options?.keptFor ?? "30 days")

@@ -1,23 +1,24 @@
-import { type SqlClient, SqlError } from "@effect/sql"
-import { Cause, Context, Effect, Exit, Schema, type Stream } from "effect"
+/** What the SQL job engines may use of the database. */
+import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
+import { Cause, Context, Effect, Exit, Predicate, Schema, type Stream } from "effect"
 
-/**
- * What a database can do beyond SQL statements. See `Database.Database`.
- */
+/** See `Database.Service`. */
 export interface Service {
+  /** Which database it is: both speak the same SQL, but PGlite has one connection and one process. */
   readonly kind: "pglite" | "postgres"
   /**
-   * A client on a connection of its own, for what must not wait behind work: lease renewals, above all. A pool whose
-   * connections are all taken does not delay it. On PGlite there is one connection, so this is the same client.
+   * A client on a connection of its own, for statements that must not wait behind work: lease renewals above all. It answers
+   * while every connection of the pool is in use, and joins no transaction of the other client. PGlite has one connection, so
+   * there this is the same client.
    */
   readonly reserved: SqlClient.SqlClient
   /**
-   * The payloads of `NOTIFY channel`. A lost connection is made anew with a backoff, so the stream neither fails nor
-   * ends. Each time it has begun to listen, the first included, it emits an empty string: notifications may have been
-   * missed before, so look for yourself once.
+   * The payloads of `NOTIFY channel`. A lost connection is replaced with a backoff: the stream never fails, and ends when the
+   * database is released. Whenever listening begins, the first time included, it emits an empty string, because notifications may
+   * have been missed before: read the state itself then.
    */
   readonly listen: (channel: string) => Stream.Stream<string>
-  /** Wakes those who listen, of any process. Inside a transaction: when it commits, and only then. */
+  /** Notifies the listeners of all processes. In a transaction they are notified when it commits, and only then. */
   readonly notify: (channel: string, payload: string) => Effect.Effect<void, SqlError.SqlError>
 }
 
@@ -30,7 +31,14 @@ export class DatabaseError extends Schema.TaggedError<DatabaseError>()("Database
   message: Schema.String
 }) {}
 
-/** A row, by column. */
+/** The Tags of `@effect/sql`, by their keys: importing it here would make an optional peer a required one. */
+export const SqlClientTag = Context.GenericTag<SqlClient.SqlClient>("@effect/sql/SqlClient")
+export const TransactionTag = Context.GenericTag<
+  SqlClient.TransactionConnection,
+  readonly [connection: SqlConnection.Connection, depth: number]
+>("@effect/sql/SqlClient/TransactionConnection")
+
+/** See `Database.Row`. */
 export type Row = Readonly<Record<string, unknown>>
 
 interface RawResult {
@@ -48,21 +56,21 @@ export const execute = (
     (raw) => (Array.isArray(raw) ? raw as Array<RawResult> : [raw as RawResult]).flatMap((result) => result.rows ?? [])
   )
 
-/**
- * What the driver said: pg-boss looks at its codes and messages, and so do people. Except when it failed to connect to
- * each of several addresses: that error says nothing by itself.
- */
-export const causeOf = (error: unknown): unknown =>
-  error instanceof SqlError.SqlError && error.cause !== undefined && !(error.cause instanceof AggregateError)
-    ? error.cause
-    : error
+const isSqlError = (error: unknown): error is SqlError.SqlError => Predicate.isTagged(error, "SqlError")
 
 /**
- * `work` in one transaction, with the errors of the transaction itself told apart from those of the work.
+ * The error of the driver, whose code and message pg-boss and people read; the `SqlError` itself where the driver failed to connect
+ * to each of several addresses, because that error has no message.
+ */
+export const causeOf = (error: unknown): unknown =>
+  isSqlError(error) && error.cause !== undefined && !(error.cause instanceof AggregateError) ? error.cause : error
+
+/**
+ * Runs `work` in one transaction, with the errors of the transaction separate from those of the work.
  *
- * Both may be a `SqlError`, and from some clients a failed COMMIT or ROLLBACK comes as a defect. Here what the work
- * ended with is what is reported, whatever became of the rollback (a connection that cannot roll back is gone, and its
- * transaction with it); and a work that succeeded and could not be committed is an ordinary error.
+ * Both may be a `SqlError`, and some clients report a failed COMMIT or ROLLBACK as a defect. Here a failed work is reported as it
+ * failed, also when the rollback fails (its connection is closed then, which ends the transaction), and a failed commit goes
+ * through `onError`.
  */
 export const transaction = <A, E, R, E2>(
   sql: SqlClient.SqlClient,

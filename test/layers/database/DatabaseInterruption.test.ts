@@ -1,17 +1,19 @@
 import { Reactivity } from "@effect/experimental"
+import * as Sql from "@effect/sql"
+import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer } from "effect"
-import { makeCheckouts } from "../../../src/layers/database/internal/checkouts.js"
-import { makeClient, sharedTransaction } from "../../../src/layers/database/internal/client.js"
-import { makeSlots } from "../../../src/layers/database/internal/slots.js"
+import { Effect, Exit, Fiber } from "effect"
+import { makeConnectionPool } from "../../../src/layers/database/internal/connectionPool.js"
+import { makePermits } from "../../../src/layers/database/internal/permits.js"
+import { makeSqlClient, sharedTransaction } from "../../../src/layers/database/internal/sqlClient.js"
 import * as Interruption from "../../../src/testing/Interruption.js"
 
 /** Every point in the long form, some in the short one. */
 const extent = process.env["LASTCALL_LONG"] === undefined ? { sample: 150 } : {}
 
-/** A server of one connection, in memory: what is written counts once it is committed. */
+/** A server with one connection, in memory: it keeps what is committed. */
 const makeServer = Effect.gen(function*() {
-  const state = { transaction: false, pending: [] as Array<string>, committed: [] as Array<string>, out: 0 }
+  const state = { transaction: false, pending: [] as Array<string>, committed: [] as Array<string>, leased: 0 }
   const answer = (text: string) => {
     const command = text.split(" ")[0]!
     if (command === "BEGIN") state.transaction = true
@@ -22,22 +24,29 @@ const makeServer = Effect.gen(function*() {
     } else state.pending.push(text)
     return { rows: [], command }
   }
-  const checkouts = makeCheckouts(1, () =>
+  const pool = makeConnectionPool(1, () =>
     Effect.sync(() => {
-      state.out++
+      state.leased++
       return {
         send: (text) => Promise.resolve().then(() => answer(text)),
         afterError: "",
         cancel: Effect.void,
         destroy: () => undefined,
-        checkIn: () => Effect.sync(() => void state.out--)
+        giveBack: () => Effect.sync(() => void state.leased--)
       }
     }))
-  const sql = yield* makeClient(sharedTransaction, checkouts.checkout, "BEGIN", {})
-  return { state, checkouts, sql }
-}).pipe(Effect.provide(Layer.fresh(Reactivity.layer)))
+  const sql = makeSqlClient({
+    peers: { "@effect/sql": Sql, "@effect/sql-pg": PgClient },
+    reactivity: yield* Reactivity.make,
+    tag: sharedTransaction,
+    lease: pool.lease,
+    begin: "BEGIN",
+    attributes: {}
+  })
+  return { state, pool, sql }
+})
 
-describe("Database: interrupted anywhere", () => {
+describe("Database: every point of interruption", () => {
   it.effect(
     "no transaction stays open or is committed in part, and no connection is lost",
     () =>
@@ -51,7 +60,7 @@ describe("Database: interrupted anywhere", () => {
               yield* sql.withTransaction(Effect.zipRight(sql`A`, sql.withTransaction(sql`B`)))
               yield* Fiber.join(other)
             }),
-          invariant: ({ checkouts, sql, state }, exit) =>
+          invariant: ({ pool, sql, state }, exit) =>
             Effect.gen(function*() {
               const written = state.committed.filter((text) => /^[A-D]$/.test(text)).join("")
               if (!["", "AB", "CD", "ABCD", "CDAB"].includes(written)) yield* Effect.fail(`committed ${written}`)
@@ -59,9 +68,9 @@ describe("Database: interrupted anywhere", () => {
                 yield* Effect.fail(`succeeded, but committed ${written}`)
               }
               if (state.transaction) yield* Effect.fail("a transaction is open")
-              if (state.out !== 0) yield* Effect.fail("a connection is out")
+              if (state.leased !== 0) yield* Effect.fail("a connection is still leased")
               yield* sql`E`
-              yield* checkouts.idle
+              yield* pool.awaitIdle
             })
         })
         yield* Interruption.assertSafe(Effect.succeed(report))
@@ -70,39 +79,39 @@ describe("Database: interrupted anywhere", () => {
     60_000
   )
 
-  it.effect("a slot that is given in the moment of an interruption is handed on", () =>
+  it.effect("a permit that is granted at the moment of an interruption is passed on", () =>
     Effect.gen(function*() {
       const report = yield* Interruption.explore({
-        setup: Effect.sync(() => makeSlots(1, () => "closed")),
-        program: (slots) => {
-          const hold = Effect.scoped(Effect.zipRight(slots.acquire, Effect.yieldNow()))
+        setup: Effect.sync(() => makePermits(1, () => "closed")),
+        program: (permits) => {
+          const hold = Effect.scoped(Effect.zipRight(permits.acquire, Effect.yieldNow()))
           return Effect.gen(function*() {
             const others = [yield* Effect.fork(hold), yield* Effect.fork(hold)]
             yield* hold
             for (const other of others) yield* Fiber.join(other)
           })
         },
-        invariant: (slots) => Effect.zipRight(slots.idle, Effect.scoped(slots.acquire))
+        invariant: (permits) => Effect.zipRight(permits.awaitIdle, Effect.scoped(permits.acquire))
       })
       yield* Interruption.assertSafe(Effect.succeed(report))
     }), 60_000)
 
-  it.effect("a closed line sends newcomers away and keeps those who wait; dismissed, it sends them away too", () =>
+  it.effect("a closed queue refuses new waiters and keeps those it has; `rejectWaiters` fails them too", () =>
     Effect.gen(function*() {
-      const slots = makeSlots(1, () => "closed" as const)
-      const held = yield* Effect.fork(Effect.scoped(Effect.zipRight(slots.acquire, Effect.never)))
+      const permits = makePermits(1, () => "closed" as const)
+      const held = yield* Effect.fork(Effect.scoped(Effect.zipRight(permits.acquire, Effect.never)))
       yield* Effect.yieldNow()
       const [first, second] = [
-        yield* Effect.fork(Effect.scoped(Effect.zipRight(slots.acquire, Effect.never))),
-        yield* Effect.fork(Effect.scoped(slots.acquire))
+        yield* Effect.fork(Effect.scoped(Effect.zipRight(permits.acquire, Effect.never))),
+        yield* Effect.fork(Effect.scoped(permits.acquire))
       ]
       yield* Effect.yieldNow()
-      yield* slots.close
-      assert.strictEqual(yield* Effect.flip(Effect.scoped(slots.acquire)), "closed")
+      yield* permits.close
+      assert.strictEqual(yield* Effect.flip(Effect.scoped(permits.acquire)), "closed")
       yield* Fiber.interrupt(held)
-      yield* slots.dismiss
+      yield* permits.rejectWaiters
       assert.strictEqual(yield* Effect.flip(Fiber.join(second)), "closed")
       yield* Fiber.interrupt(first)
-      yield* slots.idle
+      yield* permits.awaitIdle
     }))
 })

@@ -3,7 +3,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { assert, describe, it, vi } from "vitest"
-import { claim } from "../../../src/layers/database/internal/folderLock.js"
+import { takeLock } from "../../../src/layers/database/internal/dataFolder.js"
 
 /** What others do between two steps of ours: runs once, after the next file was read. */
 let meanwhile: (() => void) | undefined
@@ -28,7 +28,7 @@ describe("Database on PGlite: the lock of its folder", () => {
     const by = (pid: number) => JSON.stringify({ pid, host: Os.hostname(), began: "" })
     Fs.writeFileSync(path, by(spawnSync(process.execPath, ["-e", ""]).pid))
     meanwhile = () => Fs.writeFileSync(path, by(process.ppid))
-    const refused = claim(path)
+    const refused = takeLock(path)
     assert.strictEqual(refused._tag, "Refused")
     assert.strictEqual(Fs.readFileSync(path, "utf8"), by(process.ppid))
     assert.deepStrictEqual(Fs.readdirSync(Path.dirname(path)), ["some.lock"])

@@ -5,7 +5,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
-import { openFolder } from "../../../src/layers/database/internal/folder.js"
+import { openDataFolder } from "../../../src/layers/database/internal/dataFolder.js"
 import { Child } from "../../kit/child.js"
 import { openDatabase } from "../../kit/database.js"
 import { databaseFolder, newFolder } from "../../kit/pglite.js"
@@ -110,7 +110,7 @@ describe("Database on PGlite: its folder", () => {
       Fs.writeFileSync(lockOf(folder), JSON.stringify({ pid: deadPid(), host: "elsewhere", began: "" }))
       assert.include((yield* refusal(folder)).message, "on elsewhere")
       Fs.writeFileSync(lockOf(folder), "")
-      assert.include((yield* refusal(folder)).message, "does not say by whom")
+      assert.include((yield* refusal(folder)).message, "names no process")
     }))
 
   it.effect("a folder that holds something else is left alone", () =>
@@ -157,17 +157,17 @@ describe("Database on PGlite: its folder", () => {
   it.scoped("what a first start left behind that was killed half way is cleared", () =>
     Effect.gen(function*() {
       const folder = newFolder()
-      const first = yield* openFolder(folder)
+      const first = yield* openDataFolder(folder)
       Fs.mkdirSync(Path.join(folder, "base"))
       Fs.writeFileSync(Path.join(folder, "PG_VERSION"), "17")
       yield* first.release
-      const second = yield* openFolder(folder)
+      const second = yield* openDataFolder(folder)
       assert.deepStrictEqual(Fs.readdirSync(folder).sort(), ["lastcall.lock", "lastcall.new"])
       Fs.mkdirSync(Path.join(folder, "base"))
       Fs.writeFileSync(Path.join(folder, "PG_VERSION"), "17")
       yield* second.opened
       yield* second.release
-      yield* openFolder(folder)
+      yield* openDataFolder(folder)
       assert.deepStrictEqual(Fs.readdirSync(folder).sort(), ["PG_VERSION", "base", "lastcall.lock"])
     }))
 

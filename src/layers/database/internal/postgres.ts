@@ -1,53 +1,94 @@
-import type { SqlError } from "@effect/sql"
+/** A PostgreSQL server: two pools of connections, and one connection for each listener. */
 import { Deferred, Duration, Effect, type Exit, FiberId, Option } from "effect"
-import pg from "pg"
+import type { Duplex } from "node:stream"
+import type * as PgTypes from "pg"
 import { bounded } from "../../../core/internal/bounded.js"
 import { DatabaseError } from "../contract.js"
-import { cancelRequest, type Internals } from "./cancelRequest.js"
-import { makeCheckouts } from "./checkouts.js"
-import type { Driver } from "./driver.js"
-import { listener } from "./listener.js"
-import { type Answer, reasonOf, sqlError, type Wire } from "./session.js"
+import {
+  type ConnectionError,
+  connectionError,
+  type DriverConnection,
+  driverMessage,
+  type QueryResult
+} from "./connection.js"
+import { type Driver, makeConnectionPool } from "./connectionPool.js"
+import type { ClientInternals, Peers, Pg } from "./peers.js"
+import { makeListen } from "./postgresListener.js"
 
 export interface PostgresOptions {
   readonly url: string
+  /** The server and database of the URL, without its password. */
   readonly label: string
   readonly maxConnections: number
   readonly connectTimeout: Duration.Duration
   readonly idleTransactionTimeout: Duration.Duration
 }
 
-const wireOf = (client: pg.PoolClient): Wire => {
-  const internals = client as unknown as Internals
+interface ProtocolConnection extends NodeJS.EventEmitter {
+  readonly stream: Duplex
+  readonly connect: (portOrPath: number | string, host?: string) => void
+  readonly requestSsl: () => void
+  readonly cancel: (processID: number, secretKey: number) => void
+}
+
+/**
+ * Asks the server to cancel the statement of this client, over a connection made for the purpose. The request needs no connection of
+ * the pool and no connection slot of the server, both of which may be exhausted, and poolers such as PgBouncer forward it, which they
+ * would not do with `pg_cancel_backend`.
+ *
+ * Completes when the server closes that connection, which it does after sending the signal. Best effort: never fails.
+ */
+const cancelStatement = (pg: Pg, client: ClientInternals): Effect.Effect<void> =>
+  Effect.async<void>((resume) => {
+    const { processID, secretKey } = client
+    if (processID === null || secretKey === null) return resume(Effect.void)
+    const connection = new pg.Connection(
+      { ssl: client.ssl } as PgTypes.ConnectionConfig
+    ) as unknown as ProtocolConnection
+    const cancel = () => connection.cancel(processID, secretKey)
+    connection.once(
+      "connect",
+      client.ssl && client.sslNegotiation !== "direct" ? () => connection.requestSsl() : cancel
+    )
+    connection.once("sslconnect", cancel)
+    connection.on("error", () => resume(Effect.void))
+    connection.once("end", () => resume(Effect.void))
+    if (client.host.startsWith("/")) connection.connect(`${client.host}/.s.PGSQL.${client.port}`)
+    else connection.connect(client.port, client.host)
+    return Effect.sync(() => connection.stream.destroy())
+  })
+
+const toDriverConnection = (pg: Pg, client: PgTypes.PoolClient): DriverConnection => {
+  const internals = client as unknown as ClientInternals
   return {
     send: (text, values, rowMode) =>
       client.query({
         text,
         values: [...values],
         ...(rowMode === "array" ? { rowMode } : {})
-      } as pg.QueryConfig) as Promise<unknown> as Promise<Answer>,
-    // It tells of an error before the server has said that it is ready again, and whether a transaction is open.
+      } as PgTypes.QueryConfig) as Promise<unknown> as Promise<QueryResult>,
+    // `pg` reports an error before the server says whether a transaction is open: any answer after it updates that state.
     afterError: "",
-    cancel: Effect.suspend(() => cancelRequest(internals)),
+    cancel: Effect.suspend(() => cancelStatement(pg, internals)),
     destroy: () => void internals.connection.stream.destroy(),
-    checkIn: (usable) =>
+    giveBack: (usable) =>
       Effect.sync(() => {
         const status = client.getTransactionStatus()
-        // A transaction that somebody left open must not greet the next one.
+        // A connection with an open transaction is closed, not leased again.
         client.release(!usable || status === "T" || status === "E")
       })
   }
 }
 
-const makePool = (options: PostgresOptions, max: number) => {
-  const live = new Set<pg.Client>()
-  /** A pool does not tell of connections that are still being made, and those may need to be ended as well. */
+const makePool = (pg: Pg, options: PostgresOptions, max: number) => {
+  const live = new Set<PgTypes.Client>()
+  /** Keeps count of all connections: the pool does not know those that are still connecting, and the release must end them too. */
   class Client extends pg.Client {
-    constructor(config?: pg.ClientConfig) {
+    constructor(config?: PgTypes.ClientConfig) {
       super(config)
       live.add(this)
-      // A connection that dies says so here, and whatever is in flight on it fails. Unheard, it ends the process; and the
-      // pool does not listen any more when it hands one out, nor its holder yet.
+      // A lost connection emits an error, and its statement fails. Without a listener the error would end the process; the pool
+      // listens only while the connection is idle.
       this.on("error", () => undefined)
       this.once("end", () => live.delete(this))
     }
@@ -59,22 +100,23 @@ const makePool = (options: PostgresOptions, max: number) => {
     connectionTimeoutMillis: Duration.toMillis(options.connectTimeout),
     application_name: "lastcall",
     keepAlive: true
-  } as pg.PoolConfig)
-  // An idle connection that dies is taken out of the pool, and that is all there is to do.
+  } as PgTypes.PoolConfig)
+  // The pool drops an idle connection that is lost: there is nothing else to do.
   pool.on("error", () => undefined)
 
-  const checkouts = makeCheckouts(max, (restore) =>
+  const connections = makeConnectionPool(max, (restore) =>
     Effect.suspend(() => {
       const connecting = pool.connect()
       return restore(Effect.tryPromise({
         try: () => connecting,
-        catch: (cause) => sqlError(`No connection to PostgreSQL at ${options.label}: ${reasonOf(cause)}`, cause)
+        catch: (cause) =>
+          connectionError(`No connection to PostgreSQL at ${options.label}: ${driverMessage(cause)}`, cause)
       })).pipe(
-        // Who waited has gone: the connection goes to the pool as soon as it is there.
+        // The waiter was interrupted: the connection returns to the pool when it arrives.
         Effect.onInterrupt(() =>
           Effect.sync(() => void connecting.then((client) => client.release(), () => undefined))
         ),
-        Effect.map(wireOf)
+        Effect.map((client) => toDriverConnection(pg, client))
       )
     }))
 
@@ -86,14 +128,14 @@ const makePool = (options: PostgresOptions, max: number) => {
   })
 
   const destroy = Effect.sync(() => {
-    for (const client of live) (client as unknown as Internals).connection.stream.destroy()
+    for (const client of live) (client as unknown as ClientInternals).connection.stream.destroy()
   })
 
   return {
-    ...checkouts,
-    /** Says good-bye on every connection, and destroys those that have not ended when its time is up. */
+    ...connections,
+    /** Ends every connection by protocol, and destroys those that have not ended when the step is interrupted. */
     end: Effect.ensuring(end, destroy),
-    /** Without a word. */
+    /** Closes every socket at once. */
     destroy: Effect.zipRight(Effect.sync(() => void pool.end()), destroy)
   }
 }
@@ -101,47 +143,45 @@ const makePool = (options: PostgresOptions, max: number) => {
 const unreachable = (label: string, why: string) =>
   new DatabaseError({ reason: "Unreachable", message: `Cannot use PostgreSQL at ${label}: ${why}` })
 
-/** In one message, and for this transaction only: a pooler between may give the connection to others after it. */
+/** One message, and `LOCAL` to the transaction: a pooler may give the server connection to another client afterwards. */
 const beginOf = (timeout: Duration.Duration): string => {
   const ms = Math.min(Math.ceil(Duration.toMillis(timeout)), 2 ** 31 - 1)
   return Duration.isFinite(timeout) && ms > 0 ? `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${ms}` : "BEGIN"
 }
 
-/**
- * A pool, a connection apart for what is reserved, and one for each listener. It answers when it is handed out: one
- * statement has been there and back.
- */
-export const openPostgres = (options: PostgresOptions): Effect.Effect<Driver, DatabaseError> =>
+/** Opens a pool, a pool of one for the reserved client, and waits until the server has answered one statement. */
+export const openPostgres = (peers: Peers, options: PostgresOptions): Effect.Effect<Driver, DatabaseError> =>
   Effect.suspend(() => {
-    const main = makePool(options, options.maxConnections)
-    const apart = makePool(options, 1)
+    const pg = peers.pg.default
+    const main = makePool(pg, options, options.maxConnections)
+    const reserved = makePool(pg, options, 1)
     const closed = Deferred.unsafeMake<void>(FiberId.none)
     const both = (step: (pool: typeof main) => Effect.Effect<void>) =>
-      Effect.all([step(main), step(apart)], { concurrency: "unbounded", discard: true })
+      Effect.all([step(main), step(reserved)], { concurrency: "unbounded", discard: true })
 
     const driver: Driver = {
       kind: "postgres",
-      checkout: main.checkout,
-      reserved: apart.checkout,
+      lease: main.lease,
+      leaseReserved: reserved.lease,
       begin: beginOf(options.idleTransactionTimeout),
-      listen: listener(options, Deferred.await(closed)),
+      listen: makeListen(pg, options, Deferred.await(closed)),
       attributes: { "db.namespace": options.label },
       quiesce: both((pool) => pool.close),
-      drain: both((pool) => pool.idle),
+      drain: both((pool) => pool.awaitIdle),
       interrupt: both((pool) => pool.revoke),
       release: Effect.zipRight(Deferred.succeed(closed, void 0), both((pool) => pool.end)),
       progress: () => main.progress()
     }
 
-    const answers = Effect.scoped(Effect.flatMap(main.checkout, (session) => session.query("SELECT 1")))
-    return bounded({ within: options.connectTimeout })(answers).pipe(
-      // A bounded wait is waited for, except where one walks away from it, as from a start that is interrupted.
+    const firstAnswer = Effect.scoped(Effect.flatMap(main.lease, (connection) => connection.query("SELECT 1")))
+    return bounded({ within: options.connectTimeout })(firstAnswer).pipe(
+      // A bounded wait is uninterruptible; an interrupted start leaves it behind.
       Effect.disconnect,
       Effect.flatMap(Option.match({
         onNone: () =>
           Effect.fail(unreachable(options.label, `no answer within ${Duration.format(options.connectTimeout)}`)),
-        onSome: (exit: Exit.Exit<Answer, SqlError.SqlError>) =>
-          Effect.mapError(exit, (error) => unreachable(options.label, reasonOf(error.cause)))
+        onSome: (exit: Exit.Exit<QueryResult, ConnectionError>) =>
+          Effect.mapError(exit, (error) => unreachable(options.label, driverMessage(error.cause)))
       })),
       Effect.interruptible,
       Effect.onError(() => both((pool) => pool.destroy)),

@@ -24,6 +24,7 @@ import { Duration, Effect, Layer } from "effect"
 import type { Timeouts } from "../../../core/Drain.js"
 import type { Database } from "../../database/contract.js"
 import { JobSource } from "../JobSource.js"
+import { make } from "./internal/source.js"
 
 /**
  * @since 0.1.0
@@ -75,7 +76,7 @@ export const layer = (
 ): Layer.Layer<JobSource, never, JobSource | Database | SqlClient.SqlClient> =>
   Layer.scoped(
     JobSource,
-    Effect.flatMap(Effect.promise(() => import("./internal/source.js")), ({ make }) => {
+    Effect.suspend(() => {
       const earliest = Duration.decode(options.offerAgainAfter ?? "10 seconds")
       return make({
         drainTimeout: options.drainTimeout,

@@ -24,6 +24,7 @@
  */
 import { type Config, type ConfigError, Duration, Effect, Layer, type Redacted } from "effect"
 import { JobSource } from "../JobSource.js"
+import { make } from "./internal/source.js"
 import { RedisError } from "./internal/url.js"
 
 export {
@@ -78,7 +79,7 @@ export interface Options {
 export const layer = (options: Options): Layer.Layer<JobSource, RedisError> =>
   Layer.scoped(
     JobSource,
-    Effect.flatMap(Effect.promise(() => import("./internal/source.js")), ({ make }) =>
+    Effect.suspend(() =>
       make({
         url: options.url,
         prefix: options.prefix ?? "lastcall",
@@ -86,7 +87,8 @@ export const layer = (options: Options): Layer.Layer<JobSource, RedisError> =>
         expireEvery: Duration.decode(options.expireEvery ?? "1 second"),
         pollInterval: Duration.decode(options.pollInterval ?? "2 seconds"),
         connectTimeout: Duration.decode(options.connectTimeout ?? "5 seconds")
-      }))
+      })
+    )
   )
 
 /**

@@ -19,6 +19,7 @@ import type { SqlClient } from "@effect/sql"
 import { Duration, Effect, Layer } from "effect"
 import type { Database } from "../../database/contract.js"
 import { JobSource } from "../JobSource.js"
+import { make } from "./internal/source.js"
 
 /**
  * @since 0.1.0
@@ -57,11 +58,12 @@ export interface Options {
 export const layer = (options: Options = {}): Layer.Layer<JobSource, never, Database | SqlClient.SqlClient> =>
   Layer.scoped(
     JobSource,
-    Effect.flatMap(Effect.promise(() => import("./internal/source.js")), ({ make }) =>
+    Effect.suspend(() =>
       make({
         schema: options.schema ?? "lastcall",
         lease: Duration.decode(options.lease ?? "10 seconds"),
         expireEvery: Duration.decode(options.expireEvery ?? "1 second"),
         pollInterval: Duration.decode(options.pollInterval ?? "2 seconds")
-      }))
+      })
+    )
   )

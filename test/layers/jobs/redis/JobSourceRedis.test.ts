@@ -76,7 +76,7 @@ describeRedis("JobSourceRedis", (redis) => {
     Effect.gen(function*() {
       const target = yield* parseUrl(Redacted.make(redis.url))
       const connecting = yield* Effect.fork(
-        connect({ target, connectTimeout: Duration.seconds(1), patience: undefined })
+        connect({ Redis, target, connectTimeout: Duration.seconds(1), patience: undefined })
       )
       yield* Effect.repeatN(standStill(1_200), 1)
       const { away } = yield* Fiber.join(connecting)

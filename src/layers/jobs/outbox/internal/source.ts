@@ -1,7 +1,6 @@
-import { SqlClient } from "@effect/sql"
 import { type Duration, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import * as Drain from "../../../../core/Drain.js"
-import { Database } from "../../../database/contract.js"
+import { Database, SqlClientTag } from "../../../database/contract.js"
 import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSource, type Service } from "../../JobSource.js"
 import { ledgerOf, type Patience, prepare } from "./ledger.js"
@@ -31,7 +30,7 @@ export const make = (
       )
     }
     const { listen, reserved } = yield* Database
-    const sql = yield* SqlClient.SqlClient
+    const sql = yield* SqlClientTag
     const engine = yield* JobSource
     // The relays use the engine until the end of the drain, so its queues are theirs to close.
     const scope = yield* Scope.make()

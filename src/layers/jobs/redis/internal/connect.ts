@@ -1,5 +1,5 @@
 import { Duration, Effect, type Scope } from "effect"
-import { Redis, type RedisOptions } from "ioredis"
+import type { Redis, RedisOptions } from "ioredis"
 import { RedisError, type Target } from "./url.js"
 
 /** A connection that is made anew when it is lost, until the scope closes. */
@@ -37,6 +37,7 @@ const backoff = (attempt: number) => Math.min(50 * 2 ** Math.min(attempt, 5), 1_
  * away, too.
  */
 export const connect = (options: {
+  readonly Redis: typeof Redis
   readonly target: Target
   readonly connectTimeout: Duration.Duration
   readonly patience: Duration.Duration | undefined
@@ -44,7 +45,7 @@ export const connect = (options: {
   readonly onReady?: (redis: Redis) => void
 }): Effect.Effect<Connection, RedisError, Scope.Scope> =>
   Effect.gen(function*() {
-    const { connectTimeout, onReady, patience, target } = options
+    const { connectTimeout, onReady, patience, Redis, target } = options
     const { db, host, label, password, port, tls, username } = target
     const settings: RedisOptions = {
       host,

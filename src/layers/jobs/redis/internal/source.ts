@@ -1,5 +1,6 @@
-import { createRedisBackend, type RedisQueueBackend } from "bullmq"
+import type { RedisQueueBackend } from "bullmq"
 import { Duration, Effect, Queue, type Redacted } from "effect"
+import { optionalPeers, rethrow } from "../../../../core/internal/optionalPeers.js"
 import { leaseError } from "../../internal/lease.js"
 import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSourceError, type Service } from "../../JobSource.js"
@@ -18,6 +19,11 @@ interface Entry {
   readonly backend: RedisQueueBackend
 }
 
+const peers = optionalPeers("JobSourceRedis", {
+  bullmq: () => import("bullmq").catch(rethrow),
+  ioredis: () => import("ioredis").catch(rethrow)
+})
+
 /** See `JobSourceRedis.layer`. Connected, listening, and expiring leases, until the scope closes. */
 export const make = (options: {
   readonly url: Redacted.Redacted
@@ -30,15 +36,17 @@ export const make = (options: {
   Effect.gen(function*() {
     const { connectTimeout, expireEvery, lease, pollInterval, prefix } = options
     const target = yield* parseUrl(options.url)
+    const { bullmq: { createRedisBackend }, ioredis: { Redis } } = yield* peers
     const renewEvery = Duration.times(lease, 1 / 4)
     const queues = new Set<Entry>()
     const makeId = makeIds()
     const channel = `${prefix}:lastcall:wake`
 
-    const connection = yield* connect({ target, connectTimeout, patience: connectTimeout })
+    const connection = yield* connect({ Redis, target, connectTimeout, patience: connectTimeout })
     const { redis } = connection
     const news = yield* Queue.unbounded<string>()
     const subscriber = yield* connect({
+      Redis,
       target,
       connectTimeout,
       patience: undefined,

@@ -1,7 +1,7 @@
-import { SqlClient } from "@effect/sql"
+import type { SqlClient } from "@effect/sql"
 import { Effect, Predicate, Schedule } from "effect"
-import { PgBoss } from "pg-boss"
-import { execute } from "../../../database/contract.js"
+import type { PgBoss } from "pg-boss"
+import { execute, TransactionTag } from "../../../database/contract.js"
 import { causeOf } from "../../../database/contract.js"
 import { drive, type Execute } from "./drive.js"
 
@@ -21,12 +21,13 @@ const afterRace = Schedule.intersect(Schedule.jittered(Schedule.exponential("50 
  * the schema, the statements and their fences; what is to be done when is for our own fibers to say.
  */
 export const open = (options: {
+  readonly PgBoss: typeof PgBoss
   readonly sql: SqlClient.SqlClient
   readonly schema: string
   readonly queue: string
 }): Effect.Effect<PgBoss, unknown> =>
   Effect.gen(function*() {
-    const { queue, schema, sql } = options
+    const { PgBoss, queue, schema, sql } = options
     const clock = yield* Effect.clock
     // Texts with their own BEGIN and COMMIT must stay on one connection, and leave it clean when they fail half way.
     const connection = yield* Effect.uninterruptible(sql.reserve)
@@ -34,7 +35,7 @@ export const open = (options: {
       execute(sql, text, values).pipe(
         Effect.mapError(causeOf),
         Effect.onError(() => Effect.ignore(execute(sql, "ROLLBACK"))),
-        Effect.provideService(SqlClient.TransactionConnection, [connection, 0])
+        Effect.provideService(TransactionTag, [connection, 0])
       )
 
     return yield* drive(run, async (db) => {

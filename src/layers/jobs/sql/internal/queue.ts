@@ -1,9 +1,8 @@
 import type { SqlClient } from "@effect/sql"
-import { TransactionConnection } from "@effect/sql/SqlClient"
 import { Array, Clock, DateTime, Duration, Effect, Option } from "effect"
 import type { PgBoss } from "pg-boss"
 import { bounded } from "../../../../core/internal/bounded.js"
-import { execute } from "../../../database/contract.js"
+import { execute, TransactionTag } from "../../../database/contract.js"
 import { causeOf, transaction } from "../../../database/contract.js"
 import type { WakeUp } from "../../internal/wakeUp.js"
 import { type Claim, type JobQueue, JobSourceError, LeaseLost, type Settlement } from "../../JobSource.js"
@@ -135,7 +134,7 @@ export const make = (options: {
       if (how._tag !== "Ack" || !Object.is(writes, Effect.void)) return inTransaction
       // Nothing to hold together: one statement is a transaction by itself, unless the caller has one that it must join.
       return Effect.flatMap(
-        Effect.serviceOption(TransactionConnection),
+        Effect.serviceOption(TransactionTag),
         Option.match({
           onNone: () => Effect.zipRight(orLeaseLost(claim, "transact")(acknowledge(claim)), writes),
           onSome: () => inTransaction

@@ -1,6 +1,6 @@
-import { SqlClient } from "@effect/sql"
 import { Duration, Effect, Stream } from "effect"
-import { Database } from "../../../database/contract.js"
+import { optionalPeers, rethrow } from "../../../../core/internal/optionalPeers.js"
+import { Database, SqlClientTag } from "../../../database/contract.js"
 import { leaseError } from "../../internal/lease.js"
 import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSourceError, type Service } from "../../JobSource.js"
@@ -8,6 +8,8 @@ import { expiring } from "./expiring.js"
 import { open } from "./open.js"
 import * as Queue from "./queue.js"
 import { channelOf, statementsOf } from "./statements.js"
+
+const peers = optionalPeers("JobSourceSql", { "pg-boss": () => import("pg-boss").catch(rethrow) })
 
 /** See `JobSourceSql.layer`. Listens, and expires leases, until the scope closes. */
 export const make = (options: {
@@ -18,8 +20,9 @@ export const make = (options: {
 }) =>
   Effect.gen(function*() {
     const { expireEvery, lease, pollInterval, schema } = options
+    const { PgBoss } = (yield* peers)["pg-boss"]
     const { listen, reserved } = yield* Database
-    const sql = yield* SqlClient.SqlClient
+    const sql = yield* SqlClientTag
     const statements = statementsOf(schema)
     const renewEvery = Duration.times(lease, 1 / 4)
     const queues = new Set<{ readonly name: string; readonly wakeUp: WakeUp.WakeUp }>()
@@ -41,7 +44,7 @@ export const make = (options: {
           const failure = (cause: unknown) => new JobSourceError({ operation: "open", queue: name, cause })
           const fault = leaseError(wanted, renewEvery)
           if (fault !== undefined) return yield* failure(fault)
-          const boss = yield* Effect.mapError(open({ sql, schema, queue: name }), failure)
+          const boss = yield* Effect.mapError(open({ PgBoss, sql, schema, queue: name }), failure)
           const wakeUp = yield* WakeUp.make(pollInterval)
           const entry = { name, wakeUp }
           yield* Effect.acquireRelease(

@@ -1,11 +1,11 @@
-import { SqlClient, type SqlError } from "@effect/sql"
+import type { SqlClient, SqlError } from "@effect/sql"
 import { Duration, Effect, Option } from "effect"
-import { execute } from "../contract.js"
+import { execute, SqlClientTag } from "../contract.js"
 
 const table = "lastcall_once"
 
-/** Several processes may find it missing at a time: the others wait, and find it there. */
-const prepare = (sql: SqlClient.SqlClient) =>
+/** Creates the table where it is missing. Processes that find it missing at the same time wait for each other. */
+const ensureTable = (sql: SqlClient.SqlClient) =>
   Effect.flatMap(
     execute(sql, `SELECT to_regclass('${table}') IS NOT NULL AS there`),
     ([row]) =>
@@ -19,15 +19,15 @@ const prepare = (sql: SqlClient.SqlClient) =>
       )
   )
 
-/** See `Database.once`. Who comes second waits until the first one has committed, or takes its place. */
+/** See `Database.once`. A second caller of a key waits for the first one's commit, or writes if the first one failed. */
 export const once = <A, E, R>(
   key: string,
   writes: Effect.Effect<A, E, R>,
   keptFor: Duration.DurationInput
 ): Effect.Effect<Option.Option<A>, E | SqlError.SqlError, R | SqlClient.SqlClient> =>
-  Effect.flatMap(SqlClient.SqlClient, (sql) =>
+  Effect.flatMap(SqlClientTag, (sql) =>
     sql.withTransaction(Effect.gen(function*() {
-      yield* prepare(sql)
+      yield* ensureTable(sql)
       const rows = yield* execute(
         sql,
         `WITH forgotten AS (

@@ -1,19 +1,18 @@
 import { Duration, Effect, Exit, Option, Schedule, Stream } from "effect"
-import pg from "pg"
 import { backoff } from "../../../core/internal/backoff.js"
 import { bounded } from "../../../core/internal/bounded.js"
-import type { Internals } from "./cancelRequest.js"
+import type { ClientInternals, Pg } from "./peers.js"
 
-/** A peer that has gone without a word is noticed within half a minute; those who listen also poll. */
+/** Detects within half a minute that the server has gone without closing the connection. Listeners also poll. */
 const heartbeat = { every: "20 seconds", within: "10 seconds" } as const
 
-interface ListenerOptions {
+interface ListenOptions {
   readonly url: string
   readonly connectTimeout: Duration.Duration
 }
 
-/** Listens until the connection is lost, which is its failure. */
-const once = (options: ListenerOptions, channel: string): Stream.Stream<string, unknown> =>
+/** Listens on one connection. Fails when it is lost. */
+const listenOnConnection = (pg: Pg, options: ListenOptions, channel: string): Stream.Stream<string, unknown> =>
   Stream.asyncPush<string, unknown>((emit) =>
     Effect.gen(function*() {
       const client = yield* Effect.acquireRelease(
@@ -25,8 +24,8 @@ const once = (options: ListenerOptions, channel: string): Stream.Stream<string, 
             keepAlive: true
           })
         ),
-        // Nothing is lost with it, so there is no good-bye that somebody would have to wait for.
-        (client) => Effect.sync(() => (client as unknown as Internals).connection.stream.destroy())
+        // The connection has no state to lose, so its socket is closed without waiting for the server.
+        (client) => Effect.sync(() => (client as unknown as ClientInternals).connection.stream.destroy())
       )
       client.on("error", (error) => emit.fail(error))
       client.on("end", () => emit.fail(new Error("The connection ended")))
@@ -51,13 +50,10 @@ const once = (options: ListenerOptions, channel: string): Stream.Stream<string, 
       )
     }), { bufferSize: "unbounded" })
 
-/**
- * `LISTEN`, on a connection of its own for each stream. It never fails: a connection that is lost is made anew, until
- * the database is closed.
- */
-export const listener =
-  (options: ListenerOptions, closed: Effect.Effect<void>) => (channel: string): Stream.Stream<string> =>
-    once(options, channel).pipe(
+/** `LISTEN`, with one connection for each stream. Never fails: a lost connection is replaced until the database is closed. */
+export const makeListen =
+  (pg: Pg, options: ListenOptions, closed: Effect.Effect<void>) => (channel: string): Stream.Stream<string> =>
+    listenOnConnection(pg, options, channel).pipe(
       Stream.retry(backoff("5 seconds")),
       Stream.orDie,
       Stream.interruptWhen(closed)

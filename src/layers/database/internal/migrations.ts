@@ -1,0 +1,45 @@
+import type { Migrator, SqlClient, SqlError } from "@effect/sql"
+import { Effect, Option, Predicate, Record } from "effect"
+import { SqlClientTag } from "../contract.js"
+import { migratorPeers } from "./peers.js"
+
+/** See `Database.Migrations`. */
+export type Migrations = Readonly<Record<string, Effect.Effect<unknown, unknown, SqlClient.SqlClient>>>
+
+/** The key of the advisory lock: any number that no other program is likely to use. */
+const advisoryKey = 7_809_655_113
+
+const isMigrationError = (defect: unknown): defect is Migrator.MigrationError =>
+  Predicate.isTagged(defect, "MigrationError")
+
+/**
+ * Runs the new migrations with the migrator of `@effect/sql`: in one transaction, under a lock on its table. Creates that table under a
+ * lock of its own first, because processes that start at the same time would race to create it.
+ */
+export const migrate = (
+  migrations: Migrations,
+  table: string
+): Effect.Effect<void, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function*() {
+    const { Migrator } = (yield* migratorPeers)["@effect/sql"]
+    const misnamed = Object.keys(migrations).filter((name) => !/^\d+_.+$/.test(name))
+    if (misnamed.length > 0) {
+      return yield* new Migrator.MigrationError({
+        reason: "bad-state",
+        message: `Migrations are named like 0001_create_table, but found ${misnamed.join(", ")}`
+      })
+    }
+    const sql = yield* SqlClientTag
+    yield* sql.withTransaction(Effect.zipRight(
+      sql`SELECT pg_advisory_xact_lock(${advisoryKey})`,
+      sql`CREATE TABLE IF NOT EXISTS ${sql(table)} (
+        migration_id integer PRIMARY KEY,
+        created_at timestamp with time zone NOT NULL DEFAULT now(),
+        name text NOT NULL
+      )`
+    ))
+    yield* Migrator.make({})({ loader: Migrator.fromRecord(Record.map(migrations, Effect.asVoid)), table })
+  }).pipe(
+    // The migrator dies when a migration fails; a start fails with it.
+    Effect.catchSomeDefect((defect) => isMigrationError(defect) ? Option.some(Effect.fail(defect)) : Option.none())
+  )
