@@ -1,5 +1,23 @@
 /**
- * What a worker pool tells the process of a job, and what that can do about it.
+ * What the process of a job can use: its attempt and cursor, the drain of its pool, and transactions that settle the job.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Option, Schema } from "effect"
+ * import { WorkerPool } from "lastcall"
+ *
+ * class Counter extends WorkerPool.Tag("counter")<Counter, number, number>({ cursor: Schema.Int }) {}
+ *
+ * const CounterLive = Counter.layer({
+ *   concurrency: 2,
+ *   process: (upTo, job) =>
+ *     Effect.gen(function*() {
+ *       for (let n = Option.getOrElse(job.cursor, () => 0) + 1; n <= upTo; n++) {
+ *         yield* job.checkpoint(n, Effect.log(`counted to ${n}`))
+ *       }
+ *     })
+ * })
+ * ```
  *
  * @since 0.1.0
  */
@@ -7,43 +25,49 @@ import { Data, type Effect, type Option } from "effect"
 import type { JobSourceError, LeaseLost } from "./JobSource.js"
 
 /**
- * What a process knows of its job, and how it settles it together with what it writes.
+ * The second argument of a pool's `process`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface JobContext<in out Cursor> {
+  /** The id of the job, the same in every attempt. */
   readonly id: string
-  /** 1 for the first. Failures and dead processes add one, interruptions do not. */
+  /** 1 for the first attempt. Failures and dead processes add one; hand-backs and interruptions do not. */
   readonly attempt: number
-  /** Where the last `checkpoint` got to, in whatever attempt and process that was. */
+  /** The cursor of the job's last `checkpoint`, in whatever attempt and process it was; none before the first. */
   readonly cursor: Option.Option<Cursor>
   /**
-   * The same for every run of this job, and for no other: what to send along with a request that must not have its effect
-   * twice. `step` tells the requests of one job apart.
+   * A key for requests whose effect must not happen twice: the same in every run of this job, and different for every
+   * other job. `step` makes different keys for the requests of one job.
    */
   readonly idempotencyKey: (step?: string) => string
   /**
-   * Completes when the pool takes nothing new any more, which is before the time of its jobs is over. A process that
-   * interrupts itself from then on is handed back at once over a durable source, its attempt kept. Over memory, where
-   * there is nobody to hand it to, that would be a failure as ever.
+   * Completes when the pool quiesces, before the job is interrupted. Over a durable source, a process that interrupts itself
+   * from then on is handed back at once, with its attempt kept. Over memory no other process can run the job, so
+   * interrupting itself is a failure there.
    */
   readonly draining: Effect.Effect<void>
   /**
-   * The same for promises: aborted when the job may stop, over a durable source with `draining`, and in any case when it
-   * is interrupted. A process that fails for this reason (`Draining`, or an error that it caused) is handed back too.
+   * `draining` for promises. Over a durable source it is aborted with `draining`; over any source it is aborted when the job
+   * is interrupted. The reason is `Draining`. A process that fails with this reason, or with an error caused by it,
+   * is handed back, too.
    */
   readonly signal: AbortSignal
   /**
-   * Ends the job: the writes and its acknowledgement in one short transaction, where the source has transactions. All or
-   * nothing: with `LeaseLost` or any other failure, nothing was written. What the process does afterwards is no part of
-   * the job any more, and cannot fail it.
+   * Runs the writes and acknowledges the job, in one short transaction where the source has transactions. After any failure,
+   * `LeaseLost` included, nothing was written. When it has succeeded, the rest of the process cannot fail the job.
+   *
+   * Fails with the errors of the writes; with `LeaseLost` when the job belongs to another run by now; with
+   * `JobSourceError` when the source is unavailable.
    */
   readonly complete: <A, E, R>(writes: Effect.Effect<A, E, R>) => Effect.Effect<A, E | LeaseLost | JobSourceError, R>
   /**
-   * Commits the writes and the cursor in one short transaction, as `complete` does; the next run goes on from there. When
-   * the pool was told to stop, the same commit hands the job back, and then the job ends by interrupting itself. Over
-   * memory it goes on.
+   * Runs the writes and stores the cursor, in one short transaction where the source has transactions. The next run of the
+   * job starts with this cursor. When a durable pool is quiesced, the same transaction hands the job back, and then the
+   * process is interrupted. Over memory the process continues.
+   *
+   * Fails as `complete` does. A cursor that does not encode is a defect.
    */
   readonly checkpoint: <A, E, R>(
     cursor: Cursor,
@@ -52,12 +76,15 @@ export interface JobContext<in out Cursor> {
 }
 
 /**
- * Why `JobContext.signal` was aborted.
+ * The reason of `JobContext.signal` when it is aborted.
  *
  * @since 0.1.0
  * @category errors
  */
-export class Draining extends Data.TaggedError("Draining")<{ readonly pool: string }> {
+export class Draining extends Data.TaggedError("Draining")<{
+  /** The name of the pool. */
+  readonly pool: string
+}> {
   override get message() {
     return `${this.pool} is draining`
   }

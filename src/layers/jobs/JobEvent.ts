@@ -1,84 +1,107 @@
 /**
- * What happens to the jobs of a worker pool: each transition, as data.
+ * What happens to the jobs of a worker pool, as data.
  *
- * A run of a job begins with `Started` and ends with one of `Succeeded`, `Retried`, `DeadLettered`, `HandedBack`, `LeaseLost`,
- * `Cut` or `Abandoned`. What the event of an end says has been written down by then, except for the last three.
+ * A run of a job begins with `Started` and ends with one of `Succeeded`, `Retried`, `DeadLettered`, `HandedBack`,
+ * `LeaseLost`, `Cut` or `Abandoned`. All but the last three are recorded after the source has stored them.
+ *
+ * The metric `lastcall_pool_events` counts them by pool and tag; `lastcall_pool_in_flight` and `lastcall_pool_run` tell how
+ * many jobs run, and how long.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { JobEvent } from "lastcall"
+ *
+ * const onEvent = (event: JobEvent.JobEvent) =>
+ *   JobEvent.JobEvent.$is("DeadLettered")(event)
+ *     ? Effect.logError(`job ${event.id} of ${event.pool} failed: ${event.error}`)
+ *     : Effect.void
+ * ```
  *
  * @since 0.1.0
  */
 import { type Cause, Data, type Duration } from "effect"
 
 /**
+ * The field of every event.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface PoolFields {
+  /** The name of the pool. */
   readonly pool: string
 }
 
 /**
- * One run of a job: its id, and the number of its attempt.
+ * The fields of an event about one run of a job.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RunFields extends PoolFields {
   readonly id: string
+  /** 1 for the first attempt. */
   readonly attempt: number
 }
 
 /**
- * Jobs that this process did something with while they did not run.
+ * The fields of an event about jobs that were stored or changed together.
  *
  * @since 0.1.0
  * @category models
  */
 export interface BatchFields extends PoolFields {
+  /** The ids that the operation was called with, or returned. */
   readonly ids: ReadonlyArray<string>
-  /** How many of those that were named it was true of. */
+  /** The number of jobs that the operation changed. */
   readonly count: number
 }
 
 /**
+ * An event of a worker pool.
+ *
  * @since 0.1.0
  * @category models
  */
 export type JobEvent = Data.TaggedEnum<{
-  /** They are in the queue, or were already. Within a transaction it is told at once, and true when that commits. */
+  /** The jobs are in the queue. Recorded before the commit when the offer joined a transaction. */
   Offered: BatchFields
-  /** Dead letters became jobs again; in a transaction as `Offered`. */
+  /** Dead letters are jobs again. Recorded before the commit, as `Offered`. */
   Redriven: BatchFields
-  /** Dead letters were forgotten; in a transaction as `Offered`. */
+  /** Dead letters were deleted. Recorded before the commit, as `Offered`. */
   Discarded: BatchFields
-  /** Leased, and about to run. */
+  /** The job was claimed and is about to run. */
   Started: RunFields
-  /** Its writes and its cursor, as it is stored, were committed. */
+  /** A checkpoint was committed. `cursor` is encoded. */
   Checkpointed: RunFields & { readonly cursor: unknown }
-  /** Acknowledged. */
+  /** The job was acknowledged. */
   Succeeded: RunFields
-  /** It failed, and runs again after the delay. */
+  /** The job failed, and runs again after the delay. */
   Retried: RunFields & { readonly error: string; readonly delay: Duration.Duration }
-  /** It was given up. */
+  /** The job failed for the last time and is a dead letter. */
   DeadLettered: RunFields & { readonly error: string }
-  /** Its time is over: it was interrupted, and will be handed back when it has ended. */
+  /** The drain timeout has passed: the job was interrupted and has ended. `HandedBack` follows. */
   Interrupted: RunFields
-  /** Available to others at once, the attempt kept. */
+  /** The job is available to other processes at once, with its attempt kept. */
   HandedBack: RunFields
-  /** It belongs to somebody else: its lease ran out, or it was cancelled. Nothing was written. */
+  /** The lease expired, or the job was cancelled. Nothing was written. */
   LeaseLost: RunFields
-  /** The source could not be told what became of it: its lease will run out, at the cost of the attempt. */
+  /** The source was unavailable when the run ended. The lease will expire and spend the attempt. */
   Cut: RunFields & { readonly error: string }
-  /** It ignored its interruption and was left behind. Others may take it at once, and what it still writes is refused. */
+  /** The job ignored its interruption. Other processes may run it at once, and its own writes are refused. */
   Abandoned: RunFields
-  /** The pool takes nothing new; its jobs have been told. */
+  /** The pool claims no new jobs, and its jobs know it. */
   Quiesced: PoolFields
   /** The pool has ended. */
   Closed: PoolFields
-  /** The source does not answer; it is asked again until it does. */
+  /** The source failed, and the pool retries until it answers. */
   SourceUnavailable: PoolFields & { readonly error: string }
+  /** The source answers again. */
   SourceAvailable: PoolFields
-  /** A fiber of the pool died. It is started again after the delay, or, without one, the service is told to stop. */
+  /** A fiber of the pool died. It restarts after the delay; without a delay the service shuts down. */
   Crashed: PoolFields & {
+    /** `dispatcher` or `heartbeat`. */
     readonly fiber: string
     readonly cause: Cause.Cause<unknown>
     readonly restartIn: Duration.Duration | undefined
@@ -86,7 +109,7 @@ export type JobEvent = Data.TaggedEnum<{
 }>
 
 /**
- * Makes, tells apart (`$is`) and matches (`$match`) events.
+ * The constructors of the events, with `$is` and `$match`.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,12 +1,30 @@
 /**
- * Where a worker pool's jobs come from: the contract that engines stand behind.
+ * The contract between worker pools and the engines that store their jobs.
+ *
+ * An engine implements `Service` and passes the conformance suite. Implementations: `JobSourceMemory`, `JobSourceSql`,
+ * `JobSourceRedis`, and `JobSourceOutbox` in front of another engine.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { JobSource } from "lastcall"
+ *
+ * // Redrives the oldest dead letters of a queue, without a pool.
+ * const redriveOldest = Effect.gen(function*() {
+ *   const source = yield* JobSource.JobSource
+ *   const { deadLetters } = yield* source.open({ name: "mailer" })
+ *   const letters = yield* deadLetters.list(10)
+ *   return yield* deadLetters.redrive(letters.map(({ id }) => id))
+ * }).pipe(Effect.scoped)
+ * ```
  *
  * @since 0.1.0
  */
 import { Context, type DateTime, type Duration, type Effect, type Option, Schema, type Scope } from "effect"
+import { errorMessage } from "../../core/internal/errorMessage.js"
 
 /**
- * The engine is away, or refused what it was asked.
+ * The engine is unavailable, or refused an operation.
  *
  * @since 0.1.0
  * @category errors
@@ -15,21 +33,23 @@ export class JobSourceError extends Schema.TaggedError<JobSourceError>()("JobSou
   /** The operation that failed, such as `claim` or `offer`. */
   operation: Schema.String,
   queue: Schema.String,
+  /** The error of the engine. */
   cause: Schema.Defect
 }) {
   override get message() {
-    return `${this.queue}: ${this.operation} failed: ${this.cause instanceof Error ? this.cause.message : this.cause}`
+    return `${this.queue}: ${this.operation} failed: ${errorMessage(this.cause)}`
   }
 }
 
 /**
- * A bounded queue that has no room: offer again later, or tell the client to (503 with `Retry-After`).
+ * A bounded queue has no room. Offer again later, or let the client do so (503 with `Retry-After`).
  *
  * @since 0.1.0
  * @category errors
  */
 export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
   queue: Schema.String,
+  /** The number of jobs that the queue has room for. */
   capacity: Schema.Int
 }) {
   override get message() {
@@ -38,7 +58,7 @@ export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
 }
 
 /**
- * The job belongs to somebody else by now: its lease ran out, or it was cancelled. Nothing was written.
+ * The run does not hold the job any more: its lease expired, or the job was cancelled. Nothing was written.
  *
  * @since 0.1.0
  * @category errors
@@ -53,25 +73,27 @@ export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
 }
 
 /**
- * One job, leased to this process until it is settled. Every claim of a job is another lease, with another `token`.
+ * One job that this process has claimed. It holds the job until it settles it, or until the lease expires because it was not
+ * renewed.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Claim {
   readonly id: string
-  /** Tells this lease from every earlier and later one of the same job: the fence. */
+  /** Different for each claim of the same job. Engines compare it before they write: it is the fence. */
   readonly token: string
-  /** The payload as it was offered (encoded: plain JSON for durable engines). */
+  /** The payload as it was offered, encoded: plain JSON for durable engines. */
   readonly payload: unknown
-  /** 1 for the first; failures and dead processes add one, hand-backs do not. */
+  /** 1 for the first attempt. Failures and dead processes add one; hand-backs do not. */
   readonly attempt: number
-  /** What the last `checkpoint` left (encoded), none before the first. */
+  /** The cursor of the last checkpoint, encoded; none before the first. */
   readonly cursor: Option.Option<unknown>
 }
 
 /**
- * What a fenced transaction does with the job, in the same commit as the writes.
+ * How `JobQueue.transact` settles the job in the commit of its writes: `Ack` removes the job from the queue. `Checkpoint`
+ * stores a cursor, and with `handBack` also makes the job available to other processes.
  *
  * @since 0.1.0
  * @category models
@@ -83,175 +105,194 @@ export type Settlement =
 /**
  * One named queue of an engine.
  *
- * Waiting and claiming are two operations, because only one of them may be interrupted: `wait` holds nothing and may
- * be given up at any point, `claim` is short and runs uninterruptibly, so that no claimed job is ever dropped between
- * the engine and the pool.
+ * `wait` and `claim` are two operations, because only one of them is interruptible: `wait` holds nothing and may be
+ * interrupted at any point; `claim` is short and runs uninterruptibly, so that no claimed job is lost between the
+ * engine and the pool.
  *
  * @since 0.1.0
  * @category models
  */
 export interface JobQueue {
   /**
-   * Stores jobs. Joins the transaction it is called in, where the engine has transactions: nobody sees the jobs before
-   * it commits. Returns their ids. All or none, except that an id which the queue still holds is left as it is.
+   * Stores all of the jobs or none, except that a job whose id is in the queue is left unchanged. Returns their ids. Joins the
+   * caller's transaction where the engine has transactions: the jobs become visible with its commit.
    */
   readonly offer: (
     payloads: ReadonlyArray<unknown>,
     options?: OfferAllOptions
   ) => Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull>
   /**
-   * Completes when there may be something to claim: a job became available since the last `claim` (by this process, by
-   * another one, by a retry that is due), or it is time to look again. May complete in vain; never misses for longer
-   * than the engine's poll interval.
+   * Completes when there may be a job to claim: a job became available after the last `claim` (in this process, in another
+   * one, or because its delay has passed), or the engine's poll interval has passed. It may complete although there is
+   * no job.
    */
   readonly wait: Effect.Effect<void, JobSourceError>
-  /** Leases up to `limit` available jobs, oldest first. Empty when there are none: it never waits for one. */
+  /** Claims up to `limit` available jobs, oldest first. Returns none when there are none: it does not wait for jobs. */
   readonly claim: (limit: number) => Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
   /**
-   * Runs `writes` and settles the job, in one short transaction where the engine has them (then all or nothing, fenced:
-   * `LeaseLost` rolls the writes back), one after the other where it has not.
+   * Runs `writes` and settles the job. Where the engine has transactions, both are one short transaction, and `LeaseLost`
+   * rolls the writes back. Otherwise the job is settled after the writes.
    */
   readonly transact: <A, E, R>(
     claim: Claim,
     writes: Effect.Effect<A, E, R>,
     settlement: Settlement
   ) => Effect.Effect<A, E | LeaseLost | JobSourceError, R>
-  /** Spends the attempt and makes the job available again after `delay`. */
+  /** Spends the attempt and makes the job available after `delay`. */
   readonly retry: (
     claim: Claim,
     options: { readonly delay: Duration.Duration; readonly error: string }
   ) => Effect.Effect<void, LeaseLost | JobSourceError>
-  /** Gives the job up: it goes to the dead letters, with its payload and what went wrong. */
+  /** Moves the job to the dead letters, with its payload, its cursor and the error. */
   readonly deadLetter: (claim: Claim, error: string) => Effect.Effect<void, LeaseLost | JobSourceError>
   /**
-   * Gives jobs back without spending their attempts, available at once, peers woken; one statement for all of them.
-   * Claims whose lease is gone are passed over, and returned.
+   * Makes the jobs available at once without spending attempts, and wakes other processes; one statement for all jobs.
+   * Skips the claims whose lease was lost, and returns them.
    */
   readonly handBack: (claims: ReadonlyArray<Claim>) => Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
-  /** Renews the leases, and returns the claims whose lease is gone. Never waits for a connection that jobs may hold. */
+  /** Renews the leases and returns the claims whose lease was lost. Does not wait for connections that jobs may hold. */
   readonly renew: (claims: ReadonlyArray<Claim>) => Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
-  /** Jobs that are available now or later, without those that are claimed. */
+  /** The number of jobs that are available now or later, excluding claimed ones. */
   readonly size: Effect.Effect<number, JobSourceError>
-  /** What the queue holds of a job; none when it never had it, or has forgotten it, as every job that was acknowledged. */
+  /** A job as it is stored; none when the queue never had it, or when it was acknowledged or discarded. */
   readonly find: (id: string) => Effect.Effect<Option.Option<StoredJob>, JobSourceError>
   readonly deadLetters: DeadLetters
 }
 
 /**
- * The jobs that were given up. They stay until somebody retries or discards them.
+ * The jobs that failed for the last time. They stay until they are redriven or discarded.
  *
  * @since 0.1.0
  * @category models
  */
 export interface DeadLetters {
   /**
-   * At most `limit`, oldest first: from the beginning, or what comes after a letter that was listed before. Those of the
-   * same millisecond are in an order of their own, always the same: reading page by page gives each once.
+   * At most `limit` dead letters, oldest first: from the start, or after one that was listed before. Dead letters of the same
+   * millisecond have a fixed order, so reading page by page returns each of them once.
    */
   readonly list: (
     limit: number,
     after?: Pick<DeadLetter, "id" | "failedAt">
   ) => Effect.Effect<ReadonlyArray<DeadLetter>, JobSourceError>
+  /** The dead letter of this job; none when the job is no dead letter. */
   readonly get: (id: string) => Effect.Effect<Option.Option<DeadLetter>, JobSourceError>
   /**
-   * Makes them jobs again: same id and payload, available at once, peers woken, all their attempts before them. They go on
-   * from their cursor, or with `fromStart` from the beginning. Joins transactions as `offer` does. Ids that are no dead
-   * letters (any more) are passed over. Returns how many were retried.
+   * Makes dead letters jobs again, with the same id and payload and all attempts, available at once; other processes are
+   * woken. They continue from their cursor, or with `fromStart` without one. Joins transactions as `offer` does. Skips
+   * ids that are no dead letters. Returns the number of redriven jobs.
    */
   readonly redrive: (
     ids: ReadonlyArray<string>,
     options?: { readonly fromStart?: boolean | undefined }
   ) => Effect.Effect<number, JobSourceError>
-  /** Forgets them for good. Joins transactions as `offer` does. Returns how many there were. */
+  /** Deletes dead letters. Joins transactions as `offer` does. Returns the number of deleted ones. */
   readonly discard: (ids: ReadonlyArray<string>) => Effect.Effect<number, JobSourceError>
 }
 
 /**
+ * Options for one offered job.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface OfferOptions {
-  /** Not available before this has passed; at once by default. */
+  /** How long until the job becomes available. Zero by default. */
   readonly delay?: Duration.DurationInput | undefined
   /**
-   * The job's id, any text; one of the engine's making by default. To offer an id that the queue still holds, waiting,
-   * running or among the dead letters, changes nothing: so who does not know whether an offer arrived offers again. An
-   * id is free again when its job was acknowledged or discarded.
+   * The id of the job, any text. By default the engine makes one. Offering an id that the queue has, whether the job waits,
+   * runs or is a dead letter, changes nothing: a client that does not know whether its offer succeeded can repeat it.
+   * The id is free again when the job was acknowledged or discarded.
    */
   readonly id?: string | undefined
 }
 
 /**
+ * Options for jobs that are offered together.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface OfferAllOptions extends Omit<OfferOptions, "id"> {
-  /** The ids of the jobs, in their order, see `OfferOptions.id`: as many as there are jobs, or none at all. */
+  /** The ids of the jobs in order, see `OfferOptions.id`: as many as there are jobs. By default the engine makes them. */
   readonly ids?: ReadonlyArray<string> | undefined
 }
 
 /**
- * A job that its queue holds. `Waiting` is also one whose delay is not over, and one whose process has died unnoticed is
- * `Running`. `attempt` is the one that runs, or will run, or was the last; `cursor` is what the last checkpoint left.
+ * A job as its queue stores it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface StoredJob {
   readonly id: string
+  /**
+   * `Waiting` includes delayed jobs. `Running` includes jobs of a dead process until their lease expires. `Dead` is a dead
+   * letter.
+   */
   readonly state: "Waiting" | "Running" | "Dead"
+  /** Encoded. */
   readonly payload: unknown
+  /** The attempt that waits, runs, or was the last one; 1 for the first. */
   readonly attempt: number
+  /** The cursor of the last checkpoint, encoded; none before the first. */
   readonly cursor: Option.Option<unknown>
 }
 
 /**
+ * A job that failed for the last time.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface DeadLetter {
   readonly id: string
+  /** Encoded. */
   readonly payload: unknown
+  /** The cursor of the last checkpoint, encoded; none before the first. */
   readonly cursor: Option.Option<unknown>
-  /** What went wrong in the last attempt, in words. */
+  /** The error of the last attempt, as text. */
   readonly error: string
-  /** The attempt that was the last. */
+  /** The last attempt; 1 for the first. */
   readonly attempt: number
   readonly failedAt: DateTime.Utc
 }
 
 /**
+ * Options for opening a queue.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface QueueOptions {
-  /** Letters, digits, `_`, `-`, `.` and `/` are fine for every engine. */
+  /** The name of the queue. Every engine accepts letters, digits, `_`, `-`, `.` and `/`. */
   readonly name: string
   /**
-   * How long a lease lasts without being renewed: the job of a dead process is available again after it, at the latest
-   * 15 seconds after the death by default.
+   * How long a lease lasts unless it is renewed. By default the engine's own, with which a job of a dead process is
+   * available again within 15 seconds.
    */
   readonly lease?: Duration.DurationInput | undefined
 }
 
 /**
+ * An engine that stores the jobs of worker pools.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
   /**
-   * Whether jobs outlive the process. Pools over a durable source stop taking as soon as the service is told to stop,
-   * and hand back what they could not finish; pools over memory are drained empty, after their producers.
+   * Whether jobs outlive the process. A pool over a durable source quiesces when the shutdown begins, and hands back the
+   * jobs that it cannot finish. A pool over memory empties its queue, after everything that offers jobs was released.
    */
   readonly durable: boolean
-  /** How often leases must be renewed. */
+  /** How often leases are renewed. */
   readonly renewEvery: Duration.Duration
-  /** Opens a queue, making what it needs. Opening it twice, or in two processes at once, is fine. */
+  /** Opens a queue and creates what it needs. Several pools and processes may open the same queue at once. */
   readonly open: (options: QueueOptions) => Effect.Effect<JobQueue, JobSourceError, Scope.Scope>
 }
 
 /**
- * Where worker pools get their jobs from.
+ * The engine that worker pools get their jobs from.
  *
  * @since 0.1.0
  * @category tags

@@ -1,55 +1,84 @@
 /**
- * Jobs in the memory of this process: the engine for work that need not outlive it, and the one that tests are made of.
+ * Jobs in the memory of this process: for work that may end with the process, and for tests.
+ *
+ * @example
+ * ```ts
+ * import { Config, Effect, Layer } from "effect"
+ * import { JobSourceMemory, WorkerPool } from "lastcall"
+ *
+ * class Mailer extends WorkerPool.Tag("mailer")<Mailer, { readonly to: string }>() {}
+ *
+ * const MailerLive = Mailer.layer({ concurrency: 8, process: ({ to }) => Effect.log(`mail to ${to}`) }).pipe(
+ *   Layer.provide(JobSourceMemory.layerConfig({ capacity: Config.withDefault(Config.integer("QUEUE_CAPACITY"), 500) }))
+ * )
+ * ```
  *
  * @since 0.1.0
  */
-import { Clock, Deferred, Duration, Effect, Exit, FiberId, Layer, Option } from "effect"
+import { Clock, Config, type ConfigError, Deferred, Duration, Effect, Exit, FiberId, Layer, Option } from "effect"
 import { makeMemoryQueue } from "./internal/memoryQueue.js"
 import { type Claim, type JobQueue, JobSource, LeaseLost, QueueFull, type Service } from "./JobSource.js"
 
 /**
+ * The settings of the source in memory.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
   /**
-   * How many jobs each queue holds, delayed ones included and those that run not: 1,000 by default, so that a burst is
-   * taken and an outage is told to those who offer, instead of ending in a process without memory. Jobs that come back
-   * (retries, hand-backs) always have room. As many dead letters are kept; beyond it the oldest are dropped.
+   * The number of jobs that each queue has room for, including delayed jobs and excluding running ones. 1,000 by default:
+   * a burst is accepted, and a long outage fails offers with `QueueFull` before the process runs out of memory. A job
+   * that returns to the queue (a retry, a hand-back) always has room. Each queue keeps as many dead letters, and
+   * drops the oldest beyond that.
    */
   readonly capacity?: number | undefined
   /**
-   * How long a lease lasts without being renewed. Without end by default, for who holds it cannot die without the
-   * queue; 15 seconds when `durable`.
+   * How long a lease lasts unless it is renewed. Infinite by default: the holder and the queue share a process. 15 seconds
+   * by default when `durable`.
    */
   readonly lease?: Duration.DurationInput | undefined
   /**
-   * Pretends to outlive the process: pools then hand back what they could not finish, as over a database. For tests,
-   * where one source made with `make` is given to one pool after the other. `false` by default.
+   * Makes pools treat the source as durable: they hand back what they cannot finish, as over a database. For tests in which
+   * one source, made with `make`, is given to one pool after another. `false` by default.
    */
   readonly durable?: boolean | undefined
 }
 
 /**
- * A source in memory, as a value: everything that was offered lives as long as it does.
+ * The defaults of `Options`. A durable source has a lease of 15 seconds instead.
  *
- * Its transactions are fenced, but nothing rolls the writes of a failed one back: memory has no transactions. While the
- * writes run, the lease does not expire.
+ * @since 0.1.0
+ * @category defaults
+ */
+export const defaults = {
+  capacity: 1_000,
+  lease: Duration.infinity,
+  durable: false
+}
+
+const durableLease = Duration.seconds(15)
+
+/**
+ * Makes a source in memory. Its queues live as long as the returned service.
+ *
+ * **Promised:** transactions are fenced: `LeaseLost` when the lease is gone before the writes or after them. The lease does
+ * not expire while the writes run. **Not promised:** atomicity. The writes of a failed transaction are not rolled back.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (options: Options = {}): Effect.Effect<Service> =>
   Effect.sync(() => {
-    const { capacity = 1_000, durable = false } = options
-    const lease = Duration.decode(options.lease ?? (durable ? Duration.seconds(15) : Duration.infinity))
+    const { capacity = defaults.capacity, durable = defaults.durable } = options
+    const lease = Duration.decode(options.lease ?? (durable ? durableLease : defaults.lease))
     const queues = new Map<string, JobQueue>()
     return {
       durable,
       renewEvery: Duration.millis(Math.floor(Duration.toMillis(lease) / 3)),
-      open: ({ lease: own, name }) =>
+      open: ({ lease: queueLease, name }) =>
         Effect.sync(() => {
-          const queue = queues.get(name) ?? makeQueue(name, capacity, Duration.toMillis(own ?? lease))
+          const queue = queues.get(name) ?? makeQueue(name, capacity, Duration.toMillis(queueLease ?? lease))
           queues.set(name, queue)
           return queue
         })
@@ -57,86 +86,93 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
   })
 
 /**
- * The source in memory. A queue lives as long as this layer.
+ * A source in memory. Its queues live as long as this layer.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layer = (options: Options = {}): Layer.Layer<JobSource> => Layer.effect(JobSource, make(options))
 
+/**
+ * `layer` with options from the configuration. Fails with a `ConfigError` when one of them is missing or invalid.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config.Wrap<Options>
+): Layer.Layer<JobSource, ConfigError.ConfigError> => Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))
+
 const makeQueue = (name: string, capacity: number, lease: number): JobQueue => {
   const queue = makeMemoryQueue({ capacity, lease })
   const now = Clock.currentTimeMillis
-  const lost = (claim: Claim) => new LeaseLost({ queue: name, id: claim.id })
-  /** One step that needs the lease. */
+  const leaseLost = (claim: Claim) => new LeaseLost({ queue: name, id: claim.id })
   const fenced = <A>(claim: Claim, f: (now: number) => A): Effect.Effect<A, LeaseLost> =>
-    Effect.flatMap(now, (now) => queue.holds(now, claim) ? Effect.succeed(f(now)) : lost(claim))
+    Effect.flatMap(now, (now) => queue.isHeld(now, claim) ? Effect.succeed(f(now)) : leaseLost(claim))
+  /** Changes the claims that are held, and returns those that are not. */
+  const forEachHeld = (claims: ReadonlyArray<Claim>, f: (claim: Claim, now: number) => void) =>
+    Effect.map(now, (now) => {
+      const lost = claims.filter((claim) => !queue.isHeld(now, claim))
+      for (const claim of claims) f(claim, now)
+      return lost
+    })
 
   return {
     offer: (payloads, { delay = Duration.zero, ids } = {}) =>
       Effect.flatMap(now, (now) => {
         const added = ids === undefined ? payloads.length : new Set(ids.filter((id) => !queue.has(id))).size
-        return added > 0 && queue.waiting() + added > capacity
+        return added > 0 && queue.size() + added > capacity
           ? new QueueFull({ queue: name, capacity })
           : Effect.succeed(queue.add(now, payloads, { delay: Duration.toMillis(delay), ids }))
       }),
     wait: Effect.interruptible(Effect.acquireUseRelease(
-      // Looks and listens in one step, so that nothing happens between the two.
+      // One step, so that no change is missed between looking at the queue and listening.
       Effect.map(now, (now) => {
         const changed = Deferred.unsafeMake<void>(FiberId.none)
-        const forget = queue.onChange(() => Deferred.unsafeDone(changed, Exit.void))
-        return { changed: Deferred.await(changed), due: queue.due(now), forget: Effect.sync(forget) }
+        const stopListening = queue.onChange(() => Deferred.unsafeDone(changed, Exit.void))
+        return { changed: Deferred.await(changed), dueIn: queue.dueIn(now), stopListening: Effect.sync(stopListening) }
       }),
-      ({ changed, due }) =>
-        due <= 0 ? Effect.void : due === Number.POSITIVE_INFINITY
+      ({ changed, dueIn }) =>
+        dueIn <= 0 ? Effect.void : dueIn === Number.POSITIVE_INFINITY
           ? changed
-          // Whole milliseconds: a wait of less than the clock can tell would complete in vain, again and again.
-          : Effect.raceFirst(changed, Effect.sleep(Duration.millis(Math.ceil(due)))),
-      ({ forget }) => forget
+          // Rounded up: a sleep shorter than the clock's resolution would end before the job is due.
+          : Effect.raceFirst(changed, Effect.sleep(Duration.millis(Math.ceil(dueIn)))),
+      ({ stopListening }) => stopListening
     )),
     claim: (limit) => Effect.map(now, (now) => queue.claim(now, limit)),
     transact: (claim, writes, settlement) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
-          yield* fenced(claim, () => queue.lease(claim, Number.POSITIVE_INFINITY))
+          yield* fenced(claim, () => queue.setLease(claim, Number.POSITIVE_INFINITY))
           const value = yield* Effect.ensuring(
             restore(writes),
-            Effect.map(now, (now) => queue.lease(claim, now + lease))
+            Effect.map(now, (now) => queue.setLease(claim, now + lease))
           )
           yield* fenced(claim, (now) => {
-            if (settlement._tag === "Ack") return queue.settle(claim)
-            queue.advance(claim, settlement.cursor)
-            if (settlement.handBack) queue.putBack(now, claim, { spent: false, delay: 0 })
+            if (settlement._tag === "Ack") return queue.remove(claim)
+            queue.setCursor(claim, settlement.cursor)
+            if (settlement.handBack) queue.putBack(now, claim, { attemptSpent: false, delay: 0 })
           })
           return value
         })
       ),
     retry: (claim, { delay }) =>
-      fenced(claim, (now) => queue.putBack(now, claim, { spent: true, delay: Duration.toMillis(delay) })),
-    deadLetter: (claim, error) => fenced(claim, (now) => queue.bury(now, claim, error)),
+      fenced(claim, (now) => queue.putBack(now, claim, { attemptSpent: true, delay: Duration.toMillis(delay) })),
+    deadLetter: (claim, error) => fenced(claim, (now) => queue.deadLetter(now, claim, error)),
     handBack: (claims) =>
-      Effect.map(now, (now) => {
-        const lost = claims.filter((claim) => !queue.holds(now, claim))
-        for (const claim of claims) queue.putBack(now, claim, { spent: false, delay: 0 })
-        return lost
-      }),
-    renew: (claims) =>
-      Effect.map(now, (now) => {
-        const lost = claims.filter((claim) => !queue.holds(now, claim))
-        for (const claim of claims) queue.renew(claim, now + lease)
-        return lost
-      }),
-    size: Effect.sync(() => queue.waiting()),
+      forEachHeld(claims, (claim, now) => queue.putBack(now, claim, { attemptSpent: false, delay: 0 })),
+    renew: (claims) => forEachHeld(claims, (claim, now) => queue.renew(claim, now + lease)),
+    size: Effect.sync(() => queue.size()),
     find: (id) => Effect.map(now, (now) => queue.find(now, id)),
     deadLetters: {
-      list: (limit, after) => Effect.sync(() => queue.buried(after).slice(0, limit)),
-      get: (id) => Effect.sync(() => Option.fromNullable(queue.buried().find((letter) => letter.id === id))),
+      list: (limit, after) => Effect.sync(() => queue.deadLetters(after).slice(0, limit)),
+      get: (id) => Effect.sync(() => Option.fromNullable(queue.deadLetters().find((letter) => letter.id === id))),
       redrive: (ids, options) =>
         Effect.map(
           now,
-          (now) => ids.filter((id) => queue.exhume(now, id, { fromStart: options?.fromStart === true })).length
+          (now) => ids.filter((id) => queue.redrive(now, id, { fromStart: options?.fromStart === true })).length
         ),
-      discard: (ids) => Effect.sync(() => ids.filter(queue.forget).length)
+      discard: (ids) => Effect.sync(() => ids.filter(queue.discard).length)
     }
   }
 }

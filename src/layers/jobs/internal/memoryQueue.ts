@@ -1,102 +1,108 @@
 import { DateTime, Option } from "effect"
 import type { Claim, DeadLetter, StoredJob } from "../JobSource.js"
 
-interface Stored {
+/** A job without its lease. */
+interface Job {
   readonly id: string
-  /** The order of offering: what is claimed first, also after a hand-back. */
+  /** The order of offering. A job that returns to the queue keeps it. */
   readonly order: number
   readonly payload: unknown
   readonly attempt: number
   readonly cursor: Option.Option<unknown>
 }
 
-interface Leased {
-  readonly job: Stored
+interface Lease {
+  readonly job: Job
   readonly token: string
   readonly until: number
 }
 
-/** A queue as plain data: every operation is one step, told what time it is. */
+/** A queue as a data structure: synchronous, and without a clock of its own. Times are in milliseconds. */
 export interface MemoryQueue {
-  readonly waiting: () => number
-  /** Whether it holds a job of this id, in whatever state. */
+  /** The number of jobs that are available now or later, excluding claimed ones. */
+  readonly size: () => number
+  /** Whether the queue has a job of this id, in any state. */
   readonly has: (id: string) => boolean
-  /** Adds jobs, except for the ids that it holds. */
+  /** Adds jobs, except those whose ids the queue has. Returns the ids of all of them. */
   readonly add: (
     now: number,
     payloads: ReadonlyArray<unknown>,
     options: { readonly delay: number; readonly ids?: ReadonlyArray<string> | undefined }
   ) => ReadonlyArray<string>
-  /** How long until there may be something to claim: zero now, infinite when nothing is known. */
-  readonly due: (now: number) => number
+  /** How long until there may be a job to claim: at most zero when there is one, infinite when none is known. */
+  readonly dueIn: (now: number) => number
   readonly claim: (now: number, limit: number) => ReadonlyArray<Claim>
-  readonly holds: (now: number, claim: Claim) => boolean
-  /** Sets the end of a lease that is held. */
-  readonly lease: (claim: Claim, until: number) => void
-  /** Sets the end of a lease that is held, unless it ends later anyway. */
+  /** Whether the claim has its lease. The operations below do nothing for a claim that has not. */
+  readonly isHeld: (now: number, claim: Claim) => boolean
+  readonly setLease: (claim: Claim, until: number) => void
+  /** Prolongs the lease, and never shortens it. */
   readonly renew: (claim: Claim, until: number) => void
-  /** Ends a lease that is held; the job is gone unless it is put back. */
-  readonly settle: (claim: Claim) => void
-  /** Keeps where a job that is held has got to. */
-  readonly advance: (claim: Claim, cursor: unknown) => void
-  /** Ends a lease that is held and makes the job available again. */
-  readonly putBack: (now: number, claim: Claim, options: { readonly spent: boolean; readonly delay: number }) => void
+  readonly setCursor: (claim: Claim, cursor: unknown) => void
+  /** Removes an acknowledged job. */
+  readonly remove: (claim: Claim) => void
+  /** Ends the lease and makes the job available. */
+  readonly putBack: (
+    now: number,
+    claim: Claim,
+    options: { readonly attemptSpent: boolean; readonly delay: number }
+  ) => void
   readonly find: (now: number, id: string) => Option.Option<StoredJob>
-  readonly bury: (now: number, claim: Claim, error: string) => void
-  /** The dead letters, oldest first: all, or those after one that was there, whether or not it still is. */
-  readonly buried: (after?: Pick<DeadLetter, "id" | "failedAt">) => ReadonlyArray<DeadLetter>
-  readonly exhume: (now: number, id: string, options: { readonly fromStart: boolean }) => boolean
-  readonly forget: (id: string) => boolean
-  /** Calls back once, at the next moment at which `due` may have become less. Returns how to take that back. */
+  readonly deadLetter: (now: number, claim: Claim, error: string) => void
+  /** The dead letters, oldest first: all of them, or those after one that was listed before. */
+  readonly deadLetters: (after?: Pick<DeadLetter, "id" | "failedAt">) => ReadonlyArray<DeadLetter>
+  readonly redrive: (now: number, id: string, options: { readonly fromStart: boolean }) => boolean
+  readonly discard: (id: string) => boolean
+  /** Calls back once, when `dueIn` may have become less. Returns how to stop listening. */
   readonly onChange: (callback: () => void) => () => void
 }
 
 export const makeMemoryQueue = (options: { readonly capacity: number; readonly lease: number }): MemoryQueue => {
-  const ready: Array<Stored> = []
-  let later: Array<{ readonly job: Stored; readonly at: number }> = []
-  const leased = new Map<string, Leased>()
-  const dead = new Map<string, { readonly job: Stored; readonly letter: DeadLetter }>()
-  /** Of all jobs that are held. */
+  /** Available jobs, by the order of offering. */
+  const available: Array<Job> = []
+  let delayed: Array<{ readonly job: Job; readonly at: number }> = []
+  const leases = new Map<string, Lease>()
+  const dead = new Map<string, { readonly job: Job; readonly letter: DeadLetter }>()
+  /** The ids of all jobs, in any state. */
   const ids = new Set<string>()
-  const waiters = new Set<() => void>()
-  let offered = 0
+  const listeners = new Set<() => void>()
+  let offers = 0
   let claims = 0
-  /** Nothing becomes due before this, neither a delay nor a lease. */
+  /** No delay and no lease ends before this. */
   let nextDue = Number.POSITIVE_INFINITY
 
-  const changed = () => {
-    const callbacks = Array.from(waiters)
-    waiters.clear()
+  const notify = () => {
+    const callbacks = Array.from(listeners)
+    listeners.clear()
     for (const callback of callbacks) callback()
   }
 
-  const insert = (job: Stored) => {
+  const insert = (job: Job) => {
     let low = 0
-    let high = ready.length
+    let high = available.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (ready[middle]!.order < job.order) low = middle + 1
+      if (available[middle]!.order < job.order) low = middle + 1
       else high = middle
     }
-    ready.splice(low, 0, job)
+    available.splice(low, 0, job)
   }
 
-  const insertAt = (job: Stored, now: number, at: number) => {
+  const insertAt = (job: Job, now: number, at: number) => {
     if (at <= now) return insert(job)
-    later.push({ job, at })
+    delayed.push({ job, at })
     nextDue = Math.min(nextDue, at)
   }
 
-  /** Delays that are over and leases that ran out, at the cost of one attempt. */
+  /** Makes jobs available whose delay has passed, or whose lease has expired; the latter spends an attempt. */
   const sweep = (now: number) => {
     if (now < nextDue) return
     nextDue = Number.POSITIVE_INFINITY
-    const delayed = later
-    later = []
-    for (const { at, job } of delayed) insertAt(job, now, at)
-    for (const { job, until } of Array.from(leased.values())) {
+    const previous = delayed
+    delayed = []
+    for (const { at, job } of previous) insertAt(job, now, at)
+    for (const { job, until } of Array.from(leases.values())) {
       if (until <= now) {
-        leased.delete(job.id)
+        leases.delete(job.id)
         insert({ ...job, attempt: job.attempt + 1 })
       } else {
         nextDue = Math.min(nextDue, until)
@@ -104,117 +110,112 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     }
   }
 
-  const held = (claim: Claim) => {
-    const lease = leased.get(claim.id)
+  const leaseOf = (claim: Claim) => {
+    const lease = leases.get(claim.id)
     return lease?.token === claim.token ? lease : undefined
   }
 
   const setLease = (claim: Claim, until: number) => {
-    const lease = held(claim)
+    const lease = leaseOf(claim)
     if (lease === undefined) return
-    leased.set(claim.id, { ...lease, until })
+    leases.set(claim.id, { ...lease, until })
     nextDue = Math.min(nextDue, until)
   }
 
-  const add: MemoryQueue["add"] = (now, payloads, { delay, ids: given }) => {
-    const added = payloads.map((payload, nth) => {
-      const order = ++offered
-      const id = given?.[nth] ?? String(order)
-      if (ids.has(id)) return id
-      ids.add(id)
-      insertAt({ id, order, payload, attempt: 1, cursor: Option.none() }, now, now + delay)
-      return id
-    })
-    changed()
-    return added
-  }
-
-  const claim: MemoryQueue["claim"] = (now, limit) => {
-    sweep(now)
-    return ready.splice(0, limit).map((job) => {
-      const token = String(++claims)
-      const until = now + options.lease
-      leased.set(job.id, { job, token, until })
-      nextDue = Math.min(nextDue, until)
-      return { id: job.id, token, payload: job.payload, attempt: job.attempt, cursor: job.cursor }
-    })
-  }
-
-  const find: MemoryQueue["find"] = (now, id) => {
-    sweep(now)
-    const held = (state: StoredJob["state"], job: Stored | undefined) =>
-      job && { id, state, payload: job.payload, attempt: job.attempt, cursor: job.cursor }
-    return Option.fromNullable(
-      held("Running", leased.get(id)?.job) ?? held("Dead", dead.get(id)?.job) ??
-        held("Waiting", ready.find((job) => job.id === id) ?? later.find(({ job }) => job.id === id)?.job)
-    )
-  }
-
-  const forget: MemoryQueue["forget"] = (id) => dead.delete(id) && ids.delete(id)
+  const discard = (id: string) => dead.delete(id) && ids.delete(id)
 
   return {
-    waiting: () => ready.length + later.length,
+    size: () => available.length + delayed.length,
     has: (id) => ids.has(id),
-    add,
-    due: (now) => {
-      sweep(now)
-      return ready.length > 0 ? 0 : nextDue - now
+    add: (now, payloads, { delay, ids: given }) => {
+      const added = payloads.map((payload, index) => {
+        const order = ++offers
+        const id = given?.[index] ?? String(order)
+        if (ids.has(id)) return id
+        ids.add(id)
+        insertAt({ id, order, payload, attempt: 1, cursor: Option.none() }, now, now + delay)
+        return id
+      })
+      notify()
+      return added
     },
-    claim,
-    holds: (now, claim) => {
+    dueIn: (now) => {
       sweep(now)
-      return held(claim) !== undefined
+      return available.length > 0 ? 0 : nextDue - now
     },
-    lease: setLease,
-    renew: (claim, until) => setLease(claim, Math.max(until, held(claim)?.until ?? until)),
-    settle: (claim) => {
-      leased.delete(claim.id)
+    claim: (now, limit) => {
+      sweep(now)
+      return available.splice(0, limit).map((job) => {
+        const token = String(++claims)
+        const until = now + options.lease
+        leases.set(job.id, { job, token, until })
+        nextDue = Math.min(nextDue, until)
+        return { id: job.id, token, payload: job.payload, attempt: job.attempt, cursor: job.cursor }
+      })
+    },
+    isHeld: (now, claim) => {
+      sweep(now)
+      return leaseOf(claim) !== undefined
+    },
+    setLease,
+    renew: (claim, until) => setLease(claim, Math.max(until, leaseOf(claim)?.until ?? until)),
+    setCursor: (claim, cursor) => {
+      const lease = leaseOf(claim)
+      if (lease === undefined) return
+      leases.set(claim.id, { ...lease, job: { ...lease.job, cursor: Option.some(cursor) } })
+    },
+    remove: (claim) => {
+      if (leaseOf(claim) === undefined) return
+      leases.delete(claim.id)
       ids.delete(claim.id)
     },
-    advance: (claim, cursor) => {
-      const lease = held(claim)
+    putBack: (now, claim, { attemptSpent, delay }) => {
+      const lease = leaseOf(claim)
       if (lease === undefined) return
-      leased.set(claim.id, { ...lease, job: { ...lease.job, cursor: Option.some(cursor) } })
+      leases.delete(claim.id)
+      insertAt({ ...lease.job, attempt: lease.job.attempt + (attemptSpent ? 1 : 0) }, now, now + delay)
+      notify()
     },
-    putBack: (now, claim, { delay, spent }) => {
-      const lease = held(claim)
-      if (lease === undefined) return
-      leased.delete(claim.id)
-      insertAt({ ...lease.job, attempt: lease.job.attempt + (spent ? 1 : 0) }, now, now + delay)
-      changed()
+    find: (now, id) => {
+      sweep(now)
+      const stored = (state: StoredJob["state"], job: Job | undefined) =>
+        job && { id, state, payload: job.payload, attempt: job.attempt, cursor: job.cursor }
+      return Option.fromNullable(
+        stored("Running", leases.get(id)?.job) ?? stored("Dead", dead.get(id)?.job) ??
+          stored("Waiting", available.find((job) => job.id === id) ?? delayed.find(({ job }) => job.id === id)?.job)
+      )
     },
-    find,
-    bury: (now, claim, error) => {
-      const lease = held(claim)
+    deadLetter: (now, claim, error) => {
+      const lease = leaseOf(claim)
       if (lease === undefined) return
-      leased.delete(claim.id)
+      leases.delete(claim.id)
       const { attempt, cursor, id, payload } = lease.job
       const letter = { id, payload, cursor, error, attempt, failedAt: DateTime.unsafeMake(now) }
       dead.set(id, { job: lease.job, letter })
       const [oldest] = dead.keys()
-      if (dead.size > options.capacity) forget(oldest!)
+      if (dead.size > options.capacity) discard(oldest!)
     },
-    buried: (after) => {
+    deadLetters: (after) => {
       const letters = Array.from(dead.values(), ({ letter }) => letter)
       if (after === undefined) return letters
-      const known = letters.findIndex(({ id }) => id === after.id)
-      return known >= 0
-        ? letters.slice(known + 1)
+      const index = letters.findIndex(({ id }) => id === after.id)
+      return index >= 0
+        ? letters.slice(index + 1)
         : letters.filter(({ failedAt }) => DateTime.greaterThanOrEqualTo(failedAt, after.failedAt))
     },
-    exhume: (now, id, { fromStart }) => {
+    redrive: (now, id, { fromStart }) => {
       const found = dead.get(id)
       if (found === undefined) return false
       dead.delete(id)
       insertAt({ ...found.job, attempt: 1, cursor: fromStart ? Option.none() : found.job.cursor }, now, now)
-      changed()
+      notify()
       return true
     },
-    forget,
+    discard,
     onChange: (callback) => {
-      waiters.add(callback)
+      listeners.add(callback)
       return () => {
-        waiters.delete(callback)
+        listeners.delete(callback)
       }
     }
   }
