@@ -1,12 +1,13 @@
 import { HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
 import { Console, Effect } from "effect"
 
-/** The app, the same on either server. It says on which port it is served. */
+/** The app, the same on either server. */
 export const App = HttpServer.serve(
   HttpRouter.empty.pipe(HttpRouter.get("/", HttpServerResponse.text("hello")))
 )
 
-export const said = Effect.flatMap(
+/** Prints the port, which `start` in bench/servers.ts waits for. */
+export const printPort = Effect.flatMap(
   HttpServer.HttpServer,
   ({ address }) => Console.log(`listening on ${address._tag === "TcpAddress" ? address.port : address.path}`)
 )

@@ -1,4 +1,4 @@
-/** What nothing over Node can be faster than. */
+/** The lower bound: a server of node:http without any library. */
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 

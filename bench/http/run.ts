@@ -1,9 +1,9 @@
 /**
- * What a request costs: npm run http [rounds] [seconds]
+ * Measures what a request costs: npm run http [rounds] [seconds]
  *
- * The servers run side by side, each in its turn under wrk for a while, round after round, so that what the machine does
- * besides hits all of them alike. CPU per request is what the kernel charged the server's process, and says more than
- * requests per second where the client shares the machine. The lowest is what is least disturbed.
+ * The servers run side by side. In each round wrk loads one after the other, so that other load on the machine affects
+ * all of them alike. CPU per request is what the kernel charged the server's process: a better measure than requests per
+ * second when client and server share the machine. The lowest value is the least disturbed one.
  */
 import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
@@ -13,7 +13,7 @@ import { median, type Server, start, table } from "../servers.js"
 const [rounds = 7, seconds = 3] = process.argv.slice(2).map(Number)
 const connections = 32
 
-/** CPU of a process in microseconds; the kernel counts it in ticks of 10 ms. */
+/** CPU time of a process in microseconds. The kernel counts it in ticks of 10 ms. */
 const cpuOf = (pid: number) => {
   const [utime, stime] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ").slice(11, 13).map(Number)
   return (utime! + stime!) * 10_000
@@ -40,7 +40,7 @@ const measured = servers.map(() => ({ cpu: [] as Array<number>, rate: [] as Arra
 
 for (const server of servers) load(server, 2)
 for (let round = 0; round < rounds; round++) {
-  // Each round begins with another server: who comes first finds the machine cooler.
+  // Each round begins with another server, because the first one runs on a cooler machine.
   for (let n = 0; n < servers.length; n++) {
     const which = (round + n) % servers.length
     const { cpu, rate } = load(servers[which]!, seconds)

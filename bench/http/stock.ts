@@ -1,9 +1,9 @@
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Layer } from "effect"
 import { createServer } from "node:http"
-import { App, options, said } from "./app.js"
+import { App, options, printPort } from "./app.js"
 
-Layer.merge(App, Layer.effectDiscard(said)).pipe(
+Layer.merge(App, Layer.effectDiscard(printPort)).pipe(
   Layer.provide(NodeHttpServer.layer(createServer, options)),
   Layer.launch,
   NodeRuntime.runMain

@@ -1,11 +1,11 @@
 /**
- * What becomes of connections when a server is told to stop: npm run shutdown [rounds]
+ * Measures what happens to connections when a server gets SIGTERM: npm run shutdown [rounds]
  *
- * Every peer is started anew for every measurement, in turns, and seen from outside only: raw sockets, HTTP/1.1, loopback.
+ * Each measurement starts its server anew, in turns, and observes it from outside: raw sockets, HTTP/1.1, loopback.
  */
 import { cpus } from "node:os"
 import { median, start, table } from "../servers.js"
-import { idle, inFlight, kept, late, silent } from "./shapes.js"
+import { idle, inFlight, kept, late, silent } from "./measurements.js"
 
 const peers = {
   "node server.close": "node",

@@ -1,4 +1,4 @@
-/** From SIGUSR2 on: how long the event loop stands still at most. Says so when the process ends. */
+/** Measures the longest delay of the event loop after SIGUSR2, and prints it when the process ends. */
 import { monitorEventLoopDelay } from "node:perf_hooks"
 
 const delays = monitorEventLoopDelay({ resolution: 5 })

@@ -1,15 +1,15 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 
-/** `GET /?ms=20` is answered after that long. */
+/** `GET /?ms=20` responds after 20 ms. */
 export const handler = (request: IncomingMessage, response: ServerResponse) => {
   const ms = Number(new URL(request.url!, "http://service").searchParams.get("ms"))
-  const answer = () => response.end("answered")
-  if (ms > 0) setTimeout(answer, ms)
-  else answer()
+  const respond = () => response.end("answered")
+  if (ms > 0) setTimeout(respond, ms)
+  else respond()
 }
 
-/** As behind a load balancer, which has to be the one that closes idle connections. */
+/** Longer than a load balancer keeps idle connections, so that the load balancer closes them and not the server. */
 export const options = { keepAliveTimeout: 65_000 }
 
 export const listen = (server: Server) =>

@@ -29,7 +29,7 @@ import { anyPort, portOf, serve, start, summarize } from "../../fixtures/http/se
 const serverLayer = Layer.orDie(HttpServer.layer(() => createServer(), { ...anyPort, idleLinger: "50 millis" }))
 
 describe("HttpServer", () => {
-  it.scopedLive("an app with middleware is served; its handler sees Shutdown.draining, and is drained", () =>
+  it.scopedLive("an app with middleware is served and drained, and its handler sees Shutdown.draining", () =>
     Effect.gen(function*() {
       const started = yield* Effect.makeLatch()
       const statuses: Array<number> = []
@@ -105,7 +105,7 @@ describe("HttpServer", () => {
     assert.isTrue(differing.every((name) => name in HttpServer))
   })
 
-  it.scopedLive("the address is logged once: by the layer, or by logAddress for a server without one", () =>
+  it.scopedLive("the address is logged once: by the layer, or by logAddress for a server without a layer", () =>
     Effect.gen(function*() {
       const lines: Array<string> = []
       const logger = Logger.make(({ message }) => void lines.push(String(message)))

@@ -7,7 +7,16 @@ import * as Shutdown from "../../../src/core/Shutdown.js"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { connect, get, responses } from "../../fixtures/http/client.js"
 import { connectHttp2 } from "../../fixtures/http/http2Client.js"
-import { anyPort, createServerOfBoth, echo, portOf, serve, serveHttp2, summarize } from "../../fixtures/http/serving.js"
+import {
+  anyPort,
+  createServerOfBoth,
+  echo,
+  echoBody,
+  portOf,
+  serve,
+  serveHttp2,
+  summarize
+} from "../../fixtures/http/serving.js"
 
 /** The stream id of a GOAWAY that refuses no stream. */
 const allStreams = 2 ** 31 - 1
@@ -161,12 +170,7 @@ describe("HttpServer over HTTP/2", () => {
         "503 retry-after",
         "200 {\"state\":\"Starting\"}"
       ])
-      yield* server.serve(
-        Effect.flatMap(
-          HttpServerRequest.HttpServerRequest,
-          (request) => Effect.map(Effect.orDie(request.text), HttpServerResponse.text)
-        )
-      )
+      yield* server.serve(echoBody)
       held.stream.end("ld")
       assert.strictEqual(yield* held.response, "200 held")
     }))
@@ -235,12 +239,7 @@ describe("HttpServer over HTTP/2", () => {
   it.scopedLive("an upload that stalls: gets a 408 after `stallTimeout`; other streams of its connection continue", () =>
     Effect.gen(function*() {
       const slow = yield* echo
-      const { app, arrived } = yield* arriving((url) =>
-        url === "/slow" ?
-          slow.app :
-          Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-            Effect.map(Effect.orDie(request.text), HttpServerResponse.text))
-      )
+      const { app, arrived } = yield* arriving((url) => url === "/slow" ? slow.app : echoBody)
       const server = yield* serveHttp2(app, { stallTimeout: "150 millis", idleLinger: "20 millis" })
       const client = yield* connectHttp2(server.port)
       const half = yield* client.request("/half", { method: "POST", partialBody: "ha" })

@@ -1,14 +1,14 @@
-/** What is done to each server, and what is seen of it from outside. */
+/** The measurements: what clients do, and what they observe. Each ends its server. */
 import * as Net from "node:net"
 import { Traffic } from "../../test/kit/traffic.js"
 import type { Server } from "../servers.js"
 
-/** Who has not ended by then never does: the timeouts of all of them are shorter. */
+/** Milliseconds after which a process is taken to never end: the timeouts of all servers are shorter. */
 const never = 10_000
 
 const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
-/** Milliseconds from a moment to the end of the process; infinite where there is none. */
+/** Milliseconds from a moment to the end of the process; infinite if it does not end. */
 const endAfter = async (server: Server, from: () => number) => {
   const end = await Promise.race([server.exited, wait(never)])
   if (end === undefined) server.child.kill("SIGKILL")
@@ -23,33 +23,33 @@ const connect = (port: number) =>
     })
   })
 
-const ask = (socket: Net.Socket, path: string) => {
-  const answer = new Promise<string>((resolve) => {
+const request = (socket: Net.Socket, path: string) => {
+  const response = new Promise<string>((resolve) => {
     socket.once("data", (chunk) => resolve(chunk.toString()))
     socket.once("close", () => resolve(""))
   })
   socket.write(`GET ${path} HTTP/1.1\r\nHost: service\r\n\r\n`)
-  return answer
+  return response
 }
 
-/** 50 requests in flight, their clients keep their connections: how many are answered, and the end after the last. */
+/** 50 requests in flight, whose clients keep their connections: how many get a response, and the exit after the last one. */
 export const inFlight = async (server: Server) => {
   const sockets = await Promise.all(Array.from({ length: 50 }, () => connect(server.port)))
   let last = 0
-  const answers = sockets.map(async (socket) => {
-    const answer = await ask(socket, "/?ms=700")
+  const responses = sockets.map(async (socket) => {
+    const response = await request(socket, "/?ms=700")
     last = performance.now()
-    return answer.startsWith("HTTP/1.1 200")
+    return response.startsWith("HTTP/1.1 200")
   })
   await wait(300)
   server.child.kill("SIGTERM")
-  const answered = (await Promise.all(answers)).filter((ok) => ok).length
+  const answered = (await Promise.all(responses)).filter((ok) => ok).length
   const exit = await endAfter(server, () => last)
   sockets.forEach((socket) => socket.destroy())
   return { answered, exit }
 }
 
-/** 50 clients that ask over and over on one connection each: how many lose a request. */
+/** 50 clients that send requests over one connection each: how many lose a request. */
 export const kept = async (server: Server) => {
   const traffic = new Traffic(server.port, 50, { think: 50, delay: 5 })
   await traffic.flows(600)
@@ -59,7 +59,7 @@ export const kept = async (server: Server) => {
   return (await traffic.stop()).dropped.length
 }
 
-/** A connection on which nothing was ever sent: how long the process stays because of it. */
+/** A connection without a request: how long it delays the exit. */
 export const silent = async (server: Server) => {
   const socket = await connect(server.port)
   await wait(100)
@@ -70,15 +70,15 @@ export const silent = async (server: Server) => {
   return exit
 }
 
-/** A second request on a connection whose first one was in flight at the signal. */
+/** A second request on a connection whose first request was in flight at the signal. */
 export const late = async (server: Server) => {
   const [busy, other] = [await connect(server.port), await connect(server.port)]
-  const long = ask(other, "/?ms=1500")
-  const first = ask(busy, "/?ms=300")
+  const long = request(other, "/?ms=1500")
+  const first = request(busy, "/?ms=300")
   await wait(100)
   server.child.kill("SIGTERM")
-  const told = /^connection: close/im.test(await first)
-  const second = told ? "told before" : await Promise.race([ask(busy, "/"), wait(1000).then(() => "hangs")])
+  const closeAnnounced = /^connection: close/im.test(await first)
+  const second = closeAnnounced ? "told before" : await Promise.race([request(busy, "/"), wait(1000).then(() => "hangs")])
   await long
   await endAfter(server, () => 0)
   busy.destroy()
@@ -86,12 +86,12 @@ export const late = async (server: Server) => {
   return second === "" ? "closed" : second.startsWith("HTTP") ? second.slice(9, 12) : second
 }
 
-/** 10,000 idle connections: the end after the signal, and how long the event loop stood still meanwhile. */
+/** 10,000 idle connections: the exit after the signal, and the longest delay of the event loop. */
 export const idle = async (server: Server) => {
   const sockets: Array<Net.Socket> = []
   while (sockets.length < 10_000) {
     const some = await Promise.all(Array.from({ length: 200 }, () => connect(server.port)))
-    await Promise.all(some.map((socket) => ask(socket, "/")))
+    await Promise.all(some.map((socket) => request(socket, "/")))
     sockets.push(...some)
   }
   let output = ""
