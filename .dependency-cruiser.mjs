@@ -131,14 +131,7 @@ export default {
       comment: "Database drivers belong to the database wing: everything else asks for SqlClient by its Tag.",
       severity: "error",
       from: { path: "^src/", pathNot: "^src/layers/database/" },
-      to: { path: "node_modules/(pg|pg-(?!boss/)[^/]+|@types/pg|@electric-sql/pglite|@effect/sql-pg)/" }
-    },
-    {
-      name: "pg-boss-belongs-to-sql",
-      comment: "pg-boss belongs to the SQL engine.",
-      severity: "error",
-      from: { path: "^src/", pathNot: "^src/layers/jobs/sql/" },
-      to: { path: "node_modules/pg-boss/" }
+      to: { path: "node_modules/(pg|pg-[^/]+|@types/pg|@electric-sql/pglite|@effect/sql-pg)/" }
     },
     {
       name: "bullmq-belongs-to-redis",

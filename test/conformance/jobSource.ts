@@ -325,6 +325,15 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         })
     )
 
+    test("an offer with too few ids, or too many, is refused", ({ mine }) =>
+      Effect.gen(function*() {
+        for (const ids of [["a"], ["a", "b", "c"]]) {
+          const { message } = yield* Effect.flip(mine.offer([1, 2], { ids }))
+          assert.match(message, new RegExp(`there are 2 jobs, but ${ids.length} ids$`))
+        }
+        assert.strictEqual(yield* mine.size, 0)
+      }))
+
     test("what is held of a job can be looked at", ({ mine }) =>
       Effect.gen(function*() {
         const [id] = yield* mine.offer(["job"], { ids: ["by name"] })
@@ -381,6 +390,33 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
           assert.deepStrictEqual(yield* mine.deadLetters.list(9), [])
           yield* theirs.transact(won, write("in time"), ack)
           assert.deepStrictEqual(yield* written, ["in time"])
+        }),
+      "running out"
+    )
+
+    test(
+      "a lease of a finished job is not a lease of a later job with the same id",
+      (bench) =>
+        Effect.gen(function*() {
+          const { mine, theirs, write, written } = bench
+          const ids = ["order: 42"]
+          yield* mine.offer(["first"], { ids })
+          const [stale] = yield* mine.claim(1)
+          yield* passTime(Duration.times(lease, 1.1))
+          yield* theirs.transact((yield* claimed(theirs))[0]!, write("first"), ack)
+          yield* theirs.offer(["second"], { ids })
+          // Engines that count the claims of a job would give the same number to this one, or to one of the next.
+          for (let handBacks = 0; handBacks < 3; handBacks++) {
+            const [claim] = yield* claimed(theirs)
+            const refused = yield* Effect.flip(mine.transact(stale!, write("stale"), ack))
+            assert.strictEqual((refused as { _tag?: string })._tag, "LeaseLost")
+            assert.deepStrictEqual(yield* mine.renew([stale!]), [stale])
+            assert.deepStrictEqual(yield* theirs.renew([claim!]), [])
+            yield* theirs.handBack([claim!])
+          }
+          const [claim] = yield* claimed(theirs)
+          yield* theirs.transact(claim!, write("second"), ack)
+          assert.deepStrictEqual(yield* written, ["first", "second"])
         }),
       "running out"
     )

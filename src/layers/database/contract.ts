@@ -59,7 +59,7 @@ export const execute = (
 const isSqlError = (error: unknown): error is SqlError.SqlError => Predicate.isTagged(error, "SqlError")
 
 /**
- * The error of the driver, whose code and message pg-boss and people read; the `SqlError` itself where the driver failed to connect
+ * The error of the driver, whose code and message say more; the `SqlError` itself where the driver failed to connect
  * to each of several addresses, because that error has no message.
  */
 export const causeOf = (error: unknown): unknown =>

@@ -16,8 +16,17 @@
  * @since 0.1.0
  */
 import { Clock, Config, type ConfigError, Deferred, Duration, Effect, Exit, FiberId, Layer, Option } from "effect"
+import { idsFault } from "./internal/jobIds.js"
 import { makeMemoryQueue } from "./internal/memoryQueue.js"
-import { type Claim, type JobQueue, JobSource, LeaseLost, QueueFull, type Service } from "./JobSource.js"
+import {
+  type Claim,
+  type JobQueue,
+  JobSource,
+  JobSourceError,
+  LeaseLost,
+  QueueFull,
+  type Service
+} from "./JobSource.js"
 
 /**
  * The settings of the source in memory.
@@ -119,7 +128,9 @@ const makeQueue = (name: string, capacity: number, lease: number): JobQueue => {
 
   return {
     offer: (payloads, { delay = Duration.zero, ids } = {}) =>
-      Effect.flatMap(now, (now) => {
+      Effect.flatMap(now, (now): Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull> => {
+        const cause = ids === undefined ? undefined : idsFault(payloads.length, ids)
+        if (cause !== undefined) return new JobSourceError({ operation: "offer", queue: name, cause })
         const added = ids === undefined ? payloads.length : new Set(ids.filter((id) => !queue.has(id))).size
         return added > 0 && queue.size() + added > capacity
           ? new QueueFull({ queue: name, capacity })

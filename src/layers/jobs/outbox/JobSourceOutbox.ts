@@ -31,7 +31,10 @@ import { make } from "./internal/source.js"
  * @category models
  */
 export interface Options extends Timeouts {
-  /** The table of the jobs, made where it is missing: lower-case letters, digits and `_`. `lastcall_outbox` by default. */
+  /**
+   * The table of the jobs, made where it is missing: at most 40 lower-case letters, digits and `_`. `lastcall_outbox` by
+   * default.
+   */
   readonly table?: string | undefined
   /**
    * How long the outbox is left alone when nobody says that there is something in it: the longest a job waits when a

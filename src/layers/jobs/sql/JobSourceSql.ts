@@ -1,56 +1,118 @@
 /**
- * Jobs in the database: as durable as the rest of it, and settled in one transaction with what they write.
+ * Jobs in a table of the application's own database, PGlite or PostgreSQL: as durable as the rest of the database, and
+ * settled in one transaction with what they write.
  *
- * The engine is pg-boss, the same on the embedded PGlite and on PostgreSQL, but none of its workers, timers or
- * supervisors run: every statement is one of the caller's fiber, in its transaction.
+ * - A job belongs to a claim for as long as its lease is renewed. Every claim has a number that no other claim ever has,
+ *   the fence, and each statement that settles a job names it: a holder that has lost its lease writes nothing.
+ * - A failure and the death of a process spend an attempt, a hand-back does not.
+ * - Jobs are claimed in the order in which they became due. A hand-back does not change that order.
+ * - Other processes are woken by `NOTIFY`; polling finds jobs whose notification was lost.
  *
- * - A job belongs to a claim as long as its lease is renewed. Every claim has another number, and whatever settles the
- *   job names it: nothing is written for a claim that is gone.
- * - A hand-back spends no attempt, a failure and the death of a process spend one.
- * - Peers are woken by `NOTIFY`; where notifications are lost, polling makes up for it.
- * - What was acknowledged is deleted: the table holds what is to be done, what is being done, and the dead letters.
+ * **Promised:** what a job writes in `complete` and `checkpoint` is committed together with the fact, or not at all. A
+ * large number of delayed or dead jobs does not slow down claims. **Not promised:** that a job runs only once. It runs
+ * again when its process dies after the work and before the acknowledgement.
  *
- * A job may be processed more than once (its process died after the work and before the acknowledgement), but what is
- * written in its transactions is written once.
+ * ## The table
+ *
+ * The table may be read with SQL at any time; it is written by this module alone. It holds what waits, what runs and the
+ * dead letters: acknowledged jobs are deleted.
+ *
+ * | column | meaning |
+ * | --- | --- |
+ * | `queue`, `id` | The primary key: the name of the queue, and the id that `offer` was given or has returned. |
+ * | `state` | `waiting` (available now, or later), `running` (leased by a process) or `dead` (a dead letter). |
+ * | `payload` | The payload, encoded by the pool's schema. |
+ * | `cursor` | What the last checkpoint left; `NULL` before the first. |
+ * | `attempt` | The attempt that runs, that will run, or that was the last, from 1. |
+ * | `fence` | The number of the last claim; `NULL` before the first. |
+ * | `lease_until` | When the lease runs out unless it is renewed; `NULL` unless the job runs. |
+ * | `due_at` | When the job became available, or will. |
+ * | `number` | The order of offers: among jobs that became due at the same time the lower number is claimed first. |
+ * | `created_at` | When the job was offered. |
+ * | `error` | What went wrong in the last attempt that failed. |
+ * | `failed_at` | When the job became a dead letter; `NULL` unless it is one. |
+ *
+ * `<table>_migrations` holds the numbers of the migrations that have been run. Migrations are run when a queue is opened, by
+ * one process at a time, and leave the table usable by processes of the version before them.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect, Layer } from "effect"
+ * import { Database, JobSourceSql, WorkerPool } from "lastcall"
+ *
+ * class Mailer extends WorkerPool.Tag("mailer")<Mailer, { readonly to: string }>() {}
+ *
+ * const Workers = Mailer.layer({
+ *   concurrency: 10,
+ *   process: ({ to }, job) =>
+ *     Effect.flatMap(SqlClient.SqlClient, (sql) => job.complete(sql`INSERT INTO letters (address) VALUES (${to})`))
+ * })
+ *
+ * export const Live = Workers.pipe(Layer.provide(JobSourceSql.layer()), Layer.provide(Database.layerFromEnv))
+ * ```
  *
  * @since 0.1.0
  */
 import type { SqlClient } from "@effect/sql"
-import { Duration, Effect, Layer } from "effect"
+import { Config, type ConfigError, Duration, Effect, Layer } from "effect"
 import type { Database } from "../../database/contract.js"
 import { JobSource } from "../JobSource.js"
 import { make } from "./internal/source.js"
 
 /**
+ * Where the jobs are kept, and how soon other processes act.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
   /**
-   * The database schema that holds the jobs, made where it is missing: lower-case letters, digits and `_`. `lastcall`
-   * by default. Sources with different schemas know nothing of each other.
+   * The table of the jobs, made where it is missing: at most 40 lower-case letters, digits and `_`. `lastcall_jobs` by
+   * default. Sources over different tables share nothing.
    */
-  readonly schema?: string | undefined
+  readonly table?: string | undefined
   /**
-   * How long the lease of a job lasts without being renewed, in whole seconds (rounded up). 10 seconds by default, so
-   * that the job of a dead process is available again within 15. It is renewed four times as often, so two renewals
-   * may fail. A queue may have a longer one of its own.
+   * How long the lease of a job lasts without being renewed. 10 seconds by default, so that the job of a dead process is
+   * available again within 15. It is renewed four times as often, so two renewals may fail. A queue may ask for a longer
+   * one of its own.
    */
   readonly lease?: Duration.DurationInput | undefined
-  /** How often the leases of the dead are looked for. A second by default; one process does it at a time. */
+  /**
+   * How often expired leases are looked for. A second by default, a small part of a lease; one process does it at a
+   * time.
+   */
   readonly expireEvery?: Duration.DurationInput | undefined
   /**
-   * How long a queue without jobs is left alone when nobody says that there are some: the longest a job waits when a
-   * notification was lost. 2 seconds by default, a quarter more or less.
+   * How long a queue without jobs is left alone when no notification arrives: the longest a job waits when its
+   * notification was lost. 2 seconds by default, and up to a quarter more or less, so that processes do not poll at the
+   * same moment.
    */
   readonly pollInterval?: Duration.DurationInput | undefined
 }
 
 /**
- * Jobs in the tables of the `Database`. The client must be the one the database gave, as it is when both come from
- * `Database.layer`: what is offered or settled in one of its transactions is committed with it.
+ * The defaults of `Options`, each with its reason there.
  *
- * Payloads and cursors are JSON that Postgres can store: without `\u0000` and without halves of surrogate pairs.
+ * @since 0.1.0
+ * @category defaults
+ */
+export const defaults = {
+  table: "lastcall_jobs",
+  lease: Duration.seconds(10),
+  expireEvery: Duration.seconds(1),
+  pollInterval: Duration.seconds(2)
+} as const satisfies Options
+
+/**
+ * A `JobSource` over a table of the `Database`. The `SqlClient` must be the one that the database provides, as it is when
+ * both come from `Database.layer`: what is offered or settled inside one of its transactions is committed with it.
+ *
+ * Payloads and cursors are JSON that PostgreSQL can store: without `\u0000` and without halves of surrogate pairs. The
+ * same holds for ids, which have at most 2,600 bytes.
+ *
+ * **Errors:** building the layer does not use the database. Opening a queue, and every operation on it, fails with
+ * `JobSourceError` while the database is away.
  *
  * @since 0.1.0
  * @category layers
@@ -60,10 +122,21 @@ export const layer = (options: Options = {}): Layer.Layer<JobSource, never, Data
     JobSource,
     Effect.suspend(() =>
       make({
-        schema: options.schema ?? "lastcall",
-        lease: Duration.decode(options.lease ?? "10 seconds"),
-        expireEvery: Duration.decode(options.expireEvery ?? "1 second"),
-        pollInterval: Duration.decode(options.pollInterval ?? "2 seconds")
+        table: options.table ?? defaults.table,
+        lease: Duration.decode(options.lease ?? defaults.lease),
+        expireEvery: Duration.decode(options.expireEvery ?? defaults.expireEvery),
+        pollInterval: Duration.decode(options.pollInterval ?? defaults.pollInterval)
       })
     )
   )
+
+/**
+ * `layer` with options from the configuration.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config.Wrap<Options>
+): Layer.Layer<JobSource, ConfigError.ConfigError, Database | SqlClient.SqlClient> =>
+  Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))

@@ -2,6 +2,7 @@ import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
 import { type JobQueue, JobSource, type Settlement } from "../../../../src/layers/jobs/JobSource.js"
+import { statementsOf } from "../../../../src/layers/jobs/sql/internal/statements.js"
 import * as WorkerPool from "../../../../src/layers/jobs/WorkerPool.js"
 import { take, takeWaiting } from "../JobSourceWorld.js"
 import { betweenClaimAndAnswer, describeEngines, source, twoProcesses } from "./JobSourceSqlWorld.js"
@@ -51,6 +52,20 @@ describeEngines("JobSourceSql", (databases) => {
         const { one } = yield* twoProcesses(databases)
         const error = yield* Effect.flip(one.offer(["fine", "\u0000"]))
         assert.strictEqual(error._tag, "JobSourceError")
+        assert.strictEqual(yield* one.size, 0)
+      }))
+
+    it.scopedLive("an id that Postgres cannot store is refused, and not found", () =>
+      Effect.gen(function*() {
+        const { one } = yield* twoProcesses(databases)
+        for (const id of ["nul \u0000", "half \ud83c"]) {
+          const error = yield* Effect.flip(one.offer(["fine", "not"], { ids: ["fine", id] }))
+          assert.strictEqual(error._tag, "JobSourceError")
+          assert.deepStrictEqual(yield* one.find(id), Option.none())
+          assert.deepStrictEqual(yield* one.deadLetters.get(id), Option.none())
+          assert.strictEqual(yield* one.deadLetters.redrive([id]), 0)
+          assert.strictEqual(yield* one.deadLetters.discard([id]), 0)
+        }
         assert.strictEqual(yield* one.size, 0)
       }))
 
@@ -310,12 +325,41 @@ describeEngines("JobSourceSql", (databases) => {
       }))
   })
 
-  it.scopedLive("several processes may make the schema, and the same queues, at a time", () =>
+  it.scopedLive("delayed and dead jobs are not read by a claim, however many there are", () =>
+    Effect.gen(function*() {
+      const name = "backlog"
+      const { one, sql } = yield* twoProcesses(databases, { name })
+      yield* sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at)
+        SELECT ${name}, 'delayed ' || n, '1', now() + interval '1 day' FROM generate_series(1, 20000) AS n`
+      yield* sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at, state, error, failed_at)
+        SELECT ${name}, 'dead ' || n, '1', now(), 'dead', 'no', now() FROM generate_series(1, 20000) AS n`
+      yield* one.offer(["now"])
+      const { claim, due, expire, deadLetters } = statementsOf("lastcall_jobs")
+      const plan = (statement: string, values: ReadonlyArray<unknown>) =>
+        Effect.map(
+          sql.unsafe<Record<string, string>>(`EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) ${statement}`, [...values]),
+          (rows) => rows.map((row) => row["QUERY PLAN"]!).join("\n")
+        )
+      const read = (plan: string) =>
+        Math.max(...[...plan.matchAll(/Scan.*rows=(\d+)|Removed by Filter: (\d+)/g)].map((_) => Number(_[1] ?? _[2])))
+      const plans = yield* Effect.all([
+        plan(due, [name]),
+        plan(expire, [[name]]),
+        plan(deadLetters, [name, 10, new Date().toISOString(), "dead 1"]),
+        plan(claim, [name, 10, 10])
+      ])
+      for (const plan of plans) {
+        assert.notInclude(plan, "Seq Scan")
+        assert.isAtMost(read(plan), 10, plan)
+      }
+    }))
+
+  it.scopedLive("several processes may make the table, and the same queues, at a time", () =>
     Effect.gen(function*() {
       const [first, second] = yield* databases
       // Whether they meet in the moment that matters is a matter of luck, so more than once.
-      for (const schema of ["made_by_many_1", "made_by_many_2", "made_by_many_3", "made_by_many_4"]) {
-        const sources = yield* Effect.forEach([first, second, first, second], (opened) => source(opened, { schema }))
+      for (const table of ["made_by_many_1", "made_by_many_2", "made_by_many_3", "made_by_many_4"]) {
+        const sources = yield* Effect.forEach([first, second, first, second], (opened) => source(opened, { table }))
         const queues = yield* Effect.forEach(sources.flatMap(({ open }) => [open, open]), (open, n) =>
           open({ name: n % 2 === 0 ? "even" : "odd" }), { concurrency: "unbounded" })
         yield* Effect.forEach(queues, ({ offer }, n) =>

@@ -31,17 +31,6 @@ export const ledgerOf = (sql: SqlClient.SqlClient, table: string, queue: string)
   }
 }
 
-/** Makes the table where it is missing. Several processes may do so at a time: the others wait. */
-export const prepare = ({ failure, sql, statements }: Ledger, table: string): Effect.Effect<void, JobSourceError> =>
-  Effect.flatMap(
-    execute(sql, statements.exists),
-    ([row]) =>
-      row?.there === true ? Effect.void : sql.withTransaction(Effect.zipRight(
-        sql`SELECT pg_advisory_xact_lock(hashtextextended(${table}, 0))`,
-        execute(sql, statements.create)
-      ))
-  ).pipe(Effect.mapError(failure("open")))
-
 /** When a row is offered again to an engine that may have lost it. */
 export interface Patience {
   readonly earliest: Duration.Duration

@@ -1,12 +1,13 @@
 import { Array, DateTime, Effect, Option } from "effect"
+import { isStorableId } from "../../internal/jobIds.js"
+import { toDeadLetter } from "../../internal/jobRecord.js"
 import type { DeadLetters } from "../../JobSource.js"
 import type { Ledger } from "./ledger.js"
-import { toDeadLetter } from "./rows.js"
 
 /** The engine knows nothing of dead letters: to it, they are done with. */
 export const letters = ({ run, statements }: Ledger): DeadLetters => {
   const count = (operation: string, statement: string, ids: ReadonlyArray<string>, ...more: ReadonlyArray<unknown>) =>
-    Effect.map(run(operation, statement, JSON.stringify(ids), ...more), ([row]) => row?.jobs as number)
+    Effect.map(run(operation, statement, ids.filter(isStorableId), ...more), ([row]) => row?.jobs as number)
   return {
     list: (limit, after) =>
       Effect.map(
@@ -20,7 +21,7 @@ export const letters = ({ run, statements }: Ledger): DeadLetters => {
         Array.map(toDeadLetter)
       ),
     get: (id) =>
-      Effect.map(
+      !isStorableId(id) ? Effect.succeedNone : Effect.map(
         run("deadLetters.get", statements.letter, id),
         ([row]) => Option.map(Option.fromNullable(row), toDeadLetter)
       ),

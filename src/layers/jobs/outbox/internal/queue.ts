@@ -1,10 +1,12 @@
 import { Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
 import { transaction } from "../../../database/contract.js"
+import { idsFault, isStorableId } from "../../internal/jobIds.js"
+import { toJob } from "../../internal/jobRecord.js"
 import { type Claim, type JobQueue, JobSourceError, LeaseLost, type Settlement } from "../../JobSource.js"
 import type { Ledger } from "./ledger.js"
 import { letters } from "./letters.js"
-import { isTicket, toJob, toStoredJob } from "./rows.js"
+import { isTicket, toStoredJob } from "./rows.js"
 
 const json = JSON.stringify
 
@@ -12,8 +14,8 @@ const json = JSON.stringify
 const storable = (text: string) => text.replaceAll("\u0000", "\uFFFD")
 
 /** The number of a claim in the ledger, and the engine's own claim. */
-const tokenOf = (number: number, engine: Claim) => `${number} ${engine.token}`
-const numberOf = ({ token }: Claim) => Number(token.slice(0, token.indexOf(" ")))
+const tokenOf = (number: string, engine: Claim) => `${number} ${engine.token}`
+const numberOf = ({ token }: Claim) => token.slice(0, token.indexOf(" "))
 const engineClaim = (claim: Claim): Claim => ({ ...claim, token: claim.token.slice(claim.token.indexOf(" ") + 1) })
 
 /** A job whose row is busy is looked at again after a while. */
@@ -46,14 +48,14 @@ export const make = (ledger: Ledger, reserved: Ledger, engine: JobQueue): JobQue
     Effect.gen(function*() {
       const strangers = given.filter(({ payload }) => !isTicket(payload))
       if (strangers.length > 0) yield* reserved.run("claim", statements.adopt, json(strangers))
-      const rows = yield* reserved.run("claim", statements.register, json(given.map(({ id }) => id)))
+      const rows = yield* reserved.run("claim", statements.register, given.map(({ id }) => id))
       const found = new Map(rows.map((row) => [row.id as string, row]))
       const claims: Array<Claim> = []
       for (const claim of given) {
         const row = found.get(claim.id)
         if (row === undefined) yield* ackEngine(claim)
         else if (row.claim === null) yield* tellEngine(engine.retry(claim, busy))
-        else claims.push({ ...toJob(row), token: tokenOf(row.claim as number, claim) })
+        else claims.push({ ...toJob(row), token: tokenOf(row.claim as string, claim) })
       }
       return claims
     })
@@ -61,10 +63,8 @@ export const make = (ledger: Ledger, reserved: Ledger, engine: JobQueue): JobQue
   return {
     offer: (payloads, { delay = Duration.zero, ids = payloads.map(() => randomUUID()) } = {}) => {
       if (payloads.length === 0) return Effect.succeed([])
-      if (ids.length !== payloads.length) {
-        const cause = new Error(`there are ${payloads.length} jobs, but ${ids.length} ids`)
-        return new JobSourceError({ operation: "offer", queue, cause })
-      }
+      const cause = idsFault(payloads.length, ids)
+      if (cause !== undefined) return new JobSourceError({ operation: "offer", queue, cause })
       const jobs = payloads.map((payload, n) => ({ id: ids[n], payload }))
       return Effect.as(run("offer", statements.offer, json(jobs), Duration.toSeconds(delay)), ids)
     },
@@ -106,12 +106,11 @@ export const make = (ledger: Ledger, reserved: Ledger, engine: JobQueue): JobQue
 
     handBack: (claims) =>
       claims.length === 0 ? Effect.succeed(none) : Effect.gen(function*() {
-        const leases = claims.map((claim) => ({ id: claim.id, claim: numberOf(claim) }))
-        const rows = yield* run("handBack", statements.handBack, json(leases))
-        const ours = new Set(rows.map(({ id }) => id))
-        const held = claims.filter(({ id }) => ours.has(id))
+        const rows = yield* run("handBack", statements.handBack, claims.map(({ id }) => id), claims.map(numberOf))
+        const ours = new Set(rows.map(({ claim }) => claim))
+        const held = claims.filter((claim) => ours.has(numberOf(claim)))
         const gone = new Set((yield* engine.handBack(held.map(engineClaim))).map(({ id }) => id))
-        return claims.filter(({ id }) => !ours.has(id) || gone.has(id))
+        return claims.filter((claim) => !ours.has(numberOf(claim)) || gone.has(claim.id))
       }),
 
     // What the engine does not have any more it may have forgotten altogether.
@@ -120,7 +119,7 @@ export const make = (ledger: Ledger, reserved: Ledger, engine: JobQueue): JobQue
         if (lost.length === 0) return Effect.succeed(none)
         const gone = new Set(lost.map(({ id, token }) => `${id} ${token}`))
         return Effect.as(
-          Effect.ignore(reserved.run("renew", statements.offerAgain, json(lost.map(({ id }) => id)))),
+          Effect.ignore(reserved.run("renew", statements.offerAgain, lost.map(({ id }) => id))),
           claims.filter((claim) => gone.has(`${claim.id} ${engineClaim(claim).token}`))
         )
       }),
@@ -128,7 +127,9 @@ export const make = (ledger: Ledger, reserved: Ledger, engine: JobQueue): JobQue
     size: Effect.map(run("size", statements.size), ([row]) => row?.jobs as number),
 
     find: (id) =>
-      Effect.map(run("find", statements.find, id), ([row]) => Option.map(Option.fromNullable(row), toStoredJob)),
+      !isStorableId(id)
+        ? Effect.succeedNone
+        : Effect.map(run("find", statements.find, id), ([row]) => Option.map(Option.fromNullable(row), toStoredJob)),
 
     deadLetters: letters(ledger)
   }

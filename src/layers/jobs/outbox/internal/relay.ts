@@ -43,7 +43,7 @@ export const makeRelay = (options: {
       .map(({ id }) => id)
     yield* Effect.tapError(
       engine.offer(ids.map(() => ticket), { ids }),
-      () => Effect.ignore(run("relay", statements.untake, JSON.stringify(ids)))
+      () => Effect.ignore(run("relay", statements.untake, ids))
     )
     return rows.length
   }).pipe(

@@ -1,12 +1,13 @@
 import { type Duration, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import * as Drain from "../../../../core/Drain.js"
-import { Database, SqlClientTag } from "../../../database/contract.js"
+import { Database, execute, SqlClientTag } from "../../../database/contract.js"
+import { checkTableName, migrate } from "../../internal/jobTable.js"
 import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSource, type Service } from "../../JobSource.js"
-import { ledgerOf, type Patience, prepare } from "./ledger.js"
+import { ledgerOf, type Patience } from "./ledger.js"
 import * as Queue from "./queue.js"
 import { makeRelay, type Relay } from "./relay.js"
-import { channelOf } from "./statements.js"
+import { channelOf, outboxTable } from "./statements.js"
 
 interface Entry extends Relay {
   readonly name: string
@@ -24,11 +25,7 @@ export const make = (
 ) =>
   Effect.gen(function*() {
     const { drainTimeout, patience, pollInterval, releaseTimeout, table } = options
-    if (!/^[a-z_][a-z0-9_]*$/.test(table)) {
-      return yield* Effect.dieMessage(
-        `The outbox's table must be lower-case letters, digits and "_", but is "${table}"`
-      )
-    }
+    yield* checkTableName(table)
     const { listen, reserved } = yield* Database
     const sql = yield* SqlClientTag
     const engine = yield* JobSource
@@ -81,7 +78,7 @@ export const make = (
       open: (queue) =>
         Effect.gen(function*() {
           const ledger = ledgerOf(sql, table, queue.name)
-          yield* prepare(ledger, table)
+          yield* Effect.mapError(migrate(outboxTable(table), sql, execute), ledger.failure("open"))
           const opened = yield* engine.open(queue)
           if (!relays.has(queue.name)) yield* relay(queue.name)
           return Queue.make(ledger, ledgerOf(reserved, table, queue.name), opened)

@@ -1,12 +1,43 @@
+import type { JobTable } from "../../internal/jobTable.js"
+
 /** Where it is said that rows are there to be offered, with the name of the queue as the payload. */
 export const channelOf = (table: string): string => table
+
+/** The table that `statementsOf` describes. */
+export const outboxTable = (table: string): JobTable => ({
+  name: table,
+  migrations: [
+    `CREATE TABLE IF NOT EXISTS ${table} (
+      queue text NOT NULL,
+      id text NOT NULL,
+      number bigint GENERATED ALWAYS AS IDENTITY,
+      payload jsonb NOT NULL,
+      cursor jsonb,
+      state text NOT NULL DEFAULT 'New',
+      claim int NOT NULL DEFAULT 0,
+      attempt int NOT NULL DEFAULT 0,
+      offered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+      offer_at timestamptz NOT NULL,
+      failed_at timestamptz,
+      error text,
+      PRIMARY KEY (queue, id)
+    );
+    CREATE INDEX IF NOT EXISTS ${table}_offer_at ON ${table} (queue, offer_at, number);
+    CREATE INDEX IF NOT EXISTS ${table}_failed_at ON ${table} (queue, failed_at, id) WHERE state = 'Dead'`,
+    // A counter in the row began anew when an id was used again. The sequence begins above all counters there are.
+    `ALTER TABLE ${table} ALTER claim TYPE bigint;
+    CREATE SEQUENCE ${table}_fence OWNED BY ${table}.claim;
+    SELECT setval('${table}_fence', 1 + coalesce(max(claim), 0)) FROM ${table}`
+  ]
+})
 
 /**
  * The table holds every job from its offer until it is done with: the row is the job, and what the engine has is its id.
  * No row, nothing to do.
  *
  * - `state`: `New`, `Held` (claimed), `HandedBack`, `Failed` (to be retried) or `Dead`.
- * - `claim` is raised by every claim. With the state it is the fence: what settles a job names it.
+ * - `claim` is the number of the last claim, which no other claim has. With the state it is the fence: what settles a job
+ *   names it.
  * - `attempt` counts claims, without those that came after a hand-back.
  * - `offer_at` is when the row is to be offered to the engine next, again and again, at growing intervals. An engine that
  *   holds the job takes no notice; one that has lost it (Redis keeps what it was told to keep) has it again.
@@ -15,32 +46,14 @@ export const channelOf = (table: string): string => table
  */
 export const statementsOf = (table: string) => {
   const seconds = (param: string) => `${param}::float8 * interval '1 second'`
-  const named = "queue = $1 AND id IN (SELECT json_array_elements_text($2::text::json))"
+  const named = "queue = $1 AND id = ANY($2::text[])"
   const wake = `pg_notify('${channelOf(table)}', $1)::text`
-  const mine = "queue = $1 AND id = $2 AND claim = $3::int AND state"
+  const mine = "queue = $1 AND id = $2 AND claim = $3::bigint AND state"
   const job = "id, payload::text AS payload, cursor::text AS cursor, state, attempt"
   const letter = `${job}, error, (extract(epoch FROM failed_at) * 1000)::float8 AS failed_at`
   const count = "SELECT count(*)::int AS jobs"
 
   return {
-    exists: `SELECT to_regclass('${table}') IS NOT NULL AS there`,
-    create: `CREATE TABLE IF NOT EXISTS ${table} (
-        queue text NOT NULL,
-        id text NOT NULL,
-        number bigint GENERATED ALWAYS AS IDENTITY,
-        payload jsonb NOT NULL,
-        cursor jsonb,
-        state text NOT NULL DEFAULT 'New',
-        claim int NOT NULL DEFAULT 0,
-        attempt int NOT NULL DEFAULT 0,
-        offered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-        offer_at timestamptz NOT NULL,
-        failed_at timestamptz,
-        error text,
-        PRIMARY KEY (queue, id)
-      );
-      CREATE INDEX IF NOT EXISTS ${table}_offer_at ON ${table} (queue, offer_at, number);
-      CREATE INDEX IF NOT EXISTS ${table}_failed_at ON ${table} (queue, failed_at, id) WHERE state = 'Dead'`,
     /** `$2` are `{ id, payload }`, `$3` is the delay in seconds. */
     offer: `WITH offered AS (
         INSERT INTO ${table} (queue, id, payload, offer_at)
@@ -82,11 +95,11 @@ export const statementsOf = (table: string) => {
     register: `WITH there AS (SELECT id FROM ${table} WHERE ${named} AND state <> 'Dead'),
       free AS (SELECT id FROM ${table} WHERE ${named} AND state <> 'Dead' FOR NO KEY UPDATE SKIP LOCKED),
       held AS (
-        UPDATE ${table} AS job SET state = 'Held', claim = claim + 1,
+        UPDATE ${table} AS job SET state = 'Held', claim = nextval('${table}_fence'),
           attempt = attempt + CASE WHEN state = 'HandedBack' THEN 0 ELSE 1 END
         FROM free WHERE job.queue = $1 AND job.id = free.id
         RETURNING job.id, claim, attempt, payload::text AS payload, cursor::text AS cursor)
-      SELECT there.id, claim, attempt, payload, cursor FROM there LEFT JOIN held USING (id)`,
+      SELECT there.id, claim::text AS claim, attempt, payload, cursor FROM there LEFT JOIN held USING (id)`,
     /** `$2` is the id, `$3` the claim, here and below. */
     ack: `DELETE FROM ${table} WHERE ${mine} = 'Held' RETURNING id`,
     /** `$4` is the cursor. */
@@ -98,11 +111,10 @@ export const statementsOf = (table: string) => {
     bury: `UPDATE ${table} SET state = 'Dead', error = $4, offer_at = 'infinity',
         failed_at = date_trunc('milliseconds', clock_timestamp())
       WHERE ${mine} = 'Held' RETURNING id`,
-    /** `$2` are `{ id, claim }`. */
-    handBack: `UPDATE ${table} AS job SET state = 'HandedBack'
-      FROM json_to_recordset($2::text::json) AS lease (id text, claim int)
-      WHERE job.queue = $1 AND job.id = lease.id AND job.claim = lease.claim AND state IN ('Held', 'HandedBack')
-      RETURNING job.id`,
+    /** `$2` are ids, `$3` their claims. */
+    handBack: `UPDATE ${table} SET state = 'HandedBack'
+      WHERE ${named} AND claim = ANY($3::text[]::bigint[]) AND state IN ('Held', 'HandedBack')
+      RETURNING claim::text AS claim`,
     size: `${count} FROM ${table} WHERE queue = $1 AND state IN ('New', 'HandedBack', 'Failed')`,
     /** `$2` is the id. */
     find: `SELECT ${job} FROM ${table} WHERE queue = $1 AND id = $2`,

@@ -1,6 +1,7 @@
 import type { JobJson, RedisQueueBackend } from "bullmq"
 import { Clock, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
+import { idsFault } from "../../internal/jobIds.js"
 import type { WakeUp } from "../../internal/wakeUp.js"
 import { type Claim, type JobQueue, JobSourceError, LeaseLost, type StoredJob } from "../../JobSource.js"
 import { asking, codeOf } from "./asking.js"
@@ -119,10 +120,8 @@ export const make = (options: {
     offer: (payloads, { delay = Duration.zero, ids } = {}) =>
       Effect.gen(function*() {
         if (payloads.length === 0) return []
-        if (ids !== undefined && ids.length !== payloads.length) {
-          const cause = new Error(`there are ${payloads.length} jobs, but ${ids.length} ids`)
-          return yield* new JobSourceError({ operation: "offer", queue: name, cause })
-        }
+        const cause = ids === undefined ? undefined : idsFault(payloads.length, ids)
+        if (cause !== undefined) return yield* new JobSourceError({ operation: "offer", queue: name, cause })
         const now = yield* Clock.currentTimeMillis
         const given = ids ?? payloads.map(() => makeId(now))
         const millis = Math.ceil(Duration.toMillis(delay))

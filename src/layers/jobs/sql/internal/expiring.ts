@@ -38,12 +38,12 @@ export const expiring = (options: {
       lastSeen = now
       const names = queues()
       if (now < judgeFrom || names.length === 0) return []
-      return (yield* connection.execute(statement, [JSON.stringify(names)], undefined)) as ReadonlyArray<Row>
+      return (yield* connection.execute(statement, [names], undefined)) as ReadonlyArray<Row>
     })
     const sweep = Effect.flatMap(Effect.scoped(look), (rows) =>
-      Effect.forEach(rows, ({ jobs, name }) =>
+      Effect.forEach(rows, ({ jobs, queue }) =>
         Effect.logWarning("Leases ran out, their jobs are available again").pipe(
-          Effect.annotateLogs({ queue: name, jobs })
+          Effect.annotateLogs({ queue, jobs })
         ), { discard: true }))
 
     return yield* sweep.pipe(

@@ -1,100 +1,111 @@
 import type { SqlClient } from "@effect/sql"
 import { Array, Clock, DateTime, Duration, Effect, Option } from "effect"
-import type { PgBoss } from "pg-boss"
+import { randomUUID } from "node:crypto"
 import { bounded } from "../../../../core/internal/bounded.js"
-import { execute, TransactionTag } from "../../../database/contract.js"
-import { causeOf, transaction } from "../../../database/contract.js"
+import { causeOf, execute, type Row, transaction, TransactionTag } from "../../../database/contract.js"
+import { idsFault, isStorableId } from "../../internal/jobIds.js"
+import { toDeadLetter, toJob } from "../../internal/jobRecord.js"
 import type { WakeUp } from "../../internal/wakeUp.js"
-import { type Claim, type JobQueue, JobSourceError, LeaseLost, type Settlement } from "../../JobSource.js"
-import { makeAcks } from "./acks.js"
-import { drive, type Execute } from "./drive.js"
+import {
+  type Claim,
+  type JobQueue,
+  JobSourceError,
+  LeaseLost,
+  type Settlement,
+  type StoredJob
+} from "../../JobSource.js"
+import { makeAckBatcher } from "./ackBatcher.js"
 import type { Statements } from "./statements.js"
-import { type Data, keyOf, toClaim, toDeadLetter, toStored, toStoredJob } from "./stored.js"
 
-const json = JSON.stringify
-
-/** Fences for statements, see `statementsOf`. */
-const leases = (claims: ReadonlyArray<Claim>) =>
-  json(claims.map(({ id, token }) => ({ id: keyOf(id), token: Number(token) })))
-
-/** Text that Postgres can store. */
+/** PostgreSQL stores any text but NUL. */
 const storable = (text: string) => text.replaceAll("\u0000", "\uFFFD")
 
-/** The queue of a pg-boss that `open` has opened. */
+const json = (value: unknown): string => JSON.stringify(value) ?? "null"
+
+const states = { waiting: "Waiting", running: "Running", dead: "Dead" } as const
+
+const toClaim = (row: Row): Claim => ({ ...toJob(row), token: row.fence as string })
+const toStoredJob = (row: Row): StoredJob => ({ ...toJob(row), state: states[row.state as keyof typeof states] })
+
+/** One queue of the table. */
 export const make = (options: {
-  readonly boss: PgBoss
   readonly name: string
-  /** Whole seconds: that is what pg-boss stores. */
-  readonly leaseSeconds: number
-  /** Where jobs are kept, in the transaction of whoever calls. */
+  readonly lease: Duration.Duration
+  /** Joins the transaction of the caller. */
   readonly sql: SqlClient.SqlClient
   /** A client that never waits behind jobs. */
   readonly reserved: SqlClient.SqlClient
   readonly statements: Statements
   readonly wakeUp: WakeUp
 }): JobQueue => {
-  const { boss, leaseSeconds, name, reserved, sql, statements, wakeUp } = options
+  const { lease, name, reserved, sql, statements, wakeUp } = options
+  const leaseSeconds = Duration.toSeconds(lease)
 
-  const on = (client: SqlClient.SqlClient): Execute => (text, values) =>
-    Effect.mapError(execute(client, text, values), causeOf)
-  const run = on(sql)
-  const failure = (operation: string) => (cause: unknown) => new JobSourceError({ operation, queue: name, cause })
+  const failure = (operation: string) => (error: unknown) =>
+    new JobSourceError({ operation, queue: name, cause: causeOf(error) })
+  const runOn =
+    (client: SqlClient.SqlClient) => (operation: string, statement: string, ...values: ReadonlyArray<unknown>) =>
+      Effect.mapError(execute(client, statement, [name, ...values]), failure(operation))
+  const run = runOn(sql)
 
-  /** How many jobs a statement was about. */
   const count = (operation: string, statement: string, ...values: ReadonlyArray<unknown>) =>
-    run(statement, [name, ...values]).pipe(
-      Effect.map(([row]) => row?.jobs as number),
-      Effect.mapError(failure(operation))
+    Effect.map(run(operation, statement, ...values), ([row]) => row?.jobs as number)
+
+  /** Runs a statement over leases, and gives the claims whose lease it did not find. */
+  const settleAll = (client: SqlClient.SqlClient) =>
+  (
+    operation: string,
+    statement: string,
+    claims: ReadonlyArray<Claim>,
+    ...values: ReadonlyArray<unknown>
+  ): Effect.Effect<ReadonlyArray<Claim>, JobSourceError> =>
+    claims.length === 0 ? Effect.succeed([]) : Effect.map(
+      runOn(client)(operation, statement, claims.map(({ id }) => id), claims.map(({ token }) => token), ...values),
+      (rows) => {
+        const held = new Set(rows.map(({ fence }) => fence))
+        return claims.filter(({ token }) => !held.has(token))
+      }
     )
-  /** Settles jobs by a statement that names their leases, and gives those claims whose lease was gone. */
-  const settleAll = (operation: string, statement: string) => (claims: ReadonlyArray<Claim>) =>
-    claims.length === 0 ? Effect.succeed([]) : run(statement, [name, leases(claims)]).pipe(
-      Effect.map(([row]) => {
-        const ours = new Set(row?.leases as ReadonlyArray<string>)
-        return claims.filter(({ id, token }) => !ours.has(`${keyOf(id)} ${token}`))
-      }),
-      Effect.mapError(failure(operation))
+  const settle = (operation: string, statement: string, claim: Claim, ...values: ReadonlyArray<unknown>) =>
+    Effect.filterOrFail(
+      settleAll(sql)(operation, statement, [claim], ...values),
+      (lost) => lost.length === 0,
+      () => new LeaseLost({ queue: name, id: claim.id })
     )
-  const acknowledge = makeAcks(settleAll("transact", statements.ack))
-  /** Settles one job, or says that it is not ours to settle. */
-  const settle = (claim: Claim, statement: string, ...values: ReadonlyArray<unknown>) =>
-    Effect.map(run(statement, [name, leases([claim]), ...values]), ([row]) => row?.jobs === 1)
-  const orLeaseLost = (claim: Claim, operation: string) => <R>(settled: Effect.Effect<boolean, unknown, R>) =>
-    settled.pipe(
-      Effect.mapError(failure(operation)),
-      Effect.filterOrFail((ours) => ours, () => new LeaseLost({ queue: name, id: claim.id })),
-      Effect.asVoid
-    )
+
+  const find = (operation: string, id: string): Effect.Effect<Option.Option<Row>, JobSourceError> =>
+    isStorableId(id) ? Effect.map(run(operation, statements.find, id), Array.head) : Effect.succeedNone
+
+  const acknowledge = makeAckBatcher((claims) => settleAll(sql)("transact", statements.ack, claims))
 
   const settlement = (claim: Claim, how: Settlement) => {
-    if (how._tag === "Ack") return settle(claim, statements.ack)
+    if (how._tag === "Ack") return settle("transact", statements.ack, claim)
     const statement = how.handBack ? statements.checkpointAndHandBack : statements.checkpoint
-    return settle(claim, statement, json(how.cursor ?? null))
+    return settle("transact", statement, claim, json(how.cursor))
   }
 
-  const touch = (claim: Claim) => run(statements.touch, [name, leases([claim])])
+  const touch = (claim: Claim) => run("transact", statements.touch, [claim.id], [claim.token], leaseSeconds)
   /**
-   * While a transaction has the job's row nobody can renew the lease, and nobody judges it. When it is rolled back the lease
-   * may have run out long ago: whoever held it is there, and renews it before the next look.
+   * A transaction that holds the job's row keeps renewals from it, and the reaper, too. When it is rolled back the lease
+   * may have run out long ago, while its holder is alive: the lease is renewed before the reaper looks again.
    */
-  const keepingLease = (claim: Claim) => <A, E, R>(transaction: Effect.Effect<A, E, R>) =>
+  const renewAfterRollback = (claim: Claim) => <A, E, R>(transaction: Effect.Effect<A, E, R>) =>
     Effect.flatMap(
       Clock.currentTimeMillis,
       (from) =>
         Effect.onError(transaction, () =>
           Effect.flatMap(Clock.currentTimeMillis, (now) =>
-            now - from > leaseSeconds * 250 ? bounded({ within: "1 second" })(touch(claim)) : Effect.void))
+            now - from > Duration.toMillis(lease) / 4
+              ? bounded({ within: "1 second" })(touch(claim))
+              : Effect.void))
     )
 
   return {
-    offer: (payloads, { delay = Duration.zero, ids } = {}) => {
+    offer: (payloads, { delay = Duration.zero, ids = payloads.map(() => randomUUID()) } = {}) => {
       if (payloads.length === 0) return Effect.succeed([])
-      const jobs = payloads.map((payload, nth) => toStored(payload, ids?.[nth]))
-      const stored = json(jobs.map((job) => job.stored))
-      return run(statements.offer, [name, stored, Duration.toSeconds(delay), leaseSeconds]).pipe(
-        Effect.as(jobs.map(({ id }) => id)),
-        Effect.mapError(failure("offer"))
-      )
+      const fault = idsFault(payloads.length, ids)
+      if (fault !== undefined) return failure("offer")(fault)
+      return Effect.as(run("offer", statements.offer, ids, payloads.map(json), Duration.toSeconds(delay)), ids)
     },
 
     wait: wakeUp.wait,
@@ -103,89 +114,73 @@ export const make = (options: {
       Effect.gen(function*() {
         if (limit < 1) return []
         yield* wakeUp.reset
-        const fetched = yield* drive(
-          run,
-          (db) => boss.fetch<Data>(name, { db, batchSize: limit, includeMetadata: true })
-        ).pipe(
-          Effect.tapErrorCause(() => wakeUp.notify),
-          Effect.mapError(failure("claim"))
+        const rows = yield* Effect.tapErrorCause(
+          run("claim", statements.claim, limit, leaseSeconds),
+          () => wakeUp.notify
         )
-        yield* fetched.length === limit ? wakeUp.notify : run(statements.due, [name]).pipe(
-          Effect.flatMap(([row]) => wakeUp.setDue(row?.due as number | null ?? undefined)),
-          // The jobs are ours already: what else goes wrong must not lose them.
+        yield* rows.length === limit ? wakeUp.notify : run("claim", statements.due).pipe(
+          Effect.flatMap(([row]) => wakeUp.setDue(row?.due as number | undefined)),
+          // The jobs are leased already: an error must not lose them.
           Effect.catchAllCause(() => wakeUp.notify)
         )
-        return fetched.sort((a, b) => a.data.at - b.data.at).map(toClaim)
+        return rows.map(toClaim)
       }).pipe(Effect.uninterruptible),
 
-    // Settling comes first: it is the fence, and holds the job's row until the writes are committed along with it.
+    // Settling comes first: it is the fence, and locks the job's row until the writes are committed along with it.
     transact: (claim, writes, how) => {
       const body = settlement(claim, how).pipe(
-        orLeaseLost(claim, "transact"),
         Effect.zipRight(writes),
-        how._tag === "Ack" || how.handBack ? (effect) => effect : Effect.zipLeft(Effect.mapError(
-          touch(claim),
-          failure("transact")
-        ))
+        how._tag === "Ack" || how.handBack ? (effect) => effect : Effect.zipLeft(touch(claim))
       )
-      const inTransaction = transaction(sql, body, (error) => failure("transact")(causeOf(error))).pipe(
-        keepingLease(claim)
-      )
+      const inTransaction = renewAfterRollback(claim)(transaction(sql, body, failure("transact")))
       if (how._tag !== "Ack" || !Object.is(writes, Effect.void)) return inTransaction
-      // Nothing to hold together: one statement is a transaction by itself, unless the caller has one that it must join.
+      // One statement is a transaction by itself, unless the caller has one that it must join.
       return Effect.flatMap(
         Effect.serviceOption(TransactionTag),
         Option.match({
-          onNone: () => Effect.zipRight(orLeaseLost(claim, "transact")(acknowledge(claim)), writes),
+          onNone: () =>
+            acknowledge(claim).pipe(
+              Effect.filterOrFail((held) => held, () => new LeaseLost({ queue: name, id: claim.id })),
+              Effect.zipRight(writes)
+            ),
           onSome: () => inTransaction
         })
       )
     },
 
     retry: (claim, { delay, error }) =>
-      settle(claim, statements.retry, storable(error), Duration.toSeconds(delay)).pipe(orLeaseLost(claim, "retry")),
+      Effect.asVoid(settle("retry", statements.retry, claim, storable(error), Duration.toSeconds(delay))),
 
-    deadLetter: (claim, error) =>
-      settle(claim, statements.deadLetter, storable(error)).pipe(orLeaseLost(claim, "deadLetter")),
+    deadLetter: (claim, error) => Effect.asVoid(settle("deadLetter", statements.deadLetter, claim, storable(error))),
 
-    handBack: settleAll("handBack", statements.handBack),
+    handBack: (claims) => settleAll(sql)("handBack", statements.handBack, claims),
 
-    renew: (claims) =>
-      claims.length === 0 ? Effect.succeed([]) : on(reserved)(statements.renew, [name, leases(claims)]).pipe(
-        Effect.map((rows) => {
-          const ours = new Set(rows.map(({ id, token }) => `${id} ${token}`))
-          return claims.filter(({ id, token }) => !ours.has(`${keyOf(id)} ${token}`))
-        }),
-        Effect.mapError(failure("renew"))
-      ),
+    renew: (claims) => settleAll(reserved)("renew", statements.renew, claims, leaseSeconds),
 
     size: count("size", statements.size),
 
-    find: (id) =>
-      run(statements.find, [name, keyOf(id)]).pipe(
-        Effect.map((rows) => Option.map(Array.head(rows), toStoredJob)),
-        Effect.mapError(failure("find"))
-      ),
+    find: (id) => Effect.map(find("find", id), Option.map(toStoredJob)),
 
     deadLetters: {
       list: (limit, after) =>
-        run(statements.deadLetters, [
-          name,
-          limit,
-          after === undefined ? null : DateTime.formatIso(after.failedAt),
-          after === undefined ? null : keyOf(after.id)
-        ]).pipe(
-          Effect.map((rows) => rows.map(toDeadLetter)),
-          Effect.mapError(failure("deadLetters.list"))
+        Effect.map(
+          run(
+            "deadLetters.list",
+            statements.deadLetters,
+            limit,
+            after === undefined ? null : DateTime.formatIso(after.failedAt),
+            after?.id ?? null
+          ),
+          Array.map(toDeadLetter)
         ),
       get: (id) =>
-        run(statements.find, [name, keyOf(id)]).pipe(
-          Effect.map((rows) => Option.map(Array.findFirst(rows, (row) => row.state === "failed"), toDeadLetter)),
-          Effect.mapError(failure("deadLetters.get"))
+        Effect.map(
+          find("deadLetters.get", id),
+          (row) => Option.map(Option.filter(row, ({ state }) => state === "dead"), toDeadLetter)
         ),
       redrive: (ids, options) =>
-        count("deadLetters.redrive", statements.redrive, json(ids.map(keyOf)), options?.fromStart === true),
-      discard: (ids) => count("deadLetters.discard", statements.discardDead, json(ids.map(keyOf)))
+        count("deadLetters.redrive", statements.redrive, ids.filter(isStorableId), options?.fromStart === true),
+      discard: (ids) => count("deadLetters.discard", statements.discardDead, ids.filter(isStorableId))
     }
   }
 }

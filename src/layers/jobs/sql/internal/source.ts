@@ -1,33 +1,30 @@
 import { Duration, Effect, Stream } from "effect"
-import { optionalPeers, rethrow } from "../../../../core/internal/optionalPeers.js"
-import { Database, SqlClientTag } from "../../../database/contract.js"
+import { causeOf, Database, execute, SqlClientTag } from "../../../database/contract.js"
+import { checkTableName, migrate } from "../../internal/jobTable.js"
 import { leaseError } from "../../internal/lease.js"
 import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSourceError, type Service } from "../../JobSource.js"
 import { expiring } from "./expiring.js"
-import { open } from "./open.js"
 import * as Queue from "./queue.js"
-import { channelOf, statementsOf } from "./statements.js"
-
-const peers = optionalPeers("JobSourceSql", { "pg-boss": () => import("pg-boss").catch(rethrow) })
+import { channelOf, jobTable, statementsOf } from "./statements.js"
 
 /** See `JobSourceSql.layer`. Listens, and expires leases, until the scope closes. */
 export const make = (options: {
-  readonly schema: string
+  readonly table: string
   readonly lease: Duration.Duration
   readonly expireEvery: Duration.Duration
   readonly pollInterval: Duration.Duration
 }) =>
   Effect.gen(function*() {
-    const { expireEvery, lease, pollInterval, schema } = options
-    const { PgBoss } = (yield* peers)["pg-boss"]
+    const { expireEvery, lease, pollInterval, table } = options
+    yield* checkTableName(table)
     const { listen, reserved } = yield* Database
     const sql = yield* SqlClientTag
-    const statements = statementsOf(schema)
+    const statements = statementsOf(table)
     const renewEvery = Duration.times(lease, 1 / 4)
     const queues = new Set<{ readonly name: string; readonly wakeUp: WakeUp.WakeUp }>()
 
-    yield* Effect.forkScoped(Stream.runForEach(listen(channelOf(schema)), (name) => WakeUp.notify(queues, name)))
+    yield* Effect.forkScoped(Stream.runForEach(listen(channelOf(table)), (name) => WakeUp.notify(queues, name)))
     yield* Effect.forkScoped(expiring({
       sql: reserved,
       statement: statements.expire,
@@ -44,15 +41,14 @@ export const make = (options: {
           const failure = (cause: unknown) => new JobSourceError({ operation: "open", queue: name, cause })
           const fault = leaseError(wanted, renewEvery)
           if (fault !== undefined) return yield* failure(fault)
-          const boss = yield* Effect.mapError(open({ PgBoss, sql, schema, queue: name }), failure)
+          yield* Effect.mapError(migrate(jobTable(table), sql, execute), (error) => failure(causeOf(error)))
           const wakeUp = yield* WakeUp.make(pollInterval)
           const entry = { name, wakeUp }
           yield* Effect.acquireRelease(
             Effect.sync(() => queues.add(entry)),
             () => Effect.sync(() => queues.delete(entry))
           )
-          const leaseSeconds = Math.ceil(Duration.toSeconds(wanted))
-          return Queue.make({ boss, name, leaseSeconds, sql, reserved, statements, wakeUp })
+          return Queue.make({ name, lease: Duration.decode(wanted), sql, reserved, statements, wakeUp })
         })
     }
     return source

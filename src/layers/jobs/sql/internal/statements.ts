@@ -1,132 +1,140 @@
-/**
- * How often pg-boss would let a job be claimed again. Out of reach: when to give up is the pool's decision.
- *
- * A hand-back takes the next number of `retry_count`, as every claim does, and raises `retry_limit` along with it. So
- * what the limit is above this is the number of hand-backs, and what is left of `retry_count` are attempts.
- *
- * Never change it: it is what the jobs in everybody's tables were stored with.
- */
-export const retryLimit = 1_000_000_000
+import type { JobTable } from "../../internal/jobTable.js"
 
-/** Where it is said that there may be jobs, with the name of the queue as the payload. */
-export const channelOf = (schema: string): string => `${schema}_jobs`
+/** The channel on which `NOTIFY` announces that there may be jobs, with the name of the queue as the payload. */
+export const channelOf = (table: string): string => table
+
+/** The table that `JobSourceSql` documents. */
+export const jobTable = (table: string): JobTable => ({
+  name: table,
+  migrations: [
+    // Ids and queues are compared byte by byte: an index in the order of a locale breaks when the locale is updated.
+    // No index has lease_until: so a renewal changes the row in place, and touches no index.
+    `CREATE TABLE ${table} (
+      queue text COLLATE "C" NOT NULL,
+      id text COLLATE "C" NOT NULL,
+      state text COLLATE "C" NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'running', 'dead')),
+      payload jsonb NOT NULL,
+      cursor jsonb,
+      attempt int NOT NULL DEFAULT 1,
+      fence bigint,
+      lease_until timestamptz,
+      due_at timestamptz NOT NULL,
+      number bigint GENERATED ALWAYS AS IDENTITY,
+      created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+      error text,
+      failed_at timestamptz,
+      PRIMARY KEY (queue, id)
+    ) WITH (fillfactor = 80);
+    CREATE SEQUENCE ${table}_fence OWNED BY ${table}.fence;
+    CREATE INDEX ${table}_waiting ON ${table} (queue, due_at, number) WHERE state = 'waiting';
+    CREATE INDEX ${table}_running ON ${table} (queue) WHERE state = 'running';
+    CREATE INDEX ${table}_dead ON ${table} (queue, failed_at, id) WHERE state = 'dead'`
+  ]
+})
 
 /**
- * The statements that pg-boss has no operation for. Jobs are named by `$1`, the queue, and `$2`, an array of
- * `{ id, token }`, where the token is the job's `retry_count`, which every claim raises. Together with the state that
- * is the fence: a lease that was handed back, or ran out, or was given to somebody else, matches nothing.
+ * Statements over the table of jobs; `$1` is the queue everywhere. Leases are `$2`, ids, and `$3`, fences. A fence is
+ * given to one claim of one job and never again, so the two need not be matched in pairs, and a lease that was handed
+ * back, ran out or was followed by another one matches nothing.
  *
- * Times are `clock_timestamp()`, not `now()`: in a transaction that took a while, the latter is long past.
+ * - Times are `clock_timestamp()`, not `now()`: in a transaction that took a while, the latter is long past. As
+ *   `(SELECT clock_timestamp())` it is evaluated once, and an index can be searched by it.
+ * - Rows are found by `id = ANY(...)`, also those that a CTE has locked: with a join the planner may scan the table
+ *   when its statistics are old, as those of a queue always are.
  */
-export const statementsOf = (schema: string) => {
-  // Where pg-boss keeps the jobs of queues that have no partition of their own, as none of ours has. Naming it instead
-  // of the table it is part of spares the planner a third of its work.
-  const table = `${schema}.job_common`
-  const leased = `state = 'active' AND name = $1 AND (id, retry_count) IN (
-    SELECT id, token FROM json_to_recordset($2::text::json) AS lease (id uuid, token int))`
-  const waiting = `name = $1 AND NOT blocked AND state`
-  const error = (param: string) => `jsonb_build_object('error', ${param}::text)`
-  const wake = (queue: string) => `pg_notify('${channelOf(schema)}', ${queue})`
-  /** How many leases were settled, and which: each as `id token`. */
-  const which = `count(*)::int AS jobs, coalesce(json_agg(id || ' ' || retry_count), '[]') AS leases`
-  /** Changes leased jobs, says which, and wakes everybody when that makes jobs available. */
+export const statementsOf = (table: string) => {
+  const now = "(SELECT clock_timestamp())"
+  const after = (seconds: string) => `clock_timestamp() + ${seconds}::float8 * interval '1 second'`
+  const ids = "id = ANY($2::text[])"
+  const leased = `queue = $1 AND ${ids} AND fence = ANY($3::text[]::bigint[]) AND state = 'running'`
+  const dead = "queue = $1 AND state = 'dead'"
+  /** Evaluated once, and only when there is a row to return. */
+  const wake = `(SELECT pg_notify('${channelOf(table)}', $1))::text AS woken`
+  /** Changes leased jobs, gives their fences, and wakes all processes when that makes jobs available. */
   const settle = (changes: string, options: { readonly wakes: boolean }) =>
-    `WITH settled AS (UPDATE ${table} SET ${changes} WHERE ${leased} RETURNING id, retry_count)
-    SELECT ${which}${options.wakes ? `, max(${wake("$1")}::text) AS woken` : ""} FROM settled`
-  // started_on stays: pg-boss raises retry_count for jobs that have one, and without that the stale holder's fence
-  // would match the next claim.
-  const handBack = "state = 'retry', retry_limit = retry_limit + 1, heartbeat_on = NULL"
-  const cursor = "data = jsonb_set(data, '{cursor}', $3::text::jsonb)"
-  const dead = "name = $1 AND state = 'failed'"
-  const named = "id IN (SELECT json_array_elements_text($2::text::json)::uuid)"
-  const found = `id, data, state, retry_count, retry_limit, output->>'error' AS error,
-    (extract(epoch FROM completed_on) * 1000)::float8 AS failed_at`
+    `WITH settled AS (UPDATE ${table} SET ${changes} WHERE ${leased} RETURNING fence)
+    SELECT fence::text AS fence${options.wakes ? `, ${wake}` : ""} FROM settled`
+  const handBack = "state = 'waiting', lease_until = NULL"
+  const cursor = "cursor = $4::text::jsonb"
+  const job = "id, payload::text AS payload, cursor::text AS cursor, attempt"
+  const found = `${job}, state, error, (extract(epoch FROM failed_at) * 1000)::float8 AS failed_at`
 
   return {
-    /**
-     * `$2` are `{ id, data }`, `$3` is the delay in seconds, `$4` the lease in seconds. pg-boss's own gives all jobs of
-     * a transaction the same age. Here each is a microsecond younger than the one before it, so they come in order,
-     * and their data says so, in microseconds: drivers round dates to milliseconds.
-     */
-    offer: `WITH jobs AS (
-        SELECT job, clock_timestamp() + nth * interval '1 microsecond' AS at
-        FROM jsonb_array_elements($2::text::jsonb) WITH ORDINALITY AS jobs (job, nth)),
-      offered AS (
-        INSERT INTO ${table}
-          (id, name, data, policy, retry_limit, heartbeat_seconds, created_on, start_after)
-        SELECT (job->>'id')::uuid, $1::text, job->'data' || jsonb_build_object('at', extract(epoch FROM at) * 1000000),
-          'standard', ${retryLimit}, $4::int, at, now() + $3::float8 * interval '1 second'
-        FROM jobs
-        ON CONFLICT (name, id) DO NOTHING)
-    SELECT ${wake("$1")}::text AS woken`,
-    ack:
-      `WITH settled AS (DELETE FROM ${table} WHERE ${leased} RETURNING id, retry_count) SELECT ${which} FROM settled`,
+    /** `$2` are ids, `$3` payloads, `$4` the delay in seconds. Jobs are numbered in the order in which they are given. */
+    offer: `WITH offered AS (
+        INSERT INTO ${table} (queue, id, payload, due_at)
+        SELECT $1::text, id, payload::jsonb, ${now} + $4::float8 * interval '1 second'
+        FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS job (id, payload, nth) ORDER BY nth
+        ON CONFLICT (queue, id) DO NOTHING RETURNING id)
+      SELECT ${wake} FROM offered LIMIT 1`,
+    /** `$2` is the limit, `$3` the lease in seconds. */
+    claim: `WITH due AS MATERIALIZED (
+        SELECT id FROM ${table} WHERE queue = $1 AND state = 'waiting' AND due_at <= ${now}
+        ORDER BY due_at, number LIMIT $2::int FOR NO KEY UPDATE SKIP LOCKED),
+      claimed AS (
+        UPDATE ${table} SET state = 'running', fence = nextval('${table}_fence'), lease_until = ${after("$3")}
+        WHERE queue = $1 AND id = ANY(ARRAY(SELECT id FROM due))
+        RETURNING ${job}, fence, due_at, number)
+      SELECT id, payload, cursor, attempt, fence::text AS fence FROM claimed ORDER BY due_at, number`,
+    /** Milliseconds until the next job is due, negative when it is overdue. No row when there is none to come. */
+    due: `SELECT (extract(epoch FROM due_at - clock_timestamp()) * 1000)::float8 AS due
+      FROM ${table} WHERE queue = $1 AND state = 'waiting' ORDER BY due_at, number LIMIT 1`,
+    ack: `WITH settled AS (DELETE FROM ${table} WHERE ${leased} RETURNING fence)
+      SELECT fence::text AS fence FROM settled`,
     handBack: settle(handBack, { wakes: true }),
-    /** `$3` is the cursor. */
+    /** `$4` is the cursor. */
     checkpoint: settle(cursor, { wakes: false }),
     checkpointAndHandBack: settle(`${cursor}, ${handBack}`, { wakes: true }),
-    /** `$3` is the error, `$4` the delay in seconds. */
-    retry: settle(
-      `state = 'retry', heartbeat_on = NULL, output = ${error("$3")},
-      start_after = clock_timestamp() + $4::float8 * interval '1 second'`,
-      { wakes: true }
-    ),
-    /** `$3` is the error. */
+    /** `$4` is the error, `$5` the delay in seconds. */
+    retry: settle(`${handBack}, attempt = attempt + 1, error = $4, due_at = ${after("$5")}`, { wakes: true }),
+    /** `$4` is the error. To the millisecond, as pages of dead letters name it. */
     deadLetter: settle(
-      `state = 'failed', heartbeat_on = NULL, output = ${error("$3")},
-      completed_on = date_trunc('milliseconds', clock_timestamp())`,
+      `state = 'dead', lease_until = NULL, error = $4, failed_at = date_trunc('milliseconds', clock_timestamp())`,
       { wakes: false }
     ),
     /**
-     * Renews, and returns those that are still leased, `{ id, token }`. A job whose row is locked is being settled at this
-     * moment: it needs no renewal (`expire` passes it over, too), and waiting for it would starve the others.
+     * `$4` is the lease in seconds. Gives the fences of all that are still leased. A job whose row is locked is being
+     * settled at this moment: it needs no renewal (`expire` skips it, too), and to wait for it would starve the others.
      */
-    renew: `WITH leased AS (SELECT id, retry_count AS token FROM ${table} WHERE ${leased}),
-      free AS (SELECT name, id FROM ${table} WHERE ${leased} FOR NO KEY UPDATE SKIP LOCKED),
+    renew: `WITH leased AS (SELECT fence FROM ${table} WHERE ${leased}),
+      free AS MATERIALIZED (SELECT id FROM ${table} WHERE ${leased} FOR NO KEY UPDATE SKIP LOCKED),
       renewed AS (
-        UPDATE ${table} AS job SET heartbeat_on = clock_timestamp()
-        FROM free WHERE job.name = free.name AND job.id = free.id)
-    SELECT id, token FROM leased`,
-    /** The end of a transaction that keeps its job: however long it took, the lease starts now. */
-    touch: `UPDATE ${table} SET heartbeat_on = clock_timestamp() WHERE ${leased}`,
+        UPDATE ${table} SET lease_until = ${after("$4")} WHERE queue = $1 AND id = ANY(ARRAY(SELECT id FROM free)))
+      SELECT fence::text AS fence FROM leased`,
+    /** `$4` is the lease in seconds. Waits for the row, then lets the lease begin anew. */
+    touch: `UPDATE ${table} SET lease_until = ${after("$4")} WHERE ${leased}`,
     /**
-     * `$1` are the names of queues. Makes jobs available whose leases ran out, and says how many of which queue. One
-     * process at a time: who does not get the lock has nothing to do.
+     * `$1` are names of queues. Makes jobs available whose leases ran out, at the cost of an attempt, and says how many
+     * of which queue. One process at a time: without the lock there is nothing to do.
      */
     expire: `WITH turn AS MATERIALIZED (
-        SELECT pg_try_advisory_xact_lock(hashtextextended('lastcall.${schema}.expire', 0)) AS mine),
-      dead AS (
-        SELECT name, id FROM ${table}
-        WHERE (SELECT mine FROM turn) AND state = 'active'
-          AND name IN (SELECT json_array_elements_text($1::text::json))
-          AND heartbeat_on + heartbeat_seconds * interval '1 second' < clock_timestamp()
+        SELECT pg_try_advisory_xact_lock(hashtextextended('lastcall.${table}.expire', 0)) AS mine),
+      orphans AS MATERIALIZED (
+        SELECT queue, id FROM ${table}
+        WHERE (SELECT mine FROM turn) AND queue = ANY($1::text[]) AND state = 'running' AND lease_until < ${now}
         FOR NO KEY UPDATE SKIP LOCKED),
       expired AS (
         UPDATE ${table} AS job
-        SET state = 'retry', heartbeat_on = NULL, output = ${error("'the lease ran out'")}
-        FROM dead WHERE job.name = dead.name AND job.id = dead.id RETURNING job.name)
-    SELECT name, count(*)::int AS jobs, ${wake("name")}::text AS woken FROM expired GROUP BY name`,
-    /** Milliseconds until the next job is due: negative when there is one, null when there is none to come. */
-    due: `SELECT extract(epoch FROM least(
-        (SELECT min(start_after) FROM ${table} WHERE ${waiting} = 'created'),
-        (SELECT min(start_after) FROM ${table} WHERE ${waiting} = 'retry')
-      ) - clock_timestamp())::float8 * 1000 AS due`,
-    size: `SELECT count(*)::int AS jobs FROM ${table} WHERE name = $1 AND state IN ('created', 'retry')`,
+        SET ${handBack}, attempt = attempt + 1, error = 'the lease ran out'
+        FROM orphans WHERE job.queue = orphans.queue AND job.id = orphans.id RETURNING job.queue)
+      SELECT queue, count(*)::int AS jobs, pg_notify('${channelOf(table)}', queue)::text AS woken
+      FROM expired GROUP BY queue`,
+    size: `SELECT count(*)::int AS jobs FROM ${table} WHERE queue = $1 AND state = 'waiting'`,
     /** `$2` is the id. */
-    find: `SELECT ${found} FROM ${table} WHERE name = $1 AND id = $2::uuid`,
+    find: `SELECT ${found} FROM ${table} WHERE queue = $1 AND id = $2`,
     /** `$2` is the limit, `$3` and `$4` say after which one, by its date and id. */
     deadLetters: `SELECT ${found} FROM ${table}
-      WHERE ${dead} AND ($3::timestamptz IS NULL OR (completed_on, id) > ($3::timestamptz, $4::uuid))
-      ORDER BY completed_on, id LIMIT $2::int`,
-    /** `$2` are ids, `$3` says whether from the start. The next claim takes the next number, and is the first attempt. */
+      WHERE ${dead} AND (failed_at, id) > (coalesce($3::timestamptz, '-infinity'), coalesce($4::text, ''))
+      ORDER BY failed_at, id LIMIT $2::int`,
+    /** `$2` are ids, `$3` says whether from the start. */
     redrive: `WITH retried AS (
-        UPDATE ${table} SET state = 'retry', retry_limit = ${retryLimit} + retry_count + 1, completed_on = NULL,
-          start_after = clock_timestamp(), data = CASE WHEN $3::boolean THEN data - 'cursor' ELSE data END
-        WHERE ${dead} AND ${named} RETURNING id)
-    SELECT count(*)::int AS jobs, max(${wake("$1")}::text) AS woken FROM retried`,
+        UPDATE ${table} SET state = 'waiting', attempt = 1, due_at = clock_timestamp(), failed_at = NULL,
+          cursor = CASE WHEN $3::boolean THEN NULL ELSE cursor END
+        WHERE ${dead} AND ${ids} RETURNING id)
+      SELECT count(*)::int AS jobs, max(pg_notify('${channelOf(table)}', $1)::text) AS woken FROM retried`,
     /** `$2` are ids. */
-    discardDead: `WITH discarded AS (DELETE FROM ${table} WHERE ${dead} AND ${named} RETURNING id)
-    SELECT count(*)::int AS jobs FROM discarded`
+    discardDead: `WITH discarded AS (DELETE FROM ${table} WHERE ${dead} AND ${ids} RETURNING id)
+      SELECT count(*)::int AS jobs FROM discarded`
   }
 }
 

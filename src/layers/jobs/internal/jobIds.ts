@@ -1,0 +1,12 @@
+/** Half of a surrogate pair: drivers send the same replacement character for each, so different ids would become one. */
+const halfCharacter = /\p{Surrogate}/u
+
+/** Why jobs cannot be offered with these ids. */
+export const idsFault = (jobs: number, ids: ReadonlyArray<string>): Error | undefined => {
+  if (ids.length !== jobs) return new Error(`there are ${jobs} jobs, but ${ids.length} ids`)
+  const broken = ids.find((id) => halfCharacter.test(id))
+  return broken === undefined ? undefined : new Error(`the id ${JSON.stringify(broken)} has half a surrogate pair`)
+}
+
+/** Whether PostgreSQL can store the id. One that it cannot store it does not hold either. */
+export const isStorableId = (id: string): boolean => !id.includes("\u0000") && !halfCharacter.test(id)

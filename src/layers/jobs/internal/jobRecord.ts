@@ -1,0 +1,21 @@
+import { DateTime, Option } from "effect"
+import type { DeadLetter } from "../JobSource.js"
+
+type Row = Readonly<Record<string, unknown>>
+
+/**
+ * A job by its row. Payload and cursor are read as text: drivers give the JSON `null` for a cursor that is null and for
+ * one that is not there.
+ */
+export const toJob = (row: Row) => ({
+  id: row.id as string,
+  payload: JSON.parse(row.payload as string) as unknown,
+  attempt: row.attempt as number,
+  cursor: Option.map(Option.fromNullable(row.cursor as string | null), (cursor): unknown => JSON.parse(cursor))
+})
+
+export const toDeadLetter = (row: Row): DeadLetter => ({
+  ...toJob(row),
+  error: row.error as string,
+  failedAt: DateTime.unsafeMake(row.failed_at as number)
+})
