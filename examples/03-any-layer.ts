@@ -1,9 +1,9 @@
-// Any layer you already have, a Kafka client or an exporter, under a bounded, named, reported release.
+// Gives the release of any layer, such as a Kafka client or an exporter, a bound, a name and a line in the report.
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import { Drain, launch } from "lastcall"
 
-// Its release would take for ever, and with it everything that it depends on.
+// Its release never ends. Unbounded, it would keep everything it depends on from being released.
 const Exporter = Layer.scopedDiscard(
   Effect.addFinalizer(() => Effect.zipRight(Effect.log("flushing to a collector that is down"), Effect.never))
 )

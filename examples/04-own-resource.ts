@@ -1,4 +1,4 @@
-// A resource of your own: take nothing new, finish what is in flight, interrupt what is left, let go.
+// A resource of your own: accepts no new work, finishes work in flight, interrupts the rest.
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Fiber, FiberSet, Layer } from "effect"
 import { Drain, launch } from "lastcall"
@@ -8,7 +8,7 @@ const work = Effect.delay(Effect.log("polled"), "2 seconds")
 const Poller = Layer.scopedDiscard(Effect.gen(function*() {
   const running = yield* FiberSet.make()
   const polling = yield* FiberSet.run(running, work).pipe(Effect.delay("500 millis"), Effect.forever, Effect.forkScoped)
-  // Made last, so that it is released first.
+  // Acquired last, so that it is released first.
   yield* Drain.acquire({
     name: "poller",
     acquire: Effect.void,

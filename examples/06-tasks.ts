@@ -1,4 +1,4 @@
-// Work that the client need not wait for, with an owner: it ends before whatever it uses is released.
+// Work that the client need not wait for: it has an owner, and ends before what it uses is released.
 import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"

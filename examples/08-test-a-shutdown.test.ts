@@ -1,4 +1,4 @@
-// A shutdown of twenty seconds, tested in a few milliseconds: virtual time, real lifecycle.
+// A shutdown of twenty seconds, tested in milliseconds: the real launch in virtual time.
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Drain, JobSourceMemory, WorkerPool } from "lastcall"
@@ -14,7 +14,7 @@ const App = Layer.effectDiscard(Importer.offer("a file that takes an hour")).pip
   Layer.provide(Store)
 )
 
-it.scoped("a job that outlives its drain is handed back before the database goes", () =>
+it.scoped("a job that outlives the drain is handed back before the database is released", () =>
   Effect.gen(function*() {
     const app = yield* TestApp.start(App, { gracePeriod: "25 seconds", preStopDelay: "5 seconds" })
     yield* app.signal("SIGTERM")

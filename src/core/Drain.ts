@@ -131,7 +131,7 @@ const makeRelease = <A, R>(
           ? drainBound(shutdown.config, remaining, drainTimeout)
           : releaseBound(shutdown.config, remaining, releaseTimeout)
         const from = yield* Clock.currentTimeMillis
-        // A flag, because the clock can be behind the timer: the elapsed time does not tell a timeout from a cut.
+        // A flag: the clock can be behind the timer, so the elapsed time does not show which of the two ended the wait.
         const expedited = yield* Ref.make(false)
         const cut = Effect.zipRight(shutdown.expedited, Ref.set(expedited, true))
         const exit = yield* bounded({ within, ...(name === "quiesce" || name === "drain" ? { cut } : {}) })(

@@ -5,7 +5,7 @@ import * as Interruption from "../../src/testing/Interruption.js"
 import * as Journal from "../../src/testing/Journal.js"
 import * as TestApp from "../../src/testing/TestApp.js"
 
-/** A resource that notes each of its steps. */
+/** A resource that writes each of its steps to the journal. */
 const noted = (journal: Journal.Journal, options: Partial<Drain.Steps<string>> = {}) => {
   const step = (name: "quiesce" | "drain" | "interrupt" | "release") => (resource: string) =>
     Effect.zipRight(journal.note(`${name} ${resource}`), options[name]?.(resource, Exit.void) ?? Effect.void)
@@ -29,7 +29,7 @@ const closeAfter = (journal: Journal.Journal, options: Partial<Drain.Steps<strin
   })
 
 describe("Drain.acquire", () => {
-  it.effect("quiesces, drains and releases; it does not interrupt what has drained", () =>
+  it.effect("quiesces, drains and releases, and does not interrupt after a complete drain", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.make
       assert.deepStrictEqual(
@@ -38,7 +38,7 @@ describe("Drain.acquire", () => {
       )
     }))
 
-  it.effect("interrupts what has not drained in its time", () =>
+  it.effect("interrupts after the drain timeout", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.make
       assert.deepStrictEqual(
@@ -47,7 +47,7 @@ describe("Drain.acquire", () => {
       )
     }))
 
-  it.effect("zero is a timeout like any other", () =>
+  it.effect("accepts zero as a timeout", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.make
       assert.deepStrictEqual(
@@ -56,7 +56,7 @@ describe("Drain.acquire", () => {
       )
     }))
 
-  it.effect("goes on when every step hangs and ignores its interruption", () =>
+  it.effect("runs every step when each of them hangs and ignores its interruption", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.make
       const hung = () => Effect.uninterruptible(Effect.never)
@@ -70,7 +70,7 @@ describe("Drain.acquire", () => {
       )
     }))
 
-  it.effect("goes on when every step dies", () =>
+  it.effect("runs every step when each of them dies", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.make
       const dies = () => Effect.die(new Error("no"))
@@ -80,7 +80,7 @@ describe("Drain.acquire", () => {
       )
     }))
 
-  it.effect("without launch and without a timeout of its own, a drain has 25 seconds", () =>
+  it.effect("drains for 25 seconds without launch and without a timeout of its own", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.make
       assert.deepStrictEqual(
@@ -89,7 +89,7 @@ describe("Drain.acquire", () => {
       )
     }))
 
-  it.effect("a scope that is closed twice releases once", () =>
+  it.effect("releases once when its scope is closed twice", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.make
       const scope = yield* Scope.make()
@@ -99,7 +99,7 @@ describe("Drain.acquire", () => {
       assert.deepStrictEqual(yield* journal.lines, ["0ms acquire", "0ms quiesce it", "0ms drain it", "0ms release it"])
     }))
 
-  it.effect("an acquire that fails releases nothing", () =>
+  it.effect("releases nothing when the acquire fails", () =>
     Effect.gen(function*() {
       const released = yield* Ref.make(false)
       const exit = yield* Effect.exit(Effect.scoped(
@@ -109,7 +109,7 @@ describe("Drain.acquire", () => {
       assert.isFalse(yield* Ref.get(released))
     }))
 
-  it.effect("a scope that is closed during the acquire releases what was acquired", () =>
+  it.effect("releases a resource whose acquire was interrupted", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.make
       const acquiring = yield* Deferred.make<void>()
@@ -125,7 +125,7 @@ describe("Drain.acquire", () => {
       assert.deepStrictEqual(yield* journal.lines, ["1s released"])
     }))
 
-  it.scoped("with quiesceOn LameDuck it takes nothing new as soon as the service is told to stop, and once", () =>
+  it.scoped("with quiesceOn LameDuck quiesces once, as soon as a shutdown is requested", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.make
       const app = yield* TestApp.start(
@@ -154,7 +154,7 @@ describe("Drain.acquire", () => {
       )
     }))
 
-  it.scoped("a drain whose time is over was not expedited, though the clock be a moment behind its timer", () =>
+  it.scoped("reports a timeout, not an expedited drain, when the clock is behind the timer", () =>
     Effect.gen(function*() {
       const clock = yield* Effect.clock
       const behind = Object.assign(Object.create(clock) as typeof clock, {
@@ -174,7 +174,7 @@ describe("Drain.acquire", () => {
       )
     }))
 
-  it.scoped("two resources of one name are told apart", () =>
+  it.scoped("numbers resources of the same name", () =>
     Effect.gen(function*() {
       const app = yield* TestApp.start(Layer.scopedDiscard(Effect.gen(function*() {
         yield* Drain.acquire({ name: "pool", acquire: Effect.void })
@@ -184,7 +184,7 @@ describe("Drain.acquire", () => {
       assert.deepStrictEqual((yield* app.report).drains.map((drain) => drain.name), ["pool-2", "pool"])
     }))
 
-  it.scoped("what ended before the shutdown began is no part of it, and is forgotten", () =>
+  it.scoped("forgets resources that were closed before the shutdown was requested", () =>
     Effect.gen(function*() {
       const made = yield* Effect.makeLatch(false)
       const perRequest = Effect.scoped(Drain.acquire({ name: "cursor", acquire: Effect.void }))
@@ -201,7 +201,7 @@ describe("Drain.acquire", () => {
       )
     }))
 
-  it.live("no point of interruption skips a release or hangs", () =>
+  it.live("neither skips a release nor hangs at any point of interruption", () =>
     Interruption.explore({
       setup: Effect.sync(() => ({ acquired: 0, released: 0 })),
       program: (count) =>
@@ -228,7 +228,7 @@ describe("Drain.layer", () => {
       Effect.acquireRelease(Effect.as(journal.note("store opened"), "store"), () => journal.note("store closed"))
     )
 
-  it.scoped("bounds the release of any layer, and what it depends on is released after it", () =>
+  it.scoped("bounds the release of any layer, and releases its dependencies after it", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.make
       const app = yield* TestApp.start(
@@ -246,7 +246,7 @@ describe("Drain.layer", () => {
       assert.deepStrictEqual(yield* journal.lines, ["0ms store opened", "2s store closed"])
     }))
 
-  it.scoped("opens what it shares with others once, and closes it after the last of them", () =>
+  it.scoped("builds a shared layer once, and releases it after the last dependent", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.make
       const shared = store(journal)
@@ -264,7 +264,7 @@ describe("Drain.layer", () => {
       )
     }))
 
-  it.scoped("gives its steps the services of the layer", () =>
+  it.scoped("passes the services of the layer to its steps", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.make
       const app = yield* TestApp.start(

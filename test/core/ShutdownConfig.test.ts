@@ -6,7 +6,7 @@ const withEnvironment = (entries: Record<string, string>) =>
   Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(entries))))
 
 describe("ShutdownConfig", () => {
-  it.effect("explicit options are above the environment, and that is above the defaults", () =>
+  it.effect("prefers options to the environment, and the environment to defaults", () =>
     Effect.gen(function*() {
       const config = yield* resolve({ gracePeriod: "10 seconds" }).pipe(
         withEnvironment({ GRACE_PERIOD: "20s", PRE_STOP_DELAY: "3 seconds" })
@@ -23,7 +23,7 @@ describe("ShutdownConfig", () => {
     }))
 
   for (const [text, millis] of [["250ms", 250], ["1.5s", 1500], ["2m", 120_000], ["3 seconds", 3000]] as const) {
-    it.effect(`understands a grace period of "${text}"`, () =>
+    it.effect(`parses a grace period of "${text}"`, () =>
       Effect.gen(function*() {
         const { gracePeriod } = yield* resolve().pipe(withEnvironment({ GRACE_PERIOD: text }))
         assert.strictEqual(Duration.toMillis(gracePeriod), millis)
@@ -31,7 +31,7 @@ describe("ShutdownConfig", () => {
   }
 
   for (const text of ["", "25", "soon", "-1s", "5 fortnights", "1e3s", "Infinity seconds"]) {
-    it.effect(`refuses a grace period of "${text}", and says what it expects`, () =>
+    it.effect(`refuses a grace period of "${text}" with the expected format`, () =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(resolve().pipe(withEnvironment({ GRACE_PERIOD: text })))
         assert.include(String(error), "GRACE_PERIOD")
@@ -51,4 +51,15 @@ describe("ShutdownConfig", () => {
           "grace period. Raise GRACE_PERIOD or lower PRE_STOP_DELAY."
       )
     }))
+
+  for (const option of ["gracePeriod", "preStopDelay", "releaseTimeout", "duplicateWindow"] as const) {
+    it.effect(`refuses a malformed ${option} by its name`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(resolve({ [option]: "soon" as never }))
+        assert.strictEqual(
+          String(error),
+          `(Invalid data at ${option}: "Expected a duration, but received soon")`
+        )
+      }))
+  }
 })

@@ -37,7 +37,7 @@ const report = new ShutdownReport({
 })
 
 describe("ShutdownReport", () => {
-  it("reads as a timed tree", () => {
+  it("is formatted as a timed tree", () => {
     assert.deepStrictEqual(format(report).split("\n"), [
       "SIGTERM: stopped in 4s of 25s",
       "├─ http     ━━━━━━                       1s  Drained 3 finished",
@@ -48,7 +48,7 @@ describe("ShutdownReport", () => {
     ])
   })
 
-  it("is no wider than the terminal, and its bars give way first", () => {
+  it("fits the width of the terminal, and shortens its bars first", () => {
     assert.deepStrictEqual(
       format(report, { columns: 50 }).split("\n")[2],
       "├─ importer  ━━      2s  Interrupted 2 handed back"
@@ -56,11 +56,11 @@ describe("ShutdownReport", () => {
     assert.isTrue(format(report, { columns: 30 }).split("\n").every((line) => line.length <= 30))
   })
 
-  it("is read back from its JSON", () => {
+  it("is decoded from its JSON", () => {
     assert.deepStrictEqual(Schema.decodeUnknownSync(ShutdownReport)(JSON.parse(toJson(report))), report)
   })
 
-  it("a job that was handed back is no failure; what was cut, abandoned or failed is", () => {
+  it("has exit code 0 for work that was handed back, and 1 for work that was cut, abandoned or failed", () => {
     assert.deepStrictEqual(
       [
         exitCode({ drains: [drain("a", { outcome: "Interrupted", handedBack: 2 })] }),

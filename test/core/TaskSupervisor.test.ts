@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, type Duration, Effect, Exit, Fiber, Ref, Scope, TestClock } from "effect"
+import { Context, Deferred, type Duration, Effect, Exit, Fiber, Layer, Ref, Scope, TestClock } from "effect"
 import { Shutdown } from "../../src/core/Shutdown.js"
 import * as TaskSupervisor from "../../src/core/TaskSupervisor.js"
 import * as Interruption from "../../src/testing/Interruption.js"
 import { makeWorld } from "../layers/jobs/WorkerPoolWorld.js"
 
-/** A supervisor in a scope of its own, with what the report says in the end. */
+/** A supervisor in a scope of its own, and the reports of its lifecycle. */
 const supervised = (options: Omit<TaskSupervisor.Options, "name"> = {}) =>
   Effect.gen(function*() {
     const { entries, lifecycle, note, reports } = yield* makeWorld()
@@ -18,7 +18,7 @@ const supervised = (options: Omit<TaskSupervisor.Options, "name"> = {}) =>
   })
 
 describe("TaskSupervisor", () => {
-  it.effect("finishes the tasks of callers that are long gone before its scope ends", () =>
+  it.effect("finishes tasks whose callers have ended before its scope is closed", () =>
     Effect.gen(function*() {
       const { entries, note, reports, stop, tasks } = yield* supervised()
       const caller = yield* Effect.fork(tasks.run(Effect.zipRight(Effect.sleep("3 seconds"), note("sent"))))
@@ -36,7 +36,7 @@ describe("TaskSupervisor", () => {
       }])
     }))
 
-  it.effect("interrupts what is not done in time, and counts it as cut", () =>
+  it.effect("interrupts tasks after the drain timeout, and counts them as cut", () =>
     Effect.gen(function*() {
       const { entries, note, reports, stop, tasks } = yield* supervised({ drainTimeout: "2 seconds" })
       yield* tasks.run(Effect.sleep("1 second"))
@@ -50,7 +50,7 @@ describe("TaskSupervisor", () => {
       ])
     }))
 
-  it.effect("leaves behind a task that ignores its interruption, and says so", () =>
+  it.effect("reports a task that ignores its interruption as abandoned", () =>
     Effect.gen(function*() {
       const { reports, stop, tasks } = yield* supervised({ drainTimeout: "2 seconds", releaseTimeout: "1 second" })
       yield* tasks.run(Effect.uninterruptible(Effect.never))
@@ -63,7 +63,7 @@ describe("TaskSupervisor", () => {
       ])
     }))
 
-  it.effect("accepts what its tasks start while it drains, and refuses the next one after its end", () =>
+  it.effect("accepts tasks of its tasks while it drains, and refuses tasks afterwards", () =>
     Effect.gen(function*() {
       const { entries, note, stop, tasks } = yield* supervised()
       yield* tasks.run(Effect.zipRight(
@@ -79,7 +79,7 @@ describe("TaskSupervisor", () => {
       assert.deepStrictEqual(entries, ["2s second"])
     }))
 
-  it.effect("counts as cut what interrupted tasks would still start", () =>
+  it.effect("counts tasks that interrupted tasks try to start as cut", () =>
     Effect.gen(function*() {
       const { entries, note, reports, stop, tasks } = yield* supervised({ drainTimeout: "1 second" })
       yield* tasks.run(Effect.onInterrupt(Effect.never, () => Effect.ignore(tasks.run(note("another")))))
@@ -92,7 +92,7 @@ describe("TaskSupervisor", () => {
       ])
     }))
 
-  it.effect("survives tasks that fail, and gives each its own scope", () =>
+  it.effect("goes on when a task fails, and gives each task its own scope", () =>
     Effect.gen(function*() {
       const { entries, note, reports, stop, tasks } = yield* supervised()
       yield* tasks.run(Effect.zipRight(Effect.addFinalizer(() => note("closed")), Effect.fail("bad luck")))
@@ -108,7 +108,7 @@ describe("TaskSupervisor", () => {
       }])
     }))
 
-  it.effect("is found in context by fork, so that handlers need not know whose it is", () =>
+  it.effect("is found in the context by fork", () =>
     Effect.gen(function*() {
       const { entries, note, stop, tasks } = yield* supervised()
       const handler = Effect.as(TaskSupervisor.fork(Effect.zipRight(Effect.sleep("1 second"), note("sent"))), "answer")
@@ -120,14 +120,34 @@ describe("TaskSupervisor", () => {
       assert.deepStrictEqual(entries, ["1s sent"])
     }))
 
-  it.effect("is the caller itself where there is none: a forked task is then waited for, and cannot fail it", () =>
+  it.effect("layer finishes the tasks of the layers above it, after these are released", () =>
+    Effect.gen(function*() {
+      const { entries, lifecycle, note, reports } = yield* makeWorld()
+      const mailer = Layer.scopedDiscard(Effect.zipRight(
+        TaskSupervisor.fork(Effect.zipRight(Effect.sleep("3 seconds"), note("sent"))),
+        Effect.addFinalizer(() => note("released"))
+      ))
+      const scope = yield* Scope.make()
+      yield* Layer.buildWithScope(Layer.provide(mailer, TaskSupervisor.layer({ name: "mails" })), scope).pipe(
+        Effect.provideService(Shutdown, lifecycle.shutdown)
+      )
+      const stopping = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.join(stopping)
+      assert.deepStrictEqual(entries, ["0s released", "3s sent"])
+      assert.deepStrictEqual(yield* reports, [
+        { name: "mails", outcome: "Drained", finished: 1, handedBack: 0, cut: 0 }
+      ])
+    }))
+
+  it.effect("without a supervisor, fork runs the task in place, waits for it, and does not fail with it", () =>
     Effect.gen(function*() {
       const done = yield* Ref.make(false)
       yield* TaskSupervisor.fork(Effect.zipRight(Ref.set(done, true), Effect.fail("bad luck")))
       assert.isTrue(yield* Ref.get(done))
     }))
 
-  it.effect("runs tasks for callbacks with the services it was made with", () =>
+  it.effect("makeRuntime runs tasks of callbacks with the services of its context", () =>
     Effect.gen(function*() {
       const Greeting = Context.GenericTag<"Greeting", string>("Greeting")
       const scope = yield* Scope.make()
@@ -144,7 +164,7 @@ describe("TaskSupervisor", () => {
       assert.strictEqual((yield* Effect.flip(Fiber.join(run(Effect.void))))._tag, "TaskRefused")
     }))
 
-  it.effect("loses no task at any point of interruption: it is finished, or cut, and released in either case", () =>
+  it.effect("finishes or cuts each accepted task at any point of interruption, and releases what it acquired", () =>
     Interruption.explore({
       setup: world,
       program: ({ accepted, acquired, lifecycle, released }: World) =>

@@ -7,7 +7,7 @@ import * as TestApp from "../../src/testing/TestApp.js"
 
 class Importer extends WorkerPool.Tag("importer")<Importer, string>() {}
 
-/** A source that outlives the processes which use it, and the attempts that they saw. */
+/** A source that outlives the apps that use it, and the attempts of its jobs. */
 const world = Effect.gen(function*() {
   const source = yield* Layer.build(JobSourceMemory.layer({ durable: true }))
   const attempts = yield* Ref.make<ReadonlyArray<number>>([])
@@ -25,8 +25,8 @@ const world = Effect.gen(function*() {
   return { app, attempts, queue, started }
 })
 
-describe("law 4: interrupted work loses no attempt, work whose process died does, and neither writes afterwards", () => {
-  it.scoped("a job that was interrupted runs again in the same attempt", () =>
+describe("law 4: an interruption spends no attempt, the death of a process does, and neither can write afterwards", () => {
+  it.scoped("an interrupted job runs again in the same attempt", () =>
     Effect.gen(function*() {
       const { app, attempts, queue, started } = yield* world
       yield* queue.offer(["a"])
@@ -44,11 +44,11 @@ describe("law 4: interrupted work loses no attempt, work whose process died does
       assert.strictEqual(yield* queue.size, 0)
     }))
 
-  it.scoped("a job whose process died runs again in the next attempt, and the dead can write nothing any more", () =>
+  it.scoped("a job of a dead process runs again in the next attempt, and the dead process can no longer write", () =>
     Effect.gen(function*() {
       const { app, attempts, queue } = yield* world
       yield* queue.offer(["a"])
-      // A process that claims a job and is never heard of again.
+      // A process claims a job, and dies.
       const [dead] = yield* queue.claim(1)
       const next = yield* TestApp.start(app)
       yield* TestClock.adjust("15 seconds")

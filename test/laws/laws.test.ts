@@ -10,29 +10,29 @@ const seed = Date.now()
 const observe = (graph: Graph): Promise<Observed> =>
   run(graph).pipe(virtually, Logger.withMinimumLogLevel(LogLevel.None), Effect.runPromise)
 
-const observed: Array<{ readonly graph: Graph; readonly observed: Observed }> = []
+const observations: Array<{ readonly graph: Graph; readonly observed: Observed }> = []
 
 beforeAll(async () => {
-  for (const graph_ of FastCheck.sample(graph, { numRuns: runs, seed })) {
-    observed.push({ graph: graph_, observed: await observe(graph_) })
+  for (const sample of FastCheck.sample(graph, { numRuns: runs, seed })) {
+    observations.push({ graph: sample, observed: await observe(sample) })
   }
 }, 600_000)
 
-/** Tries the law on what was observed. Where it does not hold, the smallest counterexample is looked for and shown. */
+/** Checks the law on all observations. If one violates it, finds and shows the smallest counterexample. */
 const holds = async (law: (observed: Observed, graph: Graph) => void) => {
   try {
-    for (const { graph, observed: seen } of observed) law(seen, graph)
+    for (const { graph, observed } of observations) law(observed, graph)
   } catch {
     await FastCheck.assert(
       FastCheck.asyncProperty(graph, async (graph) => law(await observe(graph), graph)),
       { numRuns: runs, seed }
     )
-    throw new Error(`the law did not hold with seed ${seed}, and did when it was tried again: it is not deterministic`)
+    throw new Error(`the law failed with seed ${seed} and held on the second run: it is not deterministic`)
   }
 }
 
 describe(`laws, on ${runs} random layer graphs`, () => {
-  it("law 1: no resource is released while anything that depends on it still works, unless that is Abandoned", () =>
+  it("law 1: no resource is released while a dependent still works, unless the dependent is Abandoned", () =>
     holds(({ report, violations }) => {
       const abandoned = new Set(report.drains.filter((_) => _.outcome === "Abandoned").map((_) => _.name))
       assert.deepStrictEqual(violations.filter(({ by }) => !abandoned.has(by)), [])
@@ -44,7 +44,7 @@ describe(`laws, on ${runs} random layer graphs`, () => {
       assert.sameMembers(report.drains.map((_) => _.name), nodes.map((_, index) => `n${index}`))
     }))
 
-  it("law 3: what was accepted is finished, handed back, or reported as cut", () =>
+  it("law 3: accepted work is finished, handed back, or reported as cut", () =>
     holds(({ accepted, report }) => {
       for (const { cut, finished, handedBack, name } of report.drains) {
         assert.strictEqual(finished + handedBack + cut, accepted.get(name))

@@ -7,16 +7,16 @@ import { runService } from "../../src/programs/internal/runService.js"
 
 const ends = ["Quick", "Slow", "Hung", "Stubborn", "Dies"] as const
 
-/** How one piece of work, or one step of a release, behaves. */
+/** The behaviour of a unit of work, or of a step of a release. */
 export interface Behaviour {
   readonly kind: (typeof ends)[number]
   readonly seconds: number
 }
 
-/** One resource: what it needs (indices above its own), and how it behaves. */
+/** One resource: its dependencies (indices above its own), and its behaviour. */
 export interface Node {
   readonly needs: ReadonlyArray<number>
-  /** How its needs are provided: all at once, in a chain, or in a chain the other way round. */
+  /** How its dependencies are provided: all at once, in a chain, or in the reverse chain. */
   readonly stacking: "Together" | "Chain" | "Reversed"
   readonly work: ReadonlyArray<Behaviour>
   readonly quiesce: Behaviour
@@ -27,7 +27,7 @@ export interface Node {
 export interface Graph {
   readonly nodes: ReadonlyArray<Node>
   readonly preStopDelay: number
-  /** When the second signal comes, in seconds after the first. */
+  /** The time of the second signal, in seconds after the first. */
   readonly again: Option.Option<number>
 }
 
@@ -73,14 +73,14 @@ const behave = ({ kind, seconds }: Behaviour): Effect.Effect<void> => {
   }
 }
 
-/** What an observer inside the process saw. */
+/** What a run of the graph has shown. */
 export interface Observed {
   readonly report: ShutdownReport
   readonly deadline: number
   readonly ended: number
-  /** Node `of` was being released while node `by`, which needs it, still worked. */
+  /** Node `of` was released while its dependent `by` still worked. */
   readonly violations: ReadonlyArray<{ readonly of: string; readonly by: string }>
-  /** How many units of work each node had in flight when it was quiesced. */
+  /** The units of work in flight of each node when it was quiesced. */
   readonly accepted: ReadonlyMap<string, number>
 }
 
@@ -92,7 +92,7 @@ const dependents = (nodes: ReadonlyArray<Node>, index: number): ReadonlySet<numb
   return found
 }
 
-/** Launches the graph as an app, tells it to stop, and watches. */
+/** Runs the graph as a service, signals it, and observes. */
 export const run = ({ again, nodes, preStopDelay }: Graph): Effect.Effect<Observed> =>
   Effect.gen(function*() {
     const working = nodes.map(() => 0)
@@ -116,7 +116,7 @@ export const run = ({ again, nodes, preStopDelay }: Graph): Effect.Effect<Observ
                   else counts.cut++
                 })
               ),
-              // What is done with what it needs, it does until here.
+              // Until here the work may use its dependencies.
               Effect.ensuring(Effect.sync(() => working[index]!--)),
               Effect.forkDaemon
             ))
@@ -132,14 +132,14 @@ export const run = ({ again, nodes, preStopDelay }: Graph): Effect.Effect<Observ
             }
           }).pipe(Effect.zipRight(behave(node.release))),
         progress: ({ counts }) => {
-          // The first look is the one when it is quiesced: what is in flight then was accepted.
+          // The first call is made at quiesce: the work in flight then was accepted.
           if (!accepted.has(name(index))) accepted.set(name(index), counts.inFlight)
           return { ...counts }
         },
         drainTimeout: Option.getOrUndefined(Option.map(node.drainTimeout, (seconds) => seconds * 1000))
       }))
 
-    // From the bottom up: every node is one layer value, shared by all that need it.
+    // From the bottom up: every node is one layer value, shared by its dependents.
     const layers: Array<Layer.Layer<never>> = []
     for (let index = nodes.length - 1; index >= 0; index--) {
       const node = nodes[index]!

@@ -1,8 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, TestClock } from "effect"
+import { Clock, Effect, Fiber, Layer, TestClock } from "effect"
 import * as Drain from "../../src/core/Drain.js"
+import type { Terminal } from "../../src/core/Host.js"
+import * as Lifecycle from "../../src/core/Lifecycle.js"
 import * as Shutdown from "../../src/core/Shutdown.js"
-import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
+import { type ShutdownReport, toJson } from "../../src/core/ShutdownReport.js"
+import { drawShutdown } from "../../src/programs/internal/output.js"
 import * as TestApp from "../../src/testing/TestApp.js"
 
 const outcomes = (report: ShutdownReport) => report.drains.map((drain) => [drain.name, drain.outcome])
@@ -40,7 +43,7 @@ describe("launch", () => {
       assert.strictEqual(yield* app.exit, 0)
     }))
 
-  it.scoped("interrupts a drain that never ends when only the reserve is left, and exits 1", () =>
+  it.scoped("interrupts an endless drain when only the reserve is left, and exits 1", () =>
     Effect.gen(function*() {
       const app = yield* TestApp.start(
         resource({ name: "http", drain: () => Effect.never, interrupt: () => Effect.void }).pipe(
@@ -54,7 +57,7 @@ describe("launch", () => {
       assert.strictEqual(report.exitCode, 1)
     }))
 
-  it.scoped("a second signal expedites", () =>
+  it.scoped("expedites at a second signal, and ignores its duplicate", () =>
     Effect.gen(function*() {
       const app = yield* TestApp.start(
         resource({ name: "http", drain: () => Effect.never, interrupt: () => Effect.void })
@@ -82,7 +85,7 @@ describe("launch", () => {
       assert.strictEqual(report.expedited, true)
     }))
 
-  it.scoped("a layer that fails to build is released and reported", () =>
+  it.scoped("reports a layer that cannot be built", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(TestApp.start(
         Layer.scopedDiscard(Effect.fail(new Error("no such table"))).pipe(
@@ -92,7 +95,7 @@ describe("launch", () => {
       assert.strictEqual(error.message, "cannot start: no such table")
     }))
 
-  it.scoped("Shutdown.begin ends the service", () =>
+  it.scoped("shuts down at Shutdown.begin, with its reason as the cause", () =>
     Effect.gen(function*() {
       const app = yield* TestApp.start(
         Layer.scopedDiscard(Effect.forkScoped(Effect.delay(Shutdown.begin("enough"), "1 minute")))
@@ -100,5 +103,71 @@ describe("launch", () => {
       yield* TestClock.adjust("1 minute")
       const report = yield* app.report
       assert.strictEqual(report.cause, "enough")
+    }))
+
+  it.scoped("exits at a third signal, without a report", () =>
+    Effect.gen(function*() {
+      const app = yield* TestApp.start(
+        resource({ name: "http", release: () => Effect.uninterruptible(Effect.never) }),
+        { duplicateWindow: 0 }
+      )
+      yield* app.signal("SIGTERM")
+      yield* app.until("http", "releasing")
+      yield* app.signal("SIGTERM")
+      yield* app.signal("SIGTERM")
+      assert.strictEqual(yield* app.exit, 143)
+      const exit = yield* Effect.exit(app.report)
+      assert.include(String(exit), "the app exited at a third signal, before there was a report")
+    }))
+
+  it.scoped("reports a finalizer outside of any Drain that hangs, and runs the releases that wait for it", () =>
+    Effect.gen(function*() {
+      const app = yield* TestApp.start(
+        Layer.scopedDiscard(Effect.addFinalizer(() => Effect.never)).pipe(
+          Layer.provideMerge(resource({ name: "database", release: () => Effect.void }))
+        )
+      )
+      yield* app.signal("SIGTERM")
+      const report = yield* app.report
+      assert.deepStrictEqual(outcomes(report), [["scope", "Abandoned"], ["database", "Drained"]])
+      assert.deepStrictEqual((yield* app.journal).slice(4), [
+        "25s scope Abandoned",
+        "25s database releasing",
+        "25s database Drained",
+        "25s app Stopped"
+      ])
+      assert.strictEqual(yield* app.exit, 1)
+    }))
+
+  it.scoped("writes the report to a file", () =>
+    Effect.gen(function*() {
+      const app = yield* TestApp.start(Layer.empty, { reportFile: "report.json" })
+      yield* app.signal("SIGTERM")
+      const report = yield* app.report
+      assert.deepStrictEqual(yield* app.files, new Map([["report.json", toJson(report)]]))
+    }))
+})
+
+describe("the shutdown on a terminal", () => {
+  it.effect("is drawn ten times a second, and a last time when the service has stopped", () =>
+    Effect.gen(function*() {
+      const lifecycle = yield* Lifecycle.make({ gracePeriod: "25 seconds" })
+      yield* lifecycle.transition("Running")
+      yield* lifecycle.shutdown.begin({ reason: "SIGINT" })
+      yield* lifecycle.transition("Draining")
+      const drawn: Array<readonly [number, string]> = []
+      const terminal: Terminal = {
+        columns: 80,
+        print: () => Effect.void,
+        liveRegion: Effect.succeed((text) =>
+          Effect.map(Clock.currentTimeMillis, (at) => void drawn.push([at, text.split("\n")[0]!]))
+        )
+      }
+      const drawing = yield* Effect.fork(drawShutdown(lifecycle, terminal))
+      yield* TestClock.adjust("250 millis")
+      yield* lifecycle.transition("Stopped")
+      yield* Fiber.join(drawing)
+      assert.deepStrictEqual(drawn.map(([at]) => at), [0, 100, 200, 250])
+      assert.include(drawn[0]![1], "SIGINT")
     }))
 })

@@ -9,8 +9,8 @@ const start = (mode: string, env: Record<string, string> = {}) => {
 }
 afterEach(() => Promise.all(children.splice(0).map((child) => child.end())))
 
-/** What the program itself said, in order. */
-const told = (child: Child) => child.output.split("\n").filter((line) => /^\w+ (draining|released)$/.test(line))
+/** The lines that the fixture itself writes, in order. */
+const linesOf = (child: Child) => child.output.split("\n").filter((line) => /^\w+ (draining|released)$/.test(line))
 
 describe("launch, in a real process", () => {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
@@ -19,12 +19,12 @@ describe("launch, in a real process", () => {
       await child.said(/running/)
       child.kill(signal)
       assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
-      assert.deepStrictEqual(told(child), ["worker draining", "worker released", "store draining", "store released"])
+      assert.deepStrictEqual(linesOf(child), ["worker draining", "worker released", "store draining", "store released"])
       assert.include(child.output, signal)
     })
   }
 
-  it("a duplicate of the signal does not cut the drain short", async () => {
+  it("ignores a duplicate of the signal", async () => {
     const child = start("leisurely", { GRACE_PERIOD: "25s", DUPLICATES: "60000" })
     await child.said(/running/)
     child.kill("SIGTERM")
@@ -35,17 +35,17 @@ describe("launch, in a real process", () => {
     assert.include(child.output, "duplicate, ignored")
   })
 
-  it("a second signal interrupts what a first one waits for, and everything is still released in order", async () => {
+  it("interrupts a drain at a second signal, and still releases everything in order", async () => {
     const child = start("slow", { GRACE_PERIOD: "25s", DUPLICATES: "0" })
     await child.said(/running/)
     child.kill("SIGTERM")
     await child.said(/worker draining/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
-    assert.deepStrictEqual(told(child), ["worker draining", "worker released", "store draining", "store released"])
+    assert.deepStrictEqual(linesOf(child), ["worker draining", "worker released", "store draining", "store released"])
   })
 
-  it("a third signal exits at once with 128 + its number", async () => {
+  it("exits at once at a third signal, with 128 + its number", async () => {
     const child = start("hungFinalizer", { GRACE_PERIOD: "25s", DUPLICATES: "0" })
     await child.said(/running/)
     child.kill("SIGTERM")
@@ -56,33 +56,33 @@ describe("launch, in a real process", () => {
     assert.deepStrictEqual(await child.ended, { code: 143, signal: null })
   })
 
-  it("a finalizer that never ends is left behind at the deadline, and what it held up is still released", async () => {
+  it("abandons a hanging finalizer at the deadline, and runs the releases that wait for it", async () => {
     const child = start("hungFinalizer")
     await child.said(/running/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
-    assert.deepStrictEqual(told(child), ["store draining", "store released"])
+    assert.deepStrictEqual(linesOf(child), ["store draining", "store released"])
     assert.include(child.output, "a finalizer that is not bounded by a Drain did not end")
   })
 
-  it("a finalizer that dies is logged, and the exit code is 1", async () => {
+  it("logs a finalizer that dies, and exits 1", async () => {
     const child = start("dyingFinalizer")
     await child.said(/running/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
     assert.include(child.output, "cannot flush")
-    assert.deepStrictEqual(told(child), ["store draining", "store released"])
+    assert.deepStrictEqual(linesOf(child), ["store draining", "store released"])
   })
 
-  it("a signal while starting interrupts the start and releases what was acquired", async () => {
+  it("interrupts the start at a signal, and releases what was acquired", async () => {
     const child = start("interruptibleAcquire")
     await child.said(/acquiring/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
-    assert.deepStrictEqual(told(child), ["store draining", "store released"])
+    assert.deepStrictEqual(linesOf(child), ["store draining", "store released"])
   })
 
-  it("an acquire that ignores its interruption is left behind at the deadline", async () => {
+  it("abandons an acquire that ignores its interruption at the deadline", async () => {
     const child = start("hungAcquire")
     await child.said(/acquiring/)
     child.kill("SIGTERM")
@@ -90,29 +90,29 @@ describe("launch, in a real process", () => {
     assert.include(child.output, "an acquire ignored its interruption")
   })
 
-  it("a failed start exits 1 with one line that says why", async () => {
+  it("exits 1 after a failed start, with one line that says why", async () => {
     const child = start("failedStart")
     assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
     assert.match(child.output, /cannot start: no such table: imports/)
     assert.notMatch(child.output, /\n\s+at /)
-    assert.deepStrictEqual(told(child), ["store draining", "store released"])
+    assert.deepStrictEqual(linesOf(child), ["store draining", "store released"])
   })
 
-  it("an uncaught error drains and exits 1", async () => {
+  it("drains on an uncaught error, and exits 1", async () => {
     const child = start("uncaught")
     assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
-    assert.include(child.output, "nobody caught me")
-    assert.deepStrictEqual(told(child), ["store draining", "store released"])
+    assert.include(child.output, "uncaught on purpose")
+    assert.deepStrictEqual(linesOf(child), ["store draining", "store released"])
   })
 
-  it("an unhandled rejection drains and exits 1", async () => {
+  it("drains on an unhandled rejection, and exits 1", async () => {
     const child = start("rejection")
     assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
-    assert.include(child.output, "nobody awaited me")
-    assert.deepStrictEqual(told(child), ["store draining", "store released"])
+    assert.include(child.output, "rejected on purpose")
+    assert.deepStrictEqual(linesOf(child), ["store draining", "store released"])
   })
 
-  it("a foreign signal listener is named", async () => {
+  it("warns of a signal listener of other code, by its name", async () => {
     const child = start("foreignListener")
     await child.said(/running/)
     child.kill("SIGTERM")
@@ -120,12 +120,12 @@ describe("launch, in a real process", () => {
     assert.include(child.output, "a foreign SIGTERM listener (stealsSignals) is installed")
   })
 
-  it("a package runner as its parent is named: signals sent to that do not arrive", async () => {
+  it("warns that signals to a package runner do not arrive", async () => {
     const child = start("quick", { npm_lifecycle_event: "start" })
     await child.said(/started by a package runner \("start" script\)/)
   })
 
-  it.runIf(process.platform === "linux")("so is a shell", async () => {
+  it.runIf(process.platform === "linux")("warns that signals to a shell do not arrive", async () => {
     const child = new Child("sh", ["-c", `"$0" "$1"; true`, process.execPath, bundle("launch/service.ts")])
     children.push(child)
     await child.said(/started by a shell/)
@@ -134,14 +134,14 @@ describe("launch, in a real process", () => {
     assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
   })
 
-  it("a stray timer does not keep the process alive", async () => {
+  it("exits although a timer is still active", async () => {
     const child = start("strayTimer")
     await child.said(/running/)
     child.kill("SIGHUP")
     assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
   })
 
-  it("an event loop that stands still is logged", async () => {
+  it("logs that the event loop was blocked", async () => {
     const child = start("blocked", { GRACE_PERIOD: "25s" })
     await child.said(/running/)
     child.kill("SIGTERM")
@@ -149,7 +149,7 @@ describe("launch, in a real process", () => {
     assert.match(child.output, /the event loop was blocked for [1-9][\d.]*s/)
   })
 
-  it("a duplicate that an event loop standing still has held up is a duplicate all the same", async () => {
+  it("ignores a duplicate that a blocked event loop has delayed", async () => {
     const child = start("blocked", { GRACE_PERIOD: "25s" })
     await child.said(/running/)
     child.kill("SIGTERM")
@@ -166,7 +166,7 @@ describe("launch, in a real process", () => {
       ["PRE_STOP_DELAY", "24s", /leaves no time to drain: preStopDelay 24s \+ 200ms kept back/]
     ] as const
   ) {
-    it(`${variable}=${value} is refused with one line`, async () => {
+    it(`refuses ${variable}=${value} with one line`, async () => {
       const child = start("quick", { [variable]: value })
       assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
       assert.match(child.output, says)

@@ -17,7 +17,7 @@ const cuts = {
   "a cut after half the time": { cut: Effect.sleep(500), at: 500 }
 }
 
-/** How long the bounded wait of a finalizer took, and whether the work had ended. */
+/** The duration of a bounded wait in a finalizer, and whether its work had ended. */
 const finalizer = (work: Effect.Effect<void>, cut: Effect.Effect<void> | undefined, interrupted: boolean) =>
   Effect.gen(function*() {
     const seen = yield* Deferred.make<readonly [number, boolean]>()
@@ -49,13 +49,13 @@ describe("bounded", () => {
     }
   }
 
-  it.effect("lets work that does not wait be done in no time at all", () =>
+  it.effect("completes synchronous work within a bound of zero", () =>
     Effect.gen(function*() {
       const exit = yield* bounded({ within: 0 })(Effect.succeed("done"))
       assert.isTrue(Option.isSome(exit))
     }))
 
-  it.live("an interruption at any point, a second one too, leaves the rest of a finalizer standing", () =>
+  it.live("a finalizer runs to its end after two interruptions at any point", () =>
     Interruption.explore({
       setup: Effect.sync(() => ({ opened: 0, closed: 0 })),
       program: (count) =>

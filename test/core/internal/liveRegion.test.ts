@@ -12,9 +12,9 @@ const drawn = (columns: number, text: string) =>
   }))
 
 describe("liveRegion", () => {
-  it.effect("is cut where the screen ends", () =>
+  it.effect("is cut at the width of the terminal", () =>
     Effect.map(drawn(6, "importer\nhttp"), (text) => assert.strictEqual(text, "impor\nhttp\n")))
 
-  it.effect("is whole on a terminal that says it has no columns", () =>
+  it.effect("is not cut on a terminal that reports zero columns", () =>
     Effect.map(drawn(0, "importer\nhttp"), (text) => assert.strictEqual(text, "importer\nhttp\n")))
 })
