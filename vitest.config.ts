@@ -1,45 +1,55 @@
 import { fileURLToPath } from "node:url"
 import { configDefaults, defineConfig } from "vitest/config"
-import SlowFirst from "./scripts/slowFirst.mjs"
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 const long = "test/**/*.long.test.ts"
 
-/** Each of these holds processes or databases in memory, and gets a process of its own to give them back. */
-const holding = [
+/** Tests that start processes of their own and mostly wait for them. */
+const processes = [
   "test/edge/*.test.ts",
-  "test/programs/importer/*.test.ts",
-  "test/layers/database/*.test.ts",
-  "test/layers/jobs/{sql,redis,outbox}/*.test.ts"
+  "test/programs/launchEdge.test.ts",
+  "test/layers/http/HttpServerProcess.test.ts"
 ]
+
+export const shared = {
+  // A stray `.only` would skip every other test in silence.
+  allowOnly: false,
+  testTimeout: 120_000,
+  hookTimeout: 60_000,
+  setupFiles: at("./test/kit/afterFile.ts")
+}
 
 export default defineConfig({
   // "lastcall" and its subpaths are the sources, by the exports of package.json.
   ssr: { resolve: { conditions: ["@lastcall/source", "node"] } },
   test: {
     globalSetup: at("./test/kit/prepare.ts"),
-    testTimeout: 120_000,
-    hookTimeout: 60_000,
-    // Many tests wait for other processes: more workers than cores, but few enough for databases in memory.
-    maxWorkers: 3,
-    minWorkers: 1,
-    sequence: { sequencer: SlowFirst },
-    // A stray `.only` would skip every other test in silence.
-    allowOnly: false,
+    // Modules keep no state, so files share what is loaded: to load it again takes longer than most of them.
+    poolOptions: { forks: { isolate: false, maxForks: 2 }, threads: { isolate: false, maxThreads: 2 } },
     // What a test that passes logs is of no interest.
     silent: "passed-only",
     reporters: ["default", at("./scripts/lastLines.mjs")],
+    // Two pools run at the same time: while one waits for processes, the other computes.
     projects: [
-      { extends: true, test: { name: "holding", include: holding, exclude: [...configDefaults.exclude, long] } },
       {
         extends: true,
         test: {
-          name: "light",
+          ...shared,
+          name: "processes",
+          pool: "forks",
+          include: processes,
+          exclude: [...configDefaults.exclude, long]
+        }
+      },
+      {
+        extends: true,
+        test: {
+          ...shared,
+          name: "modules",
+          pool: "threads",
           include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, long, ...holding],
-          // No module keeps state, so files share what is loaded: to load it again takes longer than most of them.
-          isolate: false
+          exclude: [...configDefaults.exclude, long, ...processes]
         }
       }
     ]

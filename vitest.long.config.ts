@@ -1,26 +1,23 @@
-import { configDefaults, defineConfig } from "vitest/config"
-import short from "./vitest.config.js"
+import { readdirSync, readFileSync } from "node:fs"
+import { defineConfig } from "vitest/config"
+import short, { shared } from "./vitest.config.js"
+
+/** The test files with a long form, which import test/kit/long.ts, and those without a short one. */
+const include = readdirSync("test", { recursive: true, encoding: "utf8" })
+  .filter((path) => path.endsWith(".test.ts"))
+  .map((path) => `test/${path}`)
+  .filter((path) => path.endsWith(".long.test.ts") || /from ".*\/kit\/long\.js"/.test(readFileSync(path, "utf8")))
 
 const { projects: _, ...common } = short.test!
 
-// The tests that have a long form (they read LASTCALL_LONG), and those without a short one.
 export default defineConfig({
   ...short,
   test: {
     ...common,
-    include: [
-      "test/**/*.long.test.ts",
-      "test/edge/{crash,keptConnections,start}.test.ts",
-      "test/laws/laws.test.ts",
-      "test/layers/database/DatabaseInterruption.test.ts",
-      "test/core/Drain.test.ts",
-      "test/layers/http/HttpServerLeaks.test.ts",
-      "test/layers/http/internal/connectionDrainPolicyLaws.test.ts",
-      "test/layers/jobs/WorkerPoolInterruption.test.ts",
-      "test/layers/jobs/WorkerPoolLaws.test.ts",
-      "test/programs/importer/api.test.ts"
-    ],
-    exclude: configDefaults.exclude,
+    ...shared,
+    include,
+    pool: "forks",
+    poolOptions: { forks: { maxForks: 3 } },
     env: { LASTCALL_LONG: "1" },
     testTimeout: 600_000,
     hookTimeout: 120_000

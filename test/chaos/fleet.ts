@@ -3,7 +3,8 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
-import { bundle, Child, type Ended } from "../kit/child.js"
+import { Child, type Ended } from "../kit/child.js"
+import { bundle } from "../kit/programs.js"
 
 /** How one process lived and ended. */
 export interface Life extends Ended {
@@ -33,7 +34,7 @@ class Instance extends Child {
   readonly told: Array<{ readonly at: number; readonly signal: NodeJS.Signals }> = []
 
   constructor(readonly name: string, readonly folder: string, env: Record<string, string>) {
-    super(process.execPath, [bundle("chaos/service.ts")], {
+    super(process.execPath, [bundle("test/fixtures/chaos/service.ts")], {
       ...env,
       NAME: name,
       JOURNAL: Path.join(folder, "journal"),

@@ -2,7 +2,7 @@
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { template } from "../kit/pgliteTemplate.js"
+import { template } from "../kit/pglite.js"
 import { throwaway } from "../kit/postgresServer.js"
 import { hasRedis, ThrowawayRedis } from "../kit/redisServer.js"
 import type { Hurtable } from "../kit/throwaway.js"

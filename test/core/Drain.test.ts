@@ -4,6 +4,7 @@ import * as Drain from "../../src/core/Drain.js"
 import * as Interruption from "../../src/testing/Interruption.js"
 import * as Journal from "../../src/testing/Journal.js"
 import * as TestApp from "../../src/testing/TestApp.js"
+import { long } from "../kit/long.js"
 
 /** A resource that writes each of its steps to the journal. */
 const noted = (journal: Journal.Journal, options: Partial<Drain.Steps<string>> = {}) => {
@@ -215,7 +216,7 @@ describe("Drain.acquire", () => {
         })),
       invariant: (count) =>
         Effect.delay(Effect.sync(() => assert.strictEqual(count.released, count.acquired)), "1 minute"),
-      ...(process.env["LASTCALL_LONG"] === undefined ? { sample: 150 } : {})
+      ...(long ? {} : { sample: 150 })
     }).pipe(Interruption.assertSafe))
 })
 

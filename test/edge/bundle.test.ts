@@ -1,35 +1,23 @@
 // Installs that lack optional peers: apps that need none bundle and run, and apps that do say which.
 import * as Esbuild from "esbuild"
 import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
-import { afterAll, assert, describe, it } from "vitest"
-import { build } from "../kit/build.js"
+import { assert, describe, it } from "vitest"
 import { Child } from "../kit/child.js"
+import { installation } from "../kit/programs.js"
+import { temporaryFolder } from "../kit/temporaryFolder.js"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const { peerDependencies } = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")) as {
   readonly peerDependencies: Readonly<Record<string, string>>
 }
 
-const folders: Array<string> = []
-afterAll(() => folders.forEach((folder) => Fs.rmSync(folder, { recursive: true, force: true })))
-
-/** A folder outside of the repository, so that nothing in it resolves to the repository's packages by accident. */
-const newFolder = () => {
-  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "lastcall-install-"))
-  folders.push(folder)
-  return folder
-}
-
-/** A folder with an app, the built package, its required peers and these optional ones. */
+/** A folder outside of the repository with an app, the built package, its required peers and these optional ones. */
 const install = (app: string, optional: ReadonlyArray<string> = []) => {
-  const folder = newFolder()
+  const folder = temporaryFolder()
   const modules = Path.join(folder, "node_modules")
-  const dist = build()
-  Fs.cpSync(dist, Path.join(modules, "lastcall/dist"), { recursive: true })
-  Fs.copyFileSync(Path.join(dist, "../package.json"), Path.join(modules, "lastcall/package.json"))
+  Fs.cpSync(installation(), Path.join(modules, "lastcall"), { recursive: true })
   for (const name of ["effect", "@effect/platform", "@effect/platform-node", ...optional]) {
     Fs.mkdirSync(Path.dirname(Path.join(modules, name)), { recursive: true })
     Fs.symlinkSync(Path.join(root, "node_modules", name), Path.join(modules, name))
@@ -57,7 +45,7 @@ App.pipe(launch(), NodeRuntime.runMain)
 
 /** Bundles the app as users would, into a folder of its own without `node_modules`. */
 const bundle = async (app: string, format: "esm" | "cjs") => {
-  const outfile = Path.join(newFolder(), `app.${format === "esm" ? "mjs" : "cjs"}`)
+  const outfile = Path.join(temporaryFolder(), `app.${format === "esm" ? "mjs" : "cjs"}`)
   const { errors, warnings } = await Esbuild.build({
     absWorkingDir: install(app),
     entryPoints: ["app.mjs"],

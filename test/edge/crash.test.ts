@@ -1,9 +1,10 @@
 // Ends real processes in the middle of their work. The long form has the full numbers.
 import { assert, describe } from "vitest"
+import { long } from "../kit/long.js"
 import { databaseFolder } from "../kit/pglite.js"
 import { describePostgres } from "../kit/postgres.js"
 import { it, type ServiceProcess } from "../kit/service.js"
-import { columns, crashes, csv, loadedIn, long, ordeal, rows, timeout, twoLoading, verify } from "./crashWorld.js"
+import { columns, crashes, csv, loadedIn, ordeal, rows, timeout, twoLoading, verify } from "./crashWorld.js"
 
 const file = csv(rows)
 

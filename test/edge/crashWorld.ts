@@ -1,10 +1,10 @@
 // What the crash tests share: a file that is easy to get wrong, moments at random, and the count.
 import { assert } from "vitest"
+import { long } from "../kit/long.js"
 import type { Postgres } from "../kit/postgresServer.js"
 import { type Api, type ServiceProcess, until } from "../kit/service.js"
 
 /** The long form has the full numbers. */
-export const long = process.env["LASTCALL_LONG"] !== undefined
 export const rows = long ? 200_000 : 20_000
 export const timeout = long ? 900_000 : 120_000
 

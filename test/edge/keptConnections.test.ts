@@ -1,11 +1,12 @@
 // Stops a service while clients send requests. No request is dropped: none that was written to a connection which the
 // service had accepted is reset, closed or left without a response.
 import { assert, describe, it } from "vitest"
+import { long } from "../kit/long.js"
 import { type Habits, Traffic } from "../kit/traffic.js"
 import { startService } from "./trafficWorld.js"
 
 const clients = 50
-const rounds = process.env["LASTCALL_LONG"] === "1" ? 20 : 1
+const rounds = long ? 20 : 1
 
 /**
  * Clients send their next request within 60 ms, much sooner than the default of 200 ms, but not on a busy machine. No

@@ -1,4 +1,5 @@
-import { type Child, runFixture } from "../kit/child.js"
+import type { Child } from "../kit/child.js"
+import { runFixture } from "../kit/programs.js"
 
 /** The service of test/fixtures/traffic, running. */
 export interface TrafficService {

@@ -1,7 +1,4 @@
-import { buildSync } from "esbuild"
 import { type ChildProcess, spawn } from "node:child_process"
-import { renameSync } from "node:fs"
-import { fileURLToPath } from "node:url"
 
 /** How a process ended. */
 export interface Ended {
@@ -79,38 +76,3 @@ export class Child {
     await this.ended
   }
 }
-
-const bundles = new Map<string, string>()
-
-/** A program of test/fixtures as one file for node, made once per test file: loading the sources one by one takes ten times as long. */
-export const bundle = (path: string): string => {
-  const known = bundles.get(path)
-  if (known !== undefined) return known
-  const cache = new URL("../../node_modules/.cache/lastcall-fixtures/", import.meta.url)
-  const outfile = fileURLToPath(new URL(path.replaceAll("/", "-").replace(/\.ts$/, ".mjs"), cache))
-  // Another test file may be starting the same one: it must find a whole file.
-  const draft = `${outfile}.${process.pid}`
-  buildSync({
-    entryPoints: [fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url))],
-    outfile: draft,
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    logLevel: "error",
-    // A process of it starts sooner, and its stacks and the names of its functions can still be read.
-    minifyWhitespace: true,
-    // It looks for its wasm beside itself.
-    external: ["@electric-sql/pglite"],
-    // What is CommonJS inside asks for Node's own modules by `require`.
-    banner: {
-      js: "import { createRequire as requireOf } from 'node:module'\nconst require = requireOf(import.meta.url)"
-    }
-  })
-  renameSync(draft, outfile)
-  bundles.set(path, outfile)
-  return outfile
-}
-
-/** Runs a TypeScript program of test/fixtures. */
-export const runFixture = (path: string, env: Record<string, string> = {}): Child =>
-  new Child(process.execPath, [bundle(path)], env)

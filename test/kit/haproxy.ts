@@ -4,7 +4,8 @@ import { describe } from "vitest"
 import { cannot } from "./cannot.js"
 import { Child } from "./child.js"
 import { freePort } from "./freePort.js"
-import { temporaryFolder, until } from "./service.js"
+import { until } from "./service.js"
+import { temporaryFolder } from "./temporaryFolder.js"
 
 const binary = (): string | undefined =>
   [...(process.env["PATH"] ?? "").split(Path.delimiter), "/usr/sbin", "/usr/local/sbin"]

@@ -1,25 +1,14 @@
 import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Path from "node:path"
-import { afterAll, test } from "vitest"
+import { test } from "vitest"
 import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
 import type { Import } from "../../src/programs/importer/Domain.js"
-import { build } from "./build.js"
 import { Child } from "./child.js"
+import { bundle, installation } from "./programs.js"
+import { temporaryFolder } from "./temporaryFolder.js"
 
 export type ImportStatus = typeof Import.Encoded
 export type Report = typeof ShutdownReport.Encoded
-
-const folders: Array<string> = []
-
-afterAll(() => folders.forEach((folder) => Fs.rmSync(folder, { recursive: true, force: true })))
-
-/** A folder that is removed after the tests of the file. */
-export const temporaryFolder = (): string => {
-  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "lastcall-edge-"))
-  folders.push(folder)
-  return folder
-}
 
 /** Looks until there is something to see. For what tells nobody that it has changed, such as a row of the database. */
 export const until = async <A>(what: string, look: () => Promise<A | undefined>, within = 60_000): Promise<A> => {
@@ -35,8 +24,8 @@ export const until = async <A>(what: string, look: () => Promise<A | undefined>,
 /** The folder of somebody who has installed and built the service, and not started it yet. */
 export const installed = (): string => {
   const folder = temporaryFolder()
-  Fs.copyFileSync(Path.join(build(), "../package.json"), Path.join(folder, "package.json"))
-  Fs.symlinkSync(build(), Path.join(folder, "dist"))
+  Fs.copyFileSync(Path.join(installation(), "package.json"), Path.join(folder, "package.json"))
+  Fs.symlinkSync(Path.join(installation(), "dist"), Path.join(folder, "dist"))
   return folder
 }
 
@@ -88,12 +77,12 @@ export class Api {
 export const readReport = (folder: string) =>
   JSON.parse(Fs.readFileSync(Path.join(folder, "report.json"), "utf8")) as Report
 
-/** The reference service as it is deployed, `node dist/main.js`, in a folder of its own and on a free port. */
+/** The reference service in a folder of its own and on a free port. */
 export class ServiceProcess extends Child {
   constructor(env: Record<string, string> = {}, readonly folder = temporaryFolder()) {
     super(
       process.execPath,
-      [Path.join(build(), "main.js")],
+      [bundle("src/main.ts")],
       { PORT: "0", SHUTDOWN_REPORT: "report.json", ...env },
       folder
     )

@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FastCheck, Logger, LogLevel } from "effect"
 import { beforeAll } from "vitest"
+import { long } from "../kit/long.js"
 import { virtually } from "../kit/virtually.js"
 import { type Graph, graph, type Observed, run } from "./randomGraph.js"
 
-const runs = process.env["LASTCALL_LONG"] === undefined ? 1000 : 4_000
+const runs = long ? 4_000 : 1000
 const seed = Date.now()
 
 const observe = (graph: Graph): Promise<Observed> =>

@@ -1,5 +1,6 @@
 import { afterEach, assert, describe, it } from "vitest"
-import { bundle, Child, runFixture } from "../kit/child.js"
+import { Child } from "../kit/child.js"
+import { bundle, runFixture } from "../kit/programs.js"
 
 const children: Array<Child> = []
 const start = (mode: string, env: Record<string, string> = {}) => {
@@ -126,7 +127,12 @@ describe("launch, in a real process", () => {
   })
 
   it.runIf(process.platform === "linux")("warns that signals to a shell do not arrive", async () => {
-    const child = new Child("sh", ["-c", `"$0" "$1"; true`, process.execPath, bundle("launch/service.ts")])
+    const child = new Child("sh", [
+      "-c",
+      `"$0" "$1"; true`,
+      process.execPath,
+      bundle("test/fixtures/launch/service.ts")
+    ])
     children.push(child)
     await child.said(/started by a shell/)
     const [, pid] = await child.said(/pid (\d+)/)

@@ -7,9 +7,10 @@ import { makeConnectionPool } from "../../../src/layers/database/internal/connec
 import { makePermits } from "../../../src/layers/database/internal/permits.js"
 import { makeSqlClient, sharedTransaction } from "../../../src/layers/database/internal/sqlClient.js"
 import * as Interruption from "../../../src/testing/Interruption.js"
+import { long } from "../../kit/long.js"
 
 /** Every point in the long form, some in the short one. */
-const extent = process.env["LASTCALL_LONG"] === undefined ? { sample: 150 } : {}
+const extent = long ? {} : { sample: 150 }
 
 /** A server with one connection, in memory: it keeps what is committed. */
 const makeServer = Effect.gen(function*() {

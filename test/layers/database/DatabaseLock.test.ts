@@ -3,7 +3,6 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { assert, describe, it, vi } from "vitest"
-import { takeLock } from "../../../src/layers/database/internal/dataFolder.js"
 
 /** What others do between two steps of ours: runs once, after the next file was read. */
 let meanwhile: (() => void) | undefined
@@ -23,7 +22,10 @@ vi.mock("node:fs", async (original) => {
 })
 
 describe("Database on PGlite: the lock of its folder", () => {
-  it("a lock that a live process took over after it was found dead is left to it", () => {
+  it("a lock that a live process took over after it was found dead is left to it", async () => {
+    // Files share loaded modules: one that is loaded already has the real node:fs.
+    vi.resetModules()
+    const { takeLock } = await import("../../../src/layers/database/internal/dataFolder.js")
     const path = Path.join(Fs.mkdtempSync(Path.join(Os.tmpdir(), "lastcall-lock-")), "some.lock")
     const by = (pid: number) => JSON.stringify({ pid, host: Os.hostname(), began: "" })
     Fs.writeFileSync(path, by(spawnSync(process.execPath, ["-e", ""]).pid))

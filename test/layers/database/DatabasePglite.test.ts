@@ -4,11 +4,11 @@ import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
 import { openDataFolder } from "../../../src/layers/database/internal/dataFolder.js"
-import { Child } from "../../kit/child.js"
+import type { Child } from "../../kit/child.js"
 import { openDatabase } from "../../kit/database.js"
 import { databaseFolder, newFolder } from "../../kit/pglite.js"
+import { runFixture } from "../../kit/programs.js"
 
 const lockOf = (folder: string) => Path.join(folder, "lastcall.lock")
 const open = (folder: string) => openDatabase(`pglite:${folder}`)
@@ -17,14 +17,7 @@ const refusal = (folder: string) => Effect.flip(Effect.scoped(open(folder)))
 /** Another process on the folder. It is killed after the test, if it is still there. */
 const openElsewhere = (folder: string, fixture = "openFolder") =>
   Effect.acquireRelease(
-    Effect.sync(() =>
-      new Child(process.execPath, [
-        "--import",
-        "tsx",
-        fileURLToPath(new URL(`../../fixtures/${fixture}.ts`, import.meta.url)),
-        folder
-      ])
-    ),
+    Effect.sync(() => runFixture(`${fixture}.ts`, {}, [folder])),
     (child) => Effect.promise(() => child.end())
   )
 

@@ -9,10 +9,11 @@ import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { exchangeOf } from "../../../src/layers/http/internal/http1.js"
 import { type Client, connect, get } from "../../fixtures/http/client.js"
 import { anyPort, start, summarize } from "../../fixtures/http/serving.js"
+import { long } from "../../kit/long.js"
 
 const connections = 10
 const batch = 20
-const rounds = process.env["LASTCALL_LONG"] === undefined ? 5 : 500
+const rounds = long ? 500 : 5
 const total = connections * batch * rounds
 
 setFlagsFromString("--expose-gc")

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { createServer } from "node:net"
 import { connect, get, responses } from "../../fixtures/http/client.js"
-import { bundle, Child, runFixture } from "../../kit/child.js"
+import { Child } from "../../kit/child.js"
+import { bundle, runFixture } from "../../kit/programs.js"
 
 const run = (child: () => Child) =>
   Effect.acquireRelease(Effect.sync(child), (child) => Effect.promise(() => child.end()))
@@ -81,7 +82,7 @@ describe("HttpServer, in a process", () => {
 
   it.scopedLive("without file descriptors left, it drops new connections, and serves and drains the others", () =>
     Effect.gen(function*() {
-      const limited = ["-c", `ulimit -n 40; exec "${process.execPath}" "${bundle("http/app.ts")}"`]
+      const limited = ["-c", `ulimit -n 40; exec "${process.execPath}" "${bundle("test/fixtures/http/app.ts")}"`]
       const child = yield* run(() => new Child("/bin/sh", limited, { MODE: "launch", DRAIN_TIMEOUT: "4000" }))
       const port = yield* listening(child)
       const used = yield* connect(port)

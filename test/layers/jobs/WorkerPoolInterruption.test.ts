@@ -3,11 +3,11 @@ import { Effect, Ref } from "effect"
 import type { JobQueue } from "../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
 import * as Interruption from "../../../src/testing/Interruption.js"
+import { long } from "../../kit/long.js"
 import { makeWorld } from "./WorkerPoolWorld.js"
 
 class Words extends WorkerPool.Tag("words")<Words, string, number>() {}
 
-const long = process.env["LASTCALL_LONG"] !== undefined
 const words = ["returns", "completes", "checkpoints", "never ends"]
 
 /** Remembers which jobs the engine was told to forget. */

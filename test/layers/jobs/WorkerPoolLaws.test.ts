@@ -3,6 +3,7 @@ import { Duration, Effect, FastCheck as fc, Fiber, Logger, LogLevel, Option, Sch
 import type { JobEvent, RunFields } from "../../../src/layers/jobs/JobEvent.js"
 import type { JobQueue } from "../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
+import { long } from "../../kit/long.js"
 import { virtually } from "../../kit/virtually.js"
 import { makeWorld } from "./WorkerPoolWorld.js"
 
@@ -194,7 +195,7 @@ describe("WorkerPool, with random jobs, told to stop at a random moment", () => 
             scenario,
             (scenario) => run(scenario).pipe(Logger.withMinimumLogLevel(LogLevel.None), Effect.runPromise)
           ),
-          { numRuns: process.env["LASTCALL_LONG"] === undefined ? 100 : 2_000 }
+          { numRuns: long ? 2_000 : 100 }
         )
       ),
     300_000

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { long } from "../../kit/long.js"
 import { chunk, connect, describeService, ended, head, hear, load, post, request, until, type World } from "./world.js"
 
 const rowsOf = (world: World, id: string, query = "") =>
@@ -13,7 +14,8 @@ const count = (world: World, table: string, where = "true") =>
 
 const many = (rows: number) => `n,text\n${Array.from({ length: rows }, (_, i) => `${i + 1},row ${i + 1}\n`).join("")}`
 
-describeService("the importer", (world) => {
+// The statements are the same, and the tests of the layers run over both: PostgreSQL is left to the long form.
+describeService("the importer", { overPostgres: long }, (world) => {
   describe("an import", () => {
     it.live("of a CSV file has its rows loaded, and its bad rows rejected with number and reason", () =>
       Effect.gen(function*() {

@@ -55,8 +55,12 @@ export const start = (
 
 export const openDatabase = (url: string) => Layer.build(Database.layer({ url: Redacted.make(url) }))
 
-/** The same tests over PGlite and over PostgreSQL, each with one service and one database for all of them. */
-export const describeService = (name: string, body: (world: () => World) => void): void => {
+/** The same tests over PGlite and, where asked for, over PostgreSQL, each with one service and one database for all tests. */
+export const describeService = (
+  name: string,
+  options: { readonly overPostgres: boolean },
+  body: (world: () => World) => void
+): void => {
   const over = (url: () => Promise<string>) => {
     const scope = Effect.runSync(Scope.make())
     let world: World
@@ -68,8 +72,7 @@ export const describeService = (name: string, body: (world: () => World) => void
     body(() => world)
   }
   describe(`${name} over PGlite`, () => over(async () => `pglite:${await databaseFolder()}`))
-  // The statements are the same, and the tests of the layers run over both: the long form is enough.
-  if (process.env["LASTCALL_LONG"] !== undefined) {
+  if (options.overPostgres) {
     describePostgres(`${name} over PostgreSQL`, (postgres) => over(() => Promise.resolve(postgres.url)))
   }
 }

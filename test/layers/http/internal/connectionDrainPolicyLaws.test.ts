@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck } from "effect"
+import { long } from "../../../kit/long.js"
 import { type SimulatedConnection, type SimulatedExchange, Simulation, timeouts } from "./simulation.js"
 
-const numRuns = process.env["LASTCALL_LONG"] === undefined ? 1000 : 5000
+const numRuns = long ? 5000 : 1000
 
 const lameDuckAt = 2000
 const drainingAt = 3000

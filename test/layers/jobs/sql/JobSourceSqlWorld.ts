@@ -5,6 +5,7 @@ import * as Database from "../../../../src/layers/database/Database.js"
 import { JobSource, type QueueOptions } from "../../../../src/layers/jobs/JobSource.js"
 import * as JobSourceSql from "../../../../src/layers/jobs/sql/JobSourceSql.js"
 import { openDatabase, type Opened } from "../../../kit/database.js"
+import { databaseFolder } from "../../../kit/pglite.js"
 import { describePostgres } from "../../../kit/postgres.js"
 
 /** Opens the databases of two processes, which are one database. */
@@ -16,7 +17,7 @@ export const describeEngines = (name: string, body: (databases: Databases) => vo
     const scope = Effect.runSync(Scope.make())
     let opened: Opened
     beforeAll(async () => {
-      opened = await Effect.runPromise(Scope.extend(openDatabase("pglite:memory"), scope))
+      opened = await Effect.runPromise(Scope.extend(openDatabase(`pglite:${await databaseFolder()}`), scope))
     })
     afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
     body(Effect.sync(() => [opened, opened]))
