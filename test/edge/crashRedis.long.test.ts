@@ -2,7 +2,8 @@
 import { assert } from "vitest"
 import { describePostgres } from "../kit/postgres.js"
 import { describeRedisServer } from "../kit/redis.js"
-import { it, until } from "../kit/service.js"
+import { it } from "../kit/service.js"
+import { poll } from "../kit/until.js"
 import { crashes, csv, loadedIn, ordeal, timeout, twoLoading, verify } from "./crashWorld.js"
 
 const rows = 50_000
@@ -21,10 +22,10 @@ describeRedisServer("whatever ends a process, or Redis", (redis) => {
           return ordeal(() => start(env), 2 * rows, moments, service, loaded)
         })
         const accidents = async () => {
-          await until("a third is loaded", async () => await loaded() > 0.7 * rows || undefined)
+          await poll("a third is loaded", async () => await loaded() > 0.7 * rows || undefined)
           await redis.kill()
           await redis.start()
-          await until("two thirds are loaded", async () => await loaded() > 1.3 * rows || undefined)
+          await poll("two thirds are loaded", async () => await loaded() > 1.3 * rows || undefined)
           // It starts again knowing nothing.
           await redis.forget()
         }

@@ -2,7 +2,8 @@
 import { assert } from "vitest"
 import { long } from "../kit/long.js"
 import type { Postgres } from "../kit/postgresServer.js"
-import { type Api, type ServiceProcess, until } from "../kit/service.js"
+import type { Api, ServiceProcess } from "../kit/service.js"
+import { poll } from "../kit/until.js"
 
 /** The long form has the full numbers. */
 export const rows = long ? 200_000 : 20_000
@@ -116,7 +117,7 @@ export const ordeal = async (
   for (const crash of crashes) {
     await service.runs()
     const before = await loaded(service)
-    await until(`more than ${before} rows are loaded, and ${crash.atRow}`, async () => {
+    await poll(`more than ${before} rows are loaded, and ${crash.atRow}`, async () => {
       const now = await loaded(service)
       return now > before && now >= crash.atRow || now === rows || undefined
     })

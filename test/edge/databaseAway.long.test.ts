@@ -1,7 +1,8 @@
 // A database that dies, or falls silent, under a real service.
 import { assert, vi } from "vitest"
 import { describePostgresServer } from "../kit/postgres.js"
-import { it, type ServiceProcess, until } from "../kit/service.js"
+import { it, type ServiceProcess } from "../kit/service.js"
+import { poll } from "../kit/until.js"
 import { columns, csv, verify } from "./crashWorld.js"
 
 vi.setConfig({ testTimeout: 120_000 })
@@ -41,7 +42,7 @@ describePostgresServer("a database on PostgreSQL", (server) => {
     assert.deepInclude(await answer.json(), { _tag: "DatabaseUnavailable" })
     assert.strictEqual((await api.request("/livez")).status, 200)
     await server.start()
-    await until("it answers again", async () => (await api.request(`/imports/${first}`)).ok || undefined)
+    await poll("it answers again", async () => (await api.request(`/imports/${first}`)).ok || undefined)
     await api.completed(first)
     await verify(api, first, rows)
 

@@ -4,7 +4,8 @@ import * as Net from "node:net"
 import * as Path from "node:path"
 import { assert, describe } from "vitest"
 import { databaseFolder, newFolder } from "../kit/pglite.js"
-import { it, until } from "../kit/service.js"
+import { it } from "../kit/service.js"
+import { poll } from "../kit/until.js"
 import { refused } from "./endings.js"
 
 /** A server that accepts connections and never says a word. */
@@ -14,7 +15,7 @@ const silent = async () => {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   return {
     port: (server.address() as Net.AddressInfo).port,
-    asked: () => until("somebody has connected", () => Promise.resolve(sockets.size > 0 || undefined)),
+    asked: () => poll("somebody has connected", () => Promise.resolve(sockets.size > 0 || undefined)),
     close: () => {
       server.close()
       sockets.forEach((socket) => socket.destroy())
@@ -89,7 +90,7 @@ describe.concurrent("a signal while it starts", () => {
     const folder = newFolder()
     const first = start({ DATABASE_URL: `pglite:${folder}`, GRACE_PERIOD: "2 minutes" })
     const lock = Path.join(folder, "lastcall.lock")
-    await until("the folder is taken", () => Promise.resolve(Fs.existsSync(lock) || undefined))
+    await poll("the folder is taken", () => Promise.resolve(Fs.existsSync(lock) || undefined))
     first.kill("SIGTERM")
     assert.deepStrictEqual(await first.ended, { code: 0, signal: null }, first.output)
     assert.deepInclude(first.report(), { cause: "SIGTERM", from: "Starting", exitCode: 0 })

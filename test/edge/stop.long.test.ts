@@ -3,7 +3,8 @@ import pg from "pg"
 import { assert, describe, vi } from "vitest"
 import { databaseFolder } from "../kit/pglite.js"
 import { describePostgres } from "../kit/postgres.js"
-import { it, until } from "../kit/service.js"
+import { it } from "../kit/service.js"
+import { poll } from "../kit/until.js"
 import { keepAlive, listen, slowUpload, vanish } from "./clients.js"
 import { columns, csv, verify } from "./crashWorld.js"
 
@@ -66,7 +67,7 @@ describe.concurrent("a service that is told to stop", () => {
         await other.query("BEGIN")
         await other.query("LOCK TABLE import_rows IN EXCLUSIVE MODE")
         const { id } = await service.api.upload(csv(rows), { columns })
-        await until("a batch waits for the lock", async () => {
+        await poll("a batch waits for the lock", async () => {
           const waiting = await postgres.query(
             "SELECT FROM pg_locks WHERE NOT granted AND relation = 'import_rows'::regclass"
           )
@@ -118,7 +119,7 @@ describe.concurrent("a process that dies in the middle of an upload", () => {
       return { status: answer.status, body: await answer.json() as { readonly id: string; readonly _tag?: string } }
     }
     // Refused for as long as nobody can know that the other one is dead: a slow start may take longer than that.
-    const { body } = await until("it is let in", async () => {
+    const { body } = await poll("it is let in", async () => {
       const answer = await post()
       if (answer.status === 202) return answer
       assert.deepStrictEqual([answer.status, answer.body._tag], [409, "UploadInProgress"])

@@ -4,8 +4,8 @@ import { describe } from "vitest"
 import { cannot } from "./cannot.js"
 import { Child } from "./child.js"
 import { freePort } from "./freePort.js"
-import { until } from "./service.js"
 import { temporaryFolder } from "./temporaryFolder.js"
+import { poll } from "./until.js"
 
 const binary = (): string | undefined =>
   [...(process.env["PATH"] ?? "").split(Path.delimiter), "/usr/sbin", "/usr/local/sbin"]
@@ -52,7 +52,7 @@ export class Haproxy {
     const file = Path.join(temporaryFolder(), "haproxy.cfg")
     Fs.writeFileSync(file, configuration(port, instances))
     const haproxy = new Haproxy(port, new Child(binary()!, ["-db", "-f", file]))
-    await until("haproxy listens", () => haproxy.states().then((states) => states, () => undefined))
+    await poll("haproxy listens", () => haproxy.states().then((states) => states, () => undefined))
     return haproxy
   }
 
@@ -68,7 +68,7 @@ export class Haproxy {
 
   /** Completes when the instance gets requests. */
   readonly up = (instance: number) =>
-    until(`haproxy finds ${instance} up`, async () => (await this.states()).get(instance) === "UP" || undefined)
+    poll(`haproxy finds ${instance} up`, async () => (await this.states()).get(instance) === "UP" || undefined)
 
   /** What it says of requests that went wrong, and why. */
   get complaints(): ReadonlyArray<string> {

@@ -6,20 +6,10 @@ import type { Import } from "../../src/programs/importer/Domain.js"
 import { Child } from "./child.js"
 import { bundle, installation } from "./programs.js"
 import { temporaryFolder } from "./temporaryFolder.js"
+import { poll } from "./until.js"
 
 export type ImportStatus = typeof Import.Encoded
 export type Report = typeof ShutdownReport.Encoded
-
-/** Looks until there is something to see. For what tells nobody that it has changed, such as a row of the database. */
-export const until = async <A>(what: string, look: () => Promise<A | undefined>, within = 60_000): Promise<A> => {
-  const end = Date.now() + within
-  for (;;) {
-    const seen = await look()
-    if (seen !== undefined) return seen
-    if (Date.now() > end) throw new Error(`not within ${within} ms: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
 
 /** The folder of somebody who has installed and built the service, and not started it yet. */
 export const installed = (): string => {
@@ -53,7 +43,7 @@ export class Api {
 
   /** The import once it looks like that. */
   has = (id: string, what: string, test: (found: ImportStatus) => boolean, within?: number) =>
-    until(what, async () => {
+    poll(what, async () => {
       const found = await this.status(id)
       if (!test(found) && found.status === "Failed") throw new Error(JSON.stringify(found))
       return test(found) ? found : undefined

@@ -9,6 +9,7 @@ import type { Child } from "../../kit/child.js"
 import { openDatabase } from "../../kit/database.js"
 import { databaseFolder, newFolder } from "../../kit/pglite.js"
 import { runFixture } from "../../kit/programs.js"
+import { eventually } from "../../kit/until.js"
 
 const lockOf = (folder: string) => Path.join(folder, "lastcall.lock")
 const open = (folder: string) => openDatabase(`pglite:${folder}`)
@@ -168,7 +169,7 @@ describe("Database on PGlite: its folder", () => {
     Effect.gen(function*() {
       const folder = yield* Effect.promise(databaseFolder)
       const fiber = yield* Effect.fork(Effect.scoped(open(folder)))
-      while (!Fs.existsSync(lockOf(folder))) yield* Effect.sleep("1 millis")
+      yield* eventually("the lock is taken", Effect.sync(() => Fs.existsSync(lockOf(folder))))
       const exit = yield* Fiber.interrupt(fiber)
       assert.isTrue(Exit.isInterrupted(exit))
       assert.isFalse(Fs.existsSync(lockOf(folder)))

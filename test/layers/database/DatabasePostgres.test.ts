@@ -6,6 +6,7 @@ import pg from "pg"
 import { vi } from "vitest"
 import { openDatabase } from "../../kit/database.js"
 import { describePostgresServer } from "../../kit/postgres.js"
+import { eventually } from "../../kit/until.js"
 
 /** How long an effect took, in milliseconds of the wall clock. */
 const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -99,12 +100,6 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
     server.query("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'lastcall%'")
   )
 
-  const until = <A>(state: Effect.Effect<A>, holds: (value: A) => boolean): Effect.Effect<void> =>
-    Effect.flatMap(
-      state,
-      (value) => holds(value) ? Effect.void : Effect.zipRight(Effect.sleep("5 millis"), until(state, holds))
-    )
-
   const fresh = (name: string) =>
     Effect.promise(() => server.query(`DROP TABLE IF EXISTS ${name}; CREATE TABLE ${name} (n integer)`))
 
@@ -113,7 +108,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
       const { sql } = yield* open({ maxConnections: 2 })
       const alone = yield* Effect.fork(sql`SELECT pg_sleep(60)`)
       const within = yield* Effect.fork(sql.withTransaction(sql`SELECT pg_sleep(60)`))
-      yield* until(running, (rows) => rows.length === 2)
+      yield* eventually("two statements run", running, (rows) => rows.length === 2)
       const [took] = yield* timed(Fiber.interruptAll([alone, within]))
       assert.isBelow(took, 2000)
       assert.deepStrictEqual(yield* running, [])
@@ -166,11 +161,11 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
       const transaction = yield* Effect.forkDaemon(
         sql.withTransaction(Effect.zipRight(sql`INSERT INTO released VALUES (2)`, sql`SELECT pg_sleep(60)`))
       )
-      yield* until(running, (rows) => rows.length === 2)
+      yield* eventually("two statements run", running, (rows) => rows.length === 2)
       const [took, report] = yield* timed(release)
       assert.deepStrictEqual([report.outcome, report.cut], ["Interrupted", 2])
       assert.isBelow(took, 2000)
-      yield* until(connected, (rows) => rows.length === 0)
+      yield* eventually("every connection is closed", connected, (rows) => rows.length === 0)
       assert.isTrue(Exit.isFailure(yield* Fiber.await(statement)))
       assert.isTrue(Exit.isFailure(yield* Fiber.await(transaction)))
       assert.deepStrictEqual(yield* Effect.promise(() => server.query("SELECT n FROM released")), [])
@@ -185,7 +180,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
         yield* Effect.forkScoped(
           Stream.runForEach(database.listen("outage"), (payload) => Effect.sync(() => heard.push(payload)))
         )
-        yield* until(Effect.sync(() => heard.length), (length) => length === 1)
+        yield* eventually("it listens", Effect.sync(() => heard.length === 1))
         // One connection is idle, one in a transaction, one busy.
         yield* Effect.all([sql`SELECT 1`, sql`SELECT pg_sleep(0.05)`, sql`SELECT pg_sleep(0.05)`], { concurrency: 3 })
         const inside = yield* Deferred.make<void>()
@@ -200,22 +195,23 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
         )
         const busy = yield* Effect.fork(sql`SELECT pg_sleep(60)`)
         yield* Deferred.await(inside)
-        yield* until(running, (rows) => rows.length === 1)
+        yield* eventually("one statement runs", running, (rows) => rows.length === 1)
         yield* Effect.promise(server[end])
         yield* Deferred.succeed(go, void 0)
         assert.strictEqual((yield* Effect.flip(Fiber.join(transaction)))._tag, "SqlError")
         assert.strictEqual((yield* Effect.flip(Fiber.join(busy)))._tag, "SqlError")
         // Whose end has not been heard of yet may be handed out once more.
-        yield* until(
+        yield* eventually(
+          "connections are refused",
           Effect.either(sql`SELECT 1`),
           (answer) => Either.isLeft(answer) && answer.left.message.includes("ECONNREFUSED")
         )
         yield* Effect.promise(server.start)
         assert.deepStrictEqual(yield* sql`SELECT n FROM outage`, [])
         assert.deepStrictEqual(yield* database.reserved`SELECT 1 AS n`, [{ n: 1 }])
-        yield* until(Effect.sync(() => heard.length), (length) => length === 2)
+        yield* eventually("it listens again", Effect.sync(() => heard.length === 2))
         yield* database.notify("outage", "back")
-        yield* until(Effect.sync(() => heard.length), (length) => length === 3)
+        yield* eventually("the notification arrives", Effect.sync(() => heard.length === 3))
         assert.deepStrictEqual(heard, ["", "", "back"])
       }))
   }
@@ -277,7 +273,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
         ])))
         yield* Deferred.await(inside)
         const idle = yield* Effect.fork(sql`SELECT pg_sleep(60)`)
-        yield* until(running, (rows) => rows.length === 1)
+        yield* eventually("one statement runs", running, (rows) => rows.length === 1)
         yield* Effect.acquireUseRelease(
           Effect.sync(server.freeze),
           () =>
@@ -292,7 +288,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
             }),
           () => Effect.sync(server.thaw)
         )
-        yield* until(connected, (rows) => rows.length === 0)
+        yield* eventually("every connection is closed", connected, (rows) => rows.length === 0)
         assert.deepStrictEqual(yield* Effect.promise(() => server.query("SELECT n FROM frozen")), [])
       }),
     60_000

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Option, Schedule, Schema, TestClock } from "effect"
 import type { DeadLetter } from "../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
-import { makeWorld, until } from "./WorkerPoolWorld.js"
+import { until } from "../../kit/until.js"
+import { makeWorld } from "./WorkerPoolWorld.js"
 
 class Letters extends WorkerPool.Tag("letters")<Letters, string>() {}
 class Numbers extends WorkerPool.Tag("numbers")<Numbers, number, number>({
@@ -10,7 +11,8 @@ class Numbers extends WorkerPool.Tag("numbers")<Numbers, number, number>({
   cursor: Schema.NumberFromString
 }) {}
 
-const running = (count: number) => until(Effect.map(Letters.status, (_) => _.inFlight === count))
+const running = (count: number) =>
+  until(`${count} jobs are in flight`, Effect.map(Letters.status, (_) => _.inFlight), (n) => n === count)
 const toLine = ({ attempt, error, failedAt, id, payload }: DeadLetter) =>
   `${failedAt.epochMillis / 1000}s ${id} ${payload}: ${error} (${attempt})`
 const spaced = (retries: number) => Schedule.spaced("1 second").pipe(Schedule.intersect(Schedule.recurs(retries)))

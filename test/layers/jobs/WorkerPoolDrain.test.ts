@@ -2,12 +2,15 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option, Schedule, Schema, TestClock } from "effect"
 import { type JobQueue, JobSourceError } from "../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
-import { makeWorld, until } from "./WorkerPoolWorld.js"
+import { until } from "../../kit/until.js"
+import { makeWorld } from "./WorkerPoolWorld.js"
 
 class Letters extends WorkerPool.Tag("letters")<Letters, string, number>({ cursor: Schema.Number }) {}
 
-const running = (count: number) => until(Effect.map(Letters.status, (_) => _.inFlight === count))
-const condition = (expected: string) => until(Effect.map(Letters.status, (_) => _.condition === expected))
+const running = (count: number) =>
+  until(`${count} jobs are in flight`, Effect.map(Letters.status, (_) => _.inFlight), (n) => n === count)
+const condition = (expected: string) =>
+  until(`the pool is ${expected}`, Effect.map(Letters.status, (_) => _.condition), (now) => now === expected)
 const away = (operation: string) =>
   new JobSourceError({ operation, queue: "letters", cause: new Error("connection refused") })
 
@@ -129,7 +132,7 @@ describe("WorkerPool over a durable source", () => {
       const queue = yield* open("letters")
       yield* Effect.fork(stop)
       yield* TestClock.adjust("0 millis")
-      yield* until(Effect.map(queue.size, (size) => size === 2))
+      yield* until("two jobs are queued", queue.size, (size) => size === 2)
     }))
 
   it.scoped("ends a job at its next checkpoint once it was told to stop, and the next pool goes on from there", () =>

@@ -2,11 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Metric, MetricState, Option, Schedule, Schema, TestClock } from "effect"
 import { JobSourceError } from "../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
-import { makeJournal, makeWorld, until } from "./WorkerPoolWorld.js"
+import { until } from "../../kit/until.js"
+import { makeJournal, makeWorld } from "./WorkerPoolWorld.js"
 
 class Letters extends WorkerPool.Tag("letters")<Letters, string, number>({ cursor: Schema.Number }) {}
 
-const running = (count: number) => until(Effect.map(Letters.status, (_) => _.inFlight === count))
+const running = (count: number) =>
+  until(`${count} jobs are in flight`, Effect.map(Letters.status, (_) => _.inFlight), (n) => n === count)
 
 describe("the life of a pool over a durable source", () => {
   it.scoped("is to take, finish, retry, give up, hand back and close, in this order, each with its event", () =>
@@ -96,7 +98,7 @@ describe("the life of a pool over a durable source", () => {
         process: () => Effect.sleep("1 minute")
       }))
       const { conditions } = lifecycle.shutdown
-      yield* until(Effect.map(conditions, (_) => _["letters"] === "WaitingForSource"))
+      yield* until("the pool waits for its source", Effect.map(conditions, (_) => _["letters"] === "WaitingForSource"))
       yield* Letters.offer("a", { id: "a" }).pipe(Effect.provide(context))
       down = false
       yield* TestClock.adjust("10 seconds")
@@ -188,7 +190,7 @@ describe("what a pool tells", () => {
         const pool = yield* Letters
         yield* Letters.offerAll(["a", "b"], { ids: ["one", "two"] })
         yield* running(1)
-        yield* until(Effect.map(pool.running, ([job]) => Option.isSome(job!.cursor)))
+        yield* until("a cursor is written", Effect.map(pool.running, ([job]) => Option.isSome(job!.cursor)))
         assert.deepStrictEqual(
           (yield* pool.running).map(({ attempt, cursor, id, startedAt }) => [
             id,

@@ -1,12 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Data, Deferred, Effect, Fiber, Option, Schedule, Schema, TestClock } from "effect"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
-import { makeJournal, makeWorld, until } from "./WorkerPoolWorld.js"
+import { until } from "../../kit/until.js"
+import { makeJournal, makeWorld } from "./WorkerPoolWorld.js"
 
 class Letters extends WorkerPool.Tag("letters")<Letters, string, number>({ cursor: Schema.Number }) {}
 class Refused extends Data.TaggedError("Refused")<{ readonly by: string }> {}
 
-const running = (count: number) => until(Effect.map(Letters.status, (_) => _.inFlight === count))
+const running = (count: number) =>
+  until(`${count} jobs are in flight`, Effect.map(Letters.status, (_) => _.inFlight), (n) => n === count)
 const once = Schedule.recurs(0)
 
 describe("a job learns that its pool is draining", () => {
@@ -65,7 +67,7 @@ describe("a job learns that its pool is draining", () => {
       yield* Letters.offerAll(ids, { ids }).pipe(Effect.provide(context))
       yield* running(5).pipe(Effect.provide(context))
       yield* lifecycle.transition("LameDuck")
-      yield* until(Effect.sync(() => lines.length === 12))
+      yield* until("twelve events are emitted", Effect.sync(() => lines.length), (n) => n === 12)
       yield* stop
       assert.deepStrictEqual(
         lines.filter((line) => !/Offered|Started/.test(line)).sort(),
@@ -196,7 +198,11 @@ describe("a cursor that does not decode any more", () => {
         yield* queue.transact(claim, Effect.void, { _tag: "Checkpoint", cursor: 41, handBack: true })
       }
       const changed = yield* build(Named.layer({ concurrency: 2, process: () => note("never") }))
-      yield* until(Effect.map(queue.deadLetters.list(9), (letters) => letters.length === 2))
+      yield* until(
+        "two jobs are dead letters",
+        Effect.map(queue.deadLetters.list(9), (letters) => letters.length),
+        (n) => n === 2
+      )
       const [dead] = yield* queue.deadLetters.list(9)
       assert.strictEqual(
         dead!.error,

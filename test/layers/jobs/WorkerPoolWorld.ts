@@ -6,14 +6,6 @@ import type { JobEvent } from "../../../src/layers/jobs/JobEvent.js"
 import * as JobSource from "../../../src/layers/jobs/JobSource.js"
 import * as JobSourceMemory from "../../../src/layers/jobs/JobSourceMemory.js"
 
-/** Waits for a state, letting everybody else run meanwhile; time stands still. */
-export const until = <E, R>(condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
-  Effect.zipRight(Effect.yieldNow(), condition).pipe(
-    Effect.repeat({ until: (_) => _, times: 10_000 }),
-    Effect.filterOrDie((_) => _, () => new Error("the state was never reached")),
-    Effect.asVoid
-  )
-
 /** A source, and a lifecycle that the test moves by hand. */
 export const makeWorld = (
   options: JobSourceMemory.Options & {

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { long } from "../../kit/long.js"
-import { chunk, connect, describeService, ended, head, hear, load, post, request, until, type World } from "./world.js"
+import { eventually } from "../../kit/until.js"
+import { chunk, connect, describeService, ended, head, hear, load, post, request, type World } from "./world.js"
 
 const rowsOf = (world: World, id: string, query = "") =>
   Effect.map(request(world, `/imports/${id}/rows${query}`), ({ body }) => body)
@@ -172,7 +173,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         const socket = yield* connect(world())
         const before = yield* count(world(), "imports")
         socket.write(head() + chunk(many(60_000)))
-        yield* until(count(world(), "import_chunks"), (n) => n > 0)
+        yield* eventually("a chunk is stored", count(world(), "import_chunks"), (n) => n > 0)
         const { body } = yield* request(world(), "/imports")
         assert.deepStrictEqual(
           body.imports.filter((found: any) => found.status === "Uploading").map((found: any) => found.rowsTotal),
@@ -180,7 +181,10 @@ describeService("the importer", { overPostgres: long }, (world) => {
         )
         socket.destroy()
         // At once, not when the sweep finds that nobody cares for it any more.
-        yield* Effect.timeout(until(count(world(), "imports"), (n) => n === before), "10 seconds")
+        yield* Effect.timeout(
+          eventually("the upload is removed", count(world(), "imports"), (n) => n === before),
+          "10 seconds"
+        )
         assert.strictEqual(yield* count(world(), "import_chunks"), 0)
         assert.strictEqual(yield* count(world(), "import_rows", "import_id NOT IN (SELECT id FROM imports)"), 0)
       }).pipe(Effect.scoped))
@@ -199,7 +203,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         yield* world().sql`
         INSERT INTO imports (id, name, format, columns, status, heartbeat_at)
         VALUES (${id}, 'dead', 'csv', '', 'Uploading', now() - interval '1 minute')`
-        yield* until(count(world(), "imports", "name = 'dead'"), (n) => n === 0)
+        yield* eventually("the dead upload is removed", count(world(), "imports", "name = 'dead'"), (n) => n === 0)
       }))
 
     it.live("under a key is the same import for the same file, and no other", () =>
@@ -226,7 +230,11 @@ describeService("the importer", { overPostgres: long }, (world) => {
         const socket = yield* connect(world())
         const answer = hear(socket, /\}$/)
         socket.write(head(key) + chunk("a\n1\n"))
-        yield* until(count(world(), "imports", "idempotency_key = 'twice'"), (n) => n === 1)
+        yield* eventually(
+          "the first upload has begun",
+          count(world(), "imports", "idempotency_key = 'twice'"),
+          (n) => n === 1
+        )
         const second = yield* post(world(), "a\n1\n", { headers: key })
         assert.deepStrictEqual([second.status, second.body._tag], [409, "UploadInProgress"])
         socket.write(chunk(""))
@@ -263,7 +271,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         const socket = yield* connect(world())
         const answer = hear(socket, /UploadCancelled/)
         socket.write(head({ "idempotency-key": "gone" }) + chunk("a\n1\n"))
-        yield* until(count(world(), "imports", "status = 'Uploading'"), (n) => n === 1)
+        yield* eventually("the upload has begun", count(world(), "imports", "status = 'Uploading'"), (n) => n === 1)
         const { body: { imports: [{ id }] } } = yield* request(world(), "/imports")
         const { body, status } = yield* cancel(id)
         assert.deepStrictEqual([status, body.status], [200, "Cancelled"])
@@ -281,7 +289,11 @@ describeService("the importer", { overPostgres: long }, (world) => {
           concurrency: 4
         })
         // Two workers: two imports are loading, or soon will be, two are queued.
-        yield* until(count(world(), "imports", "status = 'Loading' AND rows_loaded > 0"), (n) => n > 0)
+        yield* eventually(
+          "some rows are loaded",
+          count(world(), "imports", "status = 'Loading' AND rows_loaded > 0"),
+          (n) => n > 0
+        )
         const cancelled = yield* Effect.forEach(uploads, ({ body }) => cancel(body.id))
         assert.deepStrictEqual(cancelled.map(({ body }) => body.status), Array.from({ length: 4 }, () => "Cancelled"))
         // What comes after them is loaded, so their jobs have ended.

@@ -12,20 +12,8 @@ import { Imports } from "../../../src/programs/importer/store/Imports.js"
 import { Uploads } from "../../../src/programs/importer/store/Uploads.js"
 import { databaseFolder } from "../../kit/pglite.js"
 import { describePostgresServer } from "../../kit/postgres.js"
-import {
-  type Answer,
-  chunk,
-  connect,
-  ended,
-  head,
-  hear,
-  load,
-  openDatabase,
-  post,
-  request,
-  start,
-  until
-} from "./world.js"
+import { eventually } from "../../kit/until.js"
+import { type Answer, chunk, connect, ended, head, hear, load, openDatabase, post, request, start } from "./world.js"
 
 const many = (rows: number) => `n,text\n${Array.from({ length: rows }, (_, i) => `${i + 1},row ${i + 1}\n`).join("")}`
 
@@ -37,7 +25,7 @@ describe("a service that is restarted in the middle of an import", () => {
       const database = yield* openDatabase(`pglite:${yield* Effect.promise(databaseFolder)}`)
       const first = yield* start(database, large)
       const { body: { id } } = yield* post(first, many(100_000))
-      yield* until(request(first, `/imports/${id}`), ({ body }) => body.rowsLoaded > 0)
+      yield* eventually("some rows are loaded", request(first, `/imports/${id}`), ({ body }) => body.rowsLoaded > 0)
       yield* first.stop
       const [left] = yield* first.sql<{ readonly status: string; readonly state: string }>`
         SELECT i.status, j.state FROM imports i, lastcall.job j WHERE j.name = 'importer'`
@@ -103,7 +91,10 @@ describe("a row that cannot be written", () => {
         const spend = world.sql<{ id: string }>`
         UPDATE lastcall.job SET retry_count = 100, start_after = now() WHERE state = 'retry' RETURNING id`
         const spent = new Set<string>()
-        yield* until(spend, (rows) => rows.every(({ id }) => spent.add(id)) && spent.size === 2)
+        yield* eventually("both imports have spent their attempts", spend, (rows) =>
+          rows.every(({ id }) =>
+            spent.add(id)
+          ) && spent.size === 2)
         const { failure, rowsLoaded, status } = yield* ended(world, id)
         yield* ended(world, other)
         assert.deepStrictEqual([status, rowsLoaded], ["Failed", 0])
@@ -153,14 +144,17 @@ describePostgresServer("a database", (server) => {
         const database = yield* openDatabase(server.url)
         const world = yield* start(database, { ...large, patience: "3 seconds" })
         const { body: { id } } = yield* post(world, many(100_000))
-        yield* until(request(world, `/imports/${id}`), ({ body }) => body.rowsLoaded > 0)
+        yield* eventually("some rows are loaded", request(world, `/imports/${id}`), ({ body }) => body.rowsLoaded > 0)
 
         const socket = yield* connect(world)
         const uploading = hear(socket, /DatabaseUnavailable/)
         socket.write(head() + chunk("a\n1\n"))
-        yield* until(world.sql`SELECT 1 FROM imports WHERE status = 'Uploading'`, (rows) => rows.length > 0)
+        yield* eventually("the upload has begun", world.sql`SELECT 1 FROM imports WHERE status = 'Uploading'`, (rows) =>
+          rows.length > 0)
 
-        yield* Effect.promise(() => server.kill())
+        yield* Effect.promise(() =>
+          server.kill()
+        )
         isAway(yield* request(world, "/imports"))
         isAway(yield* request(world, `/imports/${id}`))
         isAway(yield* post(world, "a\n1\n"))
@@ -170,7 +164,7 @@ describePostgresServer("a database", (server) => {
         assert.strictEqual((yield* request(world, "/status")).body.state, "Running")
 
         yield* Effect.promise(() => server.start())
-        yield* until(request(world, "/imports"), ({ status }) => status === 200)
+        yield* eventually("the service answers", request(world, "/imports"), ({ status }) => status === 200)
         const { rowsLoaded, status } = yield* ended(world, id)
         assert.deepStrictEqual([status, rowsLoaded], ["Completed", 100_000])
 
@@ -179,7 +173,7 @@ describePostgresServer("a database", (server) => {
           () => Effect.map(request(world, "/imports"), isAway),
           () => Effect.sync(() => server.thaw())
         )
-        yield* until(request(world, "/imports"), ({ status }) => status === 200)
+        yield* eventually("the service answers", request(world, "/imports"), ({ status }) => status === 200)
         assert.strictEqual((yield* load(world, "a\n1\n")).rowsLoaded, 1)
       }).pipe(Effect.scoped),
     120_000

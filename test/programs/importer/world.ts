@@ -77,13 +77,6 @@ export const describeService = (
   }
 }
 
-/** Waits for a state that nobody announces. */
-export const until = <A, E, R>(what: Effect.Effect<A, E, R>, holds: (value: A) => boolean): Effect.Effect<A, E, R> =>
-  Effect.flatMap(
-    what,
-    (value) => holds(value) ? Effect.succeed(value) : Effect.zipRight(Effect.sleep("10 millis"), until(what, holds))
-  )
-
 export interface Answer {
   readonly status: number
   readonly headers: Headers

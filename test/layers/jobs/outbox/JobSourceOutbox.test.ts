@@ -7,6 +7,7 @@ import { type Claim, type JobQueue, JobSourceError, type Service } from "../../.
 import * as JobSourceMemory from "../../../../src/layers/jobs/JobSourceMemory.js"
 import { openDatabase, type Opened } from "../../../kit/database.js"
 import { describePostgres } from "../../../kit/postgres.js"
+import { eventually } from "../../../kit/until.js"
 import { take } from "../JobSourceWorld.js"
 import { newTable, outbox } from "./JobSourceOutboxWorld.js"
 
@@ -150,7 +151,7 @@ describe("JobSourceOutbox", () => {
         yield* engine.breaks("offer")
         yield* one.offer(["a", "b"])
         yield* one.offer(["c"])
-        yield* Effect.repeat(Effect.sleep("10 millis"), { until: () => engine.asked.includes("offer") })
+        yield* eventually("the engine is offered the jobs", Effect.sync(() => engine.asked.includes("offer")))
         assert.deepStrictEqual(yield* takeAll(one), [])
         assert.strictEqual(yield* one.size, 3)
         yield* engine.breaks()
@@ -384,7 +385,7 @@ describePostgres("JobSourceOutbox in two processes", (postgres) => {
       const batches = Array.from({ length: 100 }, (_, n) => [`${n}-a`, `${n}-b`, `${n}-c`])
       yield* Effect.forEach(batches, (ids) => one!.offer(ids, { ids }))
       const { size } = yield* memory.open({ name: "jobs" })
-      yield* Effect.repeat(size, { until: (size) => size === 300, schedule: Schedule.spaced("5 millis") })
+      yield* eventually("the engine has all jobs", size, (size) => size === 300)
       assert.deepStrictEqual(batches.filter((ids) => !calls.some((call) => call.includes(ids.join(" ")))), [])
     }))
 })
