@@ -1,28 +1,30 @@
 /**
- * Is there any point at which a signal would lose something?
+ * Finds the points at which an interruption, a signal or a crash would lose something.
  *
- * `explore` runs a program once for each of its operations, interrupts it exactly there, and names the points at which
- * your invariant does not hold afterwards, or after which the program never ends. `crash` asks the same of a process
- * that dies: it stops at each operation for good, then a restart runs on the state that is left.
+ * `explore` runs a program once for each of its operations and interrupts it exactly there. It reports the points after which
+ * your invariant does not hold, and those after which the program never ends. `crash` does the same for a process that dies:
+ * the program stops at an operation for good, and a restart runs on the state that is left.
  *
- * Every run has fresh state, a virtual clock (it jumps to the next timer when nobody can run, so sleeps, timeouts and
- * schedules take no real time), seeded randomness and a scheduler of its own: the n-th operation is the same one in
- * every run. The operations of all fibers count, of daemons too, and so does each moment at which all of them wait.
+ * Each run has new state, a virtual clock, a seeded random number generator and a scheduler of its own, so the n-th operation
+ * is the same one in every run. The clock jumps to the next timer when no fiber can run: sleeps, timeouts and schedules take no
+ * real time. The operations of all fibers are points, including daemons, and so is each moment at which every fiber waits.
  *
- * What it does not cover: real I/O. A promise gets one turn of the event loop before the clock moves and sixteen before
- * a run is said to hang, which is enough for promises that resolve by themselves and not for sockets or disks. Nor does
- * it see what is kept from it: `Date.now`, `Math.random`, and fibers started on another runtime.
+ * **Promised.** A report of the same program is the same, on every machine. A program that never ends is reported, not awaited.
+ *
+ * **Not promised.** Real I/O: before the clock moves, promises get one turn of the event loop, and sixteen before a run counts
+ * as hung; sockets and disks need more. `Date.now`, `Math.random` and fibers on another runtime are not controlled either.
  *
  * @since 0.1.0
  */
-import { Effect, type Exit, Fiber, FiberId, Schema, type Scope } from "effect"
-import { formatPoints } from "./internal/interruptionFormat.js"
-import type { Plan } from "./internal/interruptionRun.js"
-import { survey } from "./internal/interruptionSurvey.js"
+import { Array as Arr, Effect, type Exit, Fiber, FiberId, Schema, type Scope } from "effect"
+import { exploreAll, type Program } from "./internal/exploration.js"
 
 /**
- * A point of interruption: `at` is the operation, counted from 1 (0 is the run that was left alone), `running` the fiber,
- * its spans (name steps with `Effect.withSpan` or `Effect.fn`) and the operation it was about to run.
+ * A point at which something goes wrong.
+ *
+ * - `at`: the number of the operation, from 1. It is 0 for the run without any interruption.
+ * - `running`: the fiber, its spans, and the operation it was about to run. Name steps with `Effect.withSpan` or `Effect.fn`.
+ * - `reason`: how the invariant failed, or what did not end.
  *
  * @since 0.1.0
  * @category models
@@ -34,13 +36,14 @@ export class Point extends Schema.Class<Point>("lastcall/Interruption/Point")({
 }) {}
 
 /**
- * What an exploration found.
+ * The result of an exploration. `String(report)` lists its points, neighbours with the same reason as one range.
  *
  * - `operations`: how many points the program has.
  * - `explored`: how many of them were tried.
- * - `end`: what the program does when left alone: it completes, waits for ever (`Idle`), or goes on for ever
- *   (`Endless`; it was then followed for `maxOperations`).
- * - `broken`: where the invariant failed, and how. `hung`: where something never ended.
+ * - `end`: what the program does without an interruption. It completes, waits forever (`Idle`), or runs forever (`Endless`;
+ *   then only its first `maxOperations` operations are points).
+ * - `broken`: the points after which the invariant fails.
+ * - `hung`: the points after which the program, the invariant or the release of `setup` never ends.
  *
  * @since 0.1.0
  * @category models
@@ -52,7 +55,7 @@ export class Report extends Schema.Class<Report>("lastcall/Interruption/Report")
   broken: Schema.Array(Point),
   hung: Schema.Array(Point)
 }) {
-  /** Whether no point was found at which something goes wrong. */
+  /** Whether no point is broken or hung. */
   get safe(): boolean {
     return this.broken.length === 0 && this.hung.length === 0
   }
@@ -68,8 +71,37 @@ export class Report extends Schema.Class<Report>("lastcall/Interruption/Report")
   }
 }
 
+/** How many ranges of points a report lists. */
+const maxRanges = 20
+
+/** Lists points. Neighbours with the same reason are one range, of which the first and the last point are shown. */
+const formatPoints = (title: string, points: ReadonlyArray<Point>): ReadonlyArray<string> => {
+  const ranges: Array<Arr.NonEmptyArray<Point>> = []
+  for (const point of points) {
+    const range = ranges.at(-1)
+    if (range !== undefined && range[0].reason === point.reason && range.at(-1)?.at === point.at - 1) range.push(point)
+    else ranges.push([point])
+  }
+  if (ranges.length === 0) return []
+  const hidden = ranges.length - maxRanges
+  return [
+    `${title}:`,
+    ...ranges.slice(0, maxRanges).flatMap((range) => {
+      const first = range[0]
+      const last = Arr.lastNonEmpty(range)
+      return [
+        `  ${first.reason.replaceAll("\n", "\n    ")}`,
+        ...first === last
+          ? [`    at ${first.at}: ${first.running}`]
+          : [`    from ${first.at}: ${first.running}`, `    to ${last.at}: ${last.running}`]
+      ]
+    }),
+    ...hidden > 0 ? [`  and ${hidden} more ranges`] : []
+  ]
+}
+
 /**
- * A program that is not safe; its message names the points.
+ * The program is not safe. The message lists the points.
  *
  * @since 0.1.0
  * @category errors
@@ -85,21 +117,22 @@ export class UnsafeInterruption extends Schema.TaggedError<UnsafeInterruption>()
 /**
  * How much is explored.
  *
- * - `sample`: the number of points, spread over all of them, the first and the last among them (default: every point).
- * - `seed`: picks others (default `0`).
- * - `maxOperations`: how far a run is followed after its point (default `10_000`). Past it the run counts as hung, so
- *   it also ends programs that spin.
- *
  * @since 0.1.0
  * @category models
  */
 export interface Extent {
+  /** The number of points to try, spread over all of them, including the first and the last. Every point by default. */
   readonly sample?: number
+  /** Selects which points a sample has. `0` by default, so that a failure is reproducible. */
   readonly seed?: number | string
+  /**
+   * The number of operations after which a run counts as hung, counted from its point: this ends programs that loop
+   * forever. `10_000` by default, more than most programs under test need and a fraction of a second.
+   */
   readonly maxOperations?: number
 }
 
-const toReport = (found: Effect.Effect.Success<ReturnType<typeof survey>>): Report =>
+const toReport = (found: Effect.Effect.Success<ReturnType<typeof exploreAll>>): Report =>
   Report.make({
     ...found,
     broken: found.broken.map((point) => Point.make(point)),
@@ -107,19 +140,18 @@ const toReport = (found: Effect.Effect.Success<ReturnType<typeof survey>>): Repo
   })
 
 /**
- * Interrupts the program at every one of its operations and reports the points that break the invariant.
+ * Interrupts the program at each of its operations, and reports the points after which the invariant does not hold.
  *
- * - `setup` makes the state of one run. It is not explored; what it acquires is released when the run is judged.
- * - `program` is what is interrupted. Its scope closes as part of it.
- * - `invariant` looks at the state when the program has ended: any failure or defect of it says what was broken, so
- *   assertions can be used as they are. It runs on the same clock, and may sleep to let daemons finish.
- * - `inject` happens at the point instead of the interruption, for example a signal to an app under test.
- * - `strict` makes points of the 16 operations after a resumption too (default `false`). Effect's run loop lets others
- *   run where a fiber waits or after 2048 operations without waiting, so nothing can interrupt it there, and
- *   `Semaphore.withPermits` relies on it. Be strict where the steps of the test are shorter than the real ones.
+ * - `setup` makes the state of one run. It has no points itself. Its scope closes after the invariant.
+ * - `program` is interrupted. Its scope closes as part of it.
+ * - `invariant` checks the state after the program has ended. Any failure or defect is the reason of a broken point, so
+ *   assertions can be used as they are. It runs on the same clock, and may sleep until daemons have finished.
+ * - `inject` runs at the point in place of the interruption, for example to send a signal to an app under test.
+ * - `strict` also makes points of the 16 operations after a resumption (default `false`). Effect's run loop switches fibers
+ *   only where a fiber waits or after 2048 operations, so nothing can interrupt a fiber there, and `Semaphore.withPermits`
+ *   relies on that. Be strict where the steps of the test stand for longer ones.
  *
- * A program that waits for ever when left alone, as workers and servers do, is interrupted up to and including the
- * moment at which it waits.
+ * A program that waits forever, as workers and servers do, is interrupted up to and including the moment at which it waits.
  *
  * @example
  * ```ts
@@ -143,7 +175,7 @@ const toReport = (found: Effect.Effect.Success<ReturnType<typeof survey>>): Repo
  *     })
  * })
  *
- * // in a test: fails, and names the points between the take and the update
+ * // in a test: fails, and lists the points between the take and the update
  * report.pipe(Interruption.assertSafe)
  * ```
  *
@@ -161,18 +193,18 @@ export const explore = <S, A, E, ES, RS, RP, RI, RJ = never>(
 ): Effect.Effect<Report, ES, Exclude<RS | RP | RI, Scope.Scope> | RJ> => {
   const disturb = options.inject ??
     ((_: S, root: Fiber.RuntimeFiber<A, E>) => Fiber.interruptAsFork(root, FiberId.none))
-  // the plan forgets what the program returns, and that a scope is provided: both are kept by the signature above
-  const plan = { ...options, disturb } as unknown as Plan<S, ES, Exclude<RS | RP | RI, Scope.Scope> | RJ>
-  return Effect.map(survey(plan, { strict: false, ...options }), toReport)
+  // Program erases the result of the program and provides its scope; the signature above keeps both.
+  const program = { ...options, disturb } as unknown as Program<S, ES, Exclude<RS | RP | RI, Scope.Scope> | RJ>
+  return Effect.map(exploreAll(program, { strict: false, ...options }), toReport)
 }
 
 /**
- * Stops the program for good at every one of its operations, as a process that is killed does, then runs `restart` on
- * the state that is left, and reports the points after which the invariant does not hold.
+ * Stops the program for good at each of its operations, as SIGKILL stops a process, then runs `restart` on the state that is
+ * left, and reports the points after which the invariant does not hold.
  *
- * What `setup` returns is the store: what the dead process knew must not be in it, such as a queue with waiting takers.
- * The clock goes on from where the program was. A `restart` that never ends by itself, as a worker, is reported as hung:
- * bound it by `Effect.timeoutOption`, which takes no real time.
+ * The result of `setup` is the persistent store: it must not hold what a dead process takes along, such as a queue with waiting
+ * takers. The clock continues from the crash. A `restart` that never ends, such as a worker, is reported as hung: bound it with
+ * `Effect.timeoutOption`, which takes no real time.
  *
  * @example
  * ```ts
@@ -186,7 +218,7 @@ export const explore = <S, A, E, ES, RS, RP, RI, RJ = never>(
  *     yield* Ref.update(ledger, (entry) => ({ ...entry, done: true }))
  *   })
  *
- * // names the points between the two updates, where a restart pays twice
+ * // lists the points between the two updates, after which a restart pays twice
  * const report = Interruption.crash({
  *   setup: Ref.make({ done: false, paid: 0 }),
  *   program: transfer,
@@ -207,10 +239,13 @@ export const crash = <S, A, E, ES, RS, RP, RT, RI>(
     readonly invariant: (state: S, exit: Exit.Exit<A, E>) => Effect.Effect<void, unknown, RI>
   }
 ): Effect.Effect<Report, ES, Exclude<RS | RP | RT | RI, Scope.Scope>> =>
-  Effect.map(survey(options as unknown as Plan<S, ES, Exclude<RS | RP | RT | RI, Scope.Scope>>, options), toReport)
+  Effect.map(
+    exploreAll(options as unknown as Program<S, ES, Exclude<RS | RP | RT | RI, Scope.Scope>>, options),
+    toReport
+  )
 
 /**
- * Fails with `UnsafeInterruption`, which names the points, unless the report is safe.
+ * Fails with `UnsafeInterruption`, whose message lists the points, unless the report is safe.
  *
  * @since 0.1.0
  * @category exploring

@@ -1,6 +1,6 @@
 import { Effect, type Exit, type Fiber, Option, Supervisor } from "effect"
 
-/** The parts of an operation that say something to a reader. The run loop's operations have no public type. */
+/** The parts of a run loop operation that its label is made from. Effect has no public type for it. */
 interface Operation {
   readonly _op: string
   readonly effect_instruction_i0?: unknown
@@ -22,7 +22,7 @@ const kinds: Record<string, string> = {
   Failure: "fail"
 }
 
-/** The source of a callback, or a value that is short by nature. Big values are not printed: labels must be cheap. */
+/** The source of a function, or a string, number or boolean. Other values are omitted: printing them can be slow. */
 const text = (part: unknown): string | undefined => {
   if (typeof part === "string") return JSON.stringify(part.slice(0, maxText))
   if (typeof part === "number" || typeof part === "boolean") return String(part)
@@ -31,55 +31,55 @@ const text = (part: unknown): string | undefined => {
   return source.length > maxText ? `${source.slice(0, maxText)}...` : source
 }
 
-/** For `flatMap` and its like the continuation says more than what comes before it, which is the next operation. */
-const telling = (operation: Operation): string | undefined =>
+/** The continuation where there is one, as in `flatMap`: the effect before it is the next operation and gets a label of its own. */
+const detailOf = (operation: Operation): string | undefined =>
   text(operation.effect_instruction_i1) ?? text(operation.effect_instruction_i0)
 
 const describe = (operation: Operation): string => {
   const kind = kinds[operation._op] ?? operation._op.toLowerCase()
-  const told = telling(operation)
-  return told === undefined ? kind : `${kind} ${told}`
+  const detail = detailOf(operation)
+  return detail === undefined ? kind : `${kind} ${detail}`
 }
 
 interface Step {
-  /** What the fiber runs next, or waits in. */
+  /** The operation that the fiber runs next, or waits in. */
   current?: Operation
-  /** The last operation that can be told by its source. */
-  told?: Operation
+  /** The last operation before it with a function, whose source identifies it. */
+  lastWithSource?: Operation
 }
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /**
- * Follows the fibers of one run, so that a point can be named: which fiber, in which span, about to run what.
+ * Records the current operation of every fiber of a run, to describe a point: the fiber, its spans, and its next operation.
  *
  * @internal
  */
-export class InterruptionTrace extends Supervisor.AbstractSupervisor<void> {
+export class FiberTrace extends Supervisor.AbstractSupervisor<void> {
   readonly value = Effect.void
   private readonly names = new Map<number, string>()
   private readonly alive = new Map<AnyFiber, Step>()
   private forked = 0
   private kind = "fiber of setup"
 
-  /** Names the program's first fiber, and from here on numbers those it starts. */
+  /** Names the program's first fiber "root", and numbers the fibers that start after it. */
   nameRoot(fiber: AnyFiber) {
     this.names.set(fiber.id().id, "root")
     this.kind = "fiber"
     this.forked = 0
   }
 
-  /** What is about to run on the fiber, or that all wait. */
+  /** Describes the operation that the fiber is about to run, or, without a fiber, what every fiber waits in. */
   label(fiber: AnyFiber | undefined): string {
     if (fiber === undefined) return `every fiber waits: ${this.waiting()}`
     return `${this.place(fiber)}: ${this.doing(this.alive.get(fiber))}`
   }
 
-  /** Who is still there, and what each of them ran last. */
+  /** Lists the fibers that have not ended, each with its current operation. */
   waiting(): string {
     const fibers = Array.from(this.alive, ([fiber, step]) => `${this.place(fiber)} (${this.doing(step)})`)
     const more = fibers.length > maxFibers ? `, and ${fibers.length - maxFibers} more` : ""
-    return fibers.length === 0 ? "nobody is left" : fibers.slice(0, maxFibers).join(", ") + more
+    return fibers.length === 0 ? "no fiber is left" : fibers.slice(0, maxFibers).join(", ") + more
   }
 
   override onStart(_context: unknown, _effect: unknown, _parent: unknown, fiber: AnyFiber) {
@@ -94,15 +94,15 @@ export class InterruptionTrace extends Supervisor.AbstractSupervisor<void> {
   override onEffect(fiber: AnyFiber, effect: unknown) {
     const step = this.alive.get(fiber)
     if (step === undefined) return
-    if (step.current !== undefined && typeof step.current.effect_instruction_i0 === "function") step.told = step.current
+    if (typeof step.current?.effect_instruction_i0 === "function") step.lastWithSource = step.current
     step.current = effect as Operation
   }
 
   private doing(step: Step | undefined): string {
     if (step?.current === undefined) return "start"
     const next = describe(step.current)
-    return telling(step.current) === undefined && step.told !== undefined
-      ? `${next} after ${describe(step.told)}`
+    return detailOf(step.current) === undefined && step.lastWithSource !== undefined
+      ? `${next} after ${describe(step.lastWithSource)}`
       : next
   }
 

@@ -6,14 +6,14 @@ interface Timer {
 }
 
 /**
- * A clock that stands still while anybody can run, and then jumps to the next timer. It starts at zero.
+ * A clock that stands still until `advance` moves it to its next timer. It starts at zero.
  *
  * @internal
  */
-export class InterruptionClock implements Clock.Clock {
+export class VirtualClock implements Clock.Clock {
   readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
   private now = 0
-  /** By time; those of one instant in the order in which they were set. */
+  /** By time, and those of the same time in the order in which they were set. */
   private timers: Array<Timer> = []
 
   unsafeCurrentTimeMillis() {
@@ -40,7 +40,7 @@ export class InterruptionClock implements Clock.Clock {
     })
   }
 
-  /** Goes to the next timer and lets it fire; says whether there was one. */
+  /** Moves to the next timer and fires it. False when no timer is set. */
   advance(): boolean {
     const next = this.timers.shift()
     if (next === undefined) return false
@@ -49,7 +49,7 @@ export class InterruptionClock implements Clock.Clock {
     return true
   }
 
-  /** Forgets every timer: whoever waited for one will wait for ever. */
+  /** Drops every timer: fibers that sleep never resume. */
   clear() {
     this.timers = []
   }
