@@ -2,48 +2,48 @@ import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Deferred, Duration, Effect, Exit, Fiber, Option, type Scope } from "effect"
 import type { Claim, JobQueue, Service } from "../../src/layers/jobs/JobSource.js"
 
-/** A fresh store for one test, and what the test needs of it. */
+/** A new store for one test. */
 export interface World {
-  /** Two sources over the one store, as two processes have them. Memory gives the same one twice. */
+  /** Two sources over the store, as two processes have them. Memory has the same one twice. */
   readonly sources: readonly [Service, Service]
-  /** Writes that take part in the engine's transactions, where it has them. */
+  /** A write that joins the engine's transactions, where it has them. */
   readonly write: (line: string) => Effect.Effect<void, unknown>
   readonly written: Effect.Effect<ReadonlyArray<string>, unknown>
-  /** Runs an effect in a transaction of the application, where the engine joins those. */
+  /** Runs an effect in a transaction of the application, where the engine joins such transactions. */
   readonly transaction?: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, unknown>
 }
 
 export interface Conditions {
   readonly make: Effect.Effect<World, unknown, Scope.Scope>
-  /** How long leases last in tests where one runs out: short where time is real. */
+  /** The lease in tests in which it expires: short in real time. */
   readonly lease: Duration.DurationInput
-  /** Lets time pass: `TestClock.adjust`, or `Effect.sleep` where it is real. */
+  /** `TestClock.adjust`, or `Effect.sleep` in real time. */
   readonly passTime: (duration: Duration.DurationInput) => Effect.Effect<void>
-  /** Engines with I/O run in real time. */
+  /** Whether the tests run in real time, as engines with I/O need. */
   readonly live: boolean
-  /** Whether a transaction that fails takes its writes back. */
+  /** Whether a transaction that fails rolls its writes back. */
   readonly transactional: boolean
 }
 
 const payloads = (claims: ReadonlyArray<Claim>) => claims.map((claim) => claim.payload)
 const ack = { _tag: "Ack" } as const
 
-/** What every engine behind the `JobSource` contract must do. */
+/** The suite that every implementation of `JobSource` passes. */
 export const jobSourceConformance = (name: string, conditions: Conditions) => {
   const lease = Duration.decode(conditions.lease)
   const { passTime } = conditions
   let opened = 0
 
-  interface Bench extends World {
+  interface Fixture extends World {
     readonly mine: JobQueue
     readonly theirs: JobQueue
   }
 
-  /** Leases last, however slow the machine is, unless the test is about one that runs out. */
+  /** Leases do not expire, however slow the machine is, unless the test is about expiry. */
   const test = (
     sentence: string,
-    body: (bench: Bench) => Effect.Effect<unknown, unknown, Scope.Scope>,
-    leases?: "running out"
+    body: (fixture: Fixture) => Effect.Effect<unknown, unknown, Scope.Scope>,
+    leases?: "expiring"
   ) =>
     (conditions.live ? it.scopedLive : it.scoped)(sentence, () =>
       Effect.gen(function*() {
@@ -57,16 +57,16 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         yield* body({ ...world, mine, theirs })
       }), 30_000)
 
-  /** Asks again while time passes, for as long as twenty leases. */
+  /** Repeats an effect while time passes, for up to twenty leases. */
   const eventually = <A, E>(effect: Effect.Effect<A, E>, found: (value: A) => boolean) =>
     Effect.zipLeft(effect, passTime(Duration.times(lease, 0.05))).pipe(
       Effect.repeat({ until: found, times: 400 }),
-      Effect.filterOrDie(found, () => new Error("it never happened"))
+      Effect.filterOrDie(found, () => new Error("the expected value never came"))
     )
   const claimed = (queue: JobQueue, count = 1) => eventually(queue.claim(count), (claims) => claims.length > 0)
   const completes = <E>(fiber: Fiber.RuntimeFiber<void, E>) => eventually(fiber.poll, Option.isSome)
-  /** Lets a lease run out, and gives the job to the other consumer. */
-  const lose = ({ mine, theirs }: Bench) =>
+  /** Lets a lease expire, and claims the job with the other consumer. */
+  const lose = ({ mine, theirs }: Fixture) =>
     Effect.gen(function*() {
       yield* mine.offer(["job"])
       const [lost] = yield* mine.claim(1)
@@ -76,7 +76,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
     })
 
   describe(`${name} conforms to JobSource:`, () => {
-    test("jobs come as they were offered, oldest first, as many as asked for", ({ mine }) =>
+    test("a claim returns jobs as they were offered, oldest first, at most as many as requested", ({ mine }) =>
       Effect.gen(function*() {
         const ids = yield* mine.offer([{ a: 1 }, ["b"], "c"])
         assert.strictEqual(new Set(ids).size, 3)
@@ -92,7 +92,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         assert.deepStrictEqual(yield* mine.claim(3), [])
       }))
 
-    test("two consumers never share a job, and miss none", ({ mine, theirs }) =>
+    test("two consumers claim every job, and none of them twice", ({ mine, theirs }) =>
       Effect.gen(function*() {
         const jobs = Array.from({ length: 60 }, (_, job) => job)
         yield* mine.offer(jobs)
@@ -118,9 +118,9 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         yield* passTime(Duration.times(lease, 1.5))
         assert.deepStrictEqual(yield* mine.claim(1), [])
         assert.strictEqual(yield* mine.size, 0)
-      }), "running out")
+      }), "expiring")
 
-    test("a delayed job is counted, and not available before its time", ({ mine }) =>
+    test("a delayed job is counted, and becomes available after its delay", ({ mine }) =>
       Effect.gen(function*() {
         yield* mine.offer(["late"], { delay: lease })
         yield* mine.offer(["now"])
@@ -133,7 +133,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         assert.deepStrictEqual(payloads(yield* claimed(mine)), ["late"])
       }))
 
-    test("a retry spends the attempt, and is not available before its delay", ({ mine }) =>
+    test("a retry spends the attempt, and the job becomes available after the delay", ({ mine }) =>
       Effect.gen(function*() {
         yield* mine.offer(["job"])
         const [claim] = yield* mine.claim(1)
@@ -146,7 +146,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         assert.strictEqual((yield* claimed(mine))[0]!.attempt, 3)
       }))
 
-    test("jobs handed back are available at once, first in line, with the attempts they had", ({ mine, theirs }) =>
+    test("jobs that are handed back are available at once, before later ones, with their attempts kept", ({ mine, theirs }) =>
       Effect.gen(function*() {
         yield* mine.offer(["a", "b", "c"])
         const [a] = yield* mine.claim(1)
@@ -160,7 +160,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         assert.isTrue(again.every((_) => _.attempt === (_.payload === "a" ? 2 : 1)))
       }))
 
-    test("a holder that handed its job back can do nothing to it any more", ({ mine, theirs, write, written }) =>
+    test("a claim that was handed back cannot settle its job", ({ mine, theirs, write, written }) =>
       Effect.gen(function*() {
         yield* mine.offer(["job"])
         const [stale] = yield* mine.claim(1)
@@ -172,7 +172,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         yield* theirs.transact(claim!, Effect.void, ack)
       }))
 
-    test("a hand-back, and an offer, wake who waits, at whatever moment they come", ({ mine, theirs }) =>
+    test("a hand-back and an offer complete a wait, at whatever moment they happen", ({ mine, theirs }) =>
       Effect.gen(function*() {
         for (let turns = 0; turns < 8; turns++) {
           const first = yield* Effect.fork(theirs.wait)
@@ -189,13 +189,13 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         }
       }))
 
-    test("waiting completes when there is something already", ({ mine }) =>
+    test("a wait completes when there is a job already", ({ mine }) =>
       Effect.gen(function*() {
         yield* mine.offer(["job"])
         yield* completes(yield* Effect.fork(mine.wait))
       }))
 
-    test("waiting may be interrupted at any time, and loses nothing", ({ mine, theirs }) =>
+    test("a wait that is interrupted at any point loses no job", ({ mine, theirs }) =>
       Effect.gen(function*() {
         for (let job = 0; job < 20; job++) {
           const fiber = yield* Effect.fork(theirs.wait)
@@ -209,7 +209,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
       }))
 
     test(
-      "a job that was given up is among the dead letters, with its payload, its cursor and its error",
+      "a dead letter has the payload, the cursor and the error of its job",
       ({ mine }) =>
         Effect.gen(function*() {
           const ids = yield* mine.offer([{ n: 1 }, { n: 2 }, { n: 3 }])
@@ -234,10 +234,10 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
           assert.deepStrictEqual(yield* mine.deadLetters.list(9, letters[0]), letters.slice(1))
           assert.deepStrictEqual(yield* mine.deadLetters.get(ids[1]!), Option.some(letters[1]!))
         }),
-      "running out"
+      "expiring"
     )
 
-    test("dead letters of the same moment are listed page by page, each once", ({ mine }) =>
+    test("dead letters of the same moment are listed page by page, each of them once", ({ mine }) =>
       Effect.gen(function*() {
         const ids = yield* mine.offer(Array.from({ length: 25 }, (_, n) => n))
         yield* Effect.forEach(yield* mine.claim(25), (claim) => mine.deadLetter(claim, "no"), {
@@ -251,22 +251,22 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         assert.deepStrictEqual(pages.flat().map(({ id }) => id).sort(), [...ids].sort())
       }))
 
-    test("a dead letter that is retried is a job again: same id, all its attempts, its cursor unless from the start", (bench) =>
+    test("a dead letter that is redriven is a job again: same id, all attempts, its cursor unless from the start", (fixture) =>
       Effect.gen(function*() {
-        const { mine, theirs } = bench
+        const { mine, theirs } = fixture
         const ids = yield* mine.offer(["a", "b"])
-        const bury = (claim: Claim) =>
+        const deadLetter = (claim: Claim) =>
           Effect.zipRight(
             mine.transact(claim, Effect.void, { _tag: "Checkpoint", cursor: 7, handBack: false }),
             mine.deadLetter(claim, "no")
           )
         const [a, b] = yield* mine.claim(2)
         yield* mine.retry(a!, { delay: Duration.zero, error: "bad luck" })
-        yield* bury((yield* claimed(mine))[0]!)
-        yield* bury(b!)
+        yield* deadLetter((yield* claimed(mine))[0]!)
+        yield* deadLetter(b!)
         yield* theirs.claim(1)
         const woken = yield* Effect.fork(Effect.repeatN(theirs.wait, 1))
-        assert.strictEqual(yield* mine.deadLetters.redrive([ids[0]!, "nobody"]), 1)
+        assert.strictEqual(yield* mine.deadLetters.redrive([ids[0]!, "unknown"]), 1)
         yield* completes(woken)
         assert.strictEqual(yield* mine.deadLetters.redrive([ids[0]!]), 0)
         assert.strictEqual(yield* mine.deadLetters.redrive([ids[1]!], { fromStart: true }), 1)
@@ -288,7 +288,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         assert.strictEqual((yield* claimed(mine))[0]!.attempt, 2)
       }))
 
-    test("a dead letter that is discarded is forgotten", ({ mine }) =>
+    test("a dead letter that is discarded is deleted", ({ mine }) =>
       Effect.gen(function*() {
         const ids = yield* mine.offer(["a", "b"])
         const [a, b] = yield* mine.claim(2)
@@ -300,7 +300,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
       }))
 
     test(
-      "an id that is held is offered in vain, until its job is acknowledged",
+      "offering an id that the queue has changes nothing, until its job is acknowledged",
       ({ mine, theirs }) =>
         Effect.gen(function*() {
           const uuid = "018f4e2a-0000-7000-8000-000000000000"
@@ -325,7 +325,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         })
     )
 
-    test("an offer with too few ids, or too many, is refused", ({ mine }) =>
+    test("an offer with too few or too many ids is refused", ({ mine }) =>
       Effect.gen(function*() {
         for (const ids of [["a"], ["a", "b", "c"]]) {
           const { message } = yield* Effect.flip(mine.offer([1, 2], { ids }))
@@ -334,7 +334,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         assert.strictEqual(yield* mine.size, 0)
       }))
 
-    test("what is held of a job can be looked at", ({ mine }) =>
+    test("find returns the state, the attempt and the cursor of a job", ({ mine }) =>
       Effect.gen(function*() {
         const [id] = yield* mine.offer(["job"], { ids: ["by name"] })
         const look = Effect.map(
@@ -371,11 +371,11 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
       }))
 
     test(
-      "a lease that ran out costs an attempt, and whoever held it can do nothing any more",
-      (bench) =>
+      "a lease that expires spends an attempt, and its claim cannot settle the job",
+      (fixture) =>
         Effect.gen(function*() {
-          const { mine, theirs, write, written } = bench
-          const { lost, won } = yield* lose(bench)
+          const { mine, theirs, write, written } = fixture
+          const { lost, won } = yield* lose(fixture)
           assert.deepStrictEqual([won.id, won.attempt], [lost.id, 2])
           const refusals = yield* Effect.all([
             Effect.flip(mine.transact(lost, write("too late"), ack)),
@@ -391,14 +391,14 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
           yield* theirs.transact(won, write("in time"), ack)
           assert.deepStrictEqual(yield* written, ["in time"])
         }),
-      "running out"
+      "expiring"
     )
 
     test(
       "a lease of a finished job is not a lease of a later job with the same id",
-      (bench) =>
+      (fixture) =>
         Effect.gen(function*() {
-          const { mine, theirs, write, written } = bench
+          const { mine, theirs, write, written } = fixture
           const ids = ["order: 42"]
           yield* mine.offer(["first"], { ids })
           const [stale] = yield* mine.claim(1)
@@ -418,18 +418,18 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
           yield* theirs.transact(claim!, write("second"), ack)
           assert.deepStrictEqual(yield* written, ["first", "second"])
         }),
-      "running out"
+      "expiring"
     )
 
-    test("a hand-back passes over the jobs whose lease is gone", (bench) =>
+    test("a hand-back skips and returns the claims whose lease was lost", (fixture) =>
       Effect.gen(function*() {
-        const { mine, theirs } = bench
-        const { lost } = yield* lose(bench)
+        const { mine, theirs } = fixture
+        const { lost } = yield* lose(fixture)
         yield* mine.offer(["other"])
         const [held] = yield* mine.claim(1)
         assert.deepStrictEqual(yield* mine.handBack([lost, held!]), [lost])
         assert.deepStrictEqual(payloads(yield* theirs.claim(9)), ["other"])
-      }), "running out")
+      }), "expiring")
 
     test("a settled job cannot be settled again", ({ mine, write, written }) =>
       Effect.gen(function*() {
@@ -441,7 +441,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         assert.deepStrictEqual(yield* written, ["once"])
       }))
 
-    test("a lease that is renewed does not run out", ({ mine, theirs }) =>
+    test("a lease that is renewed does not expire", ({ mine, theirs }) =>
       Effect.gen(function*() {
         yield* mine.offer(["job"])
         const [claim] = yield* mine.claim(1)
@@ -451,11 +451,11 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
           assert.deepStrictEqual(yield* theirs.claim(1), [])
         }
         yield* mine.transact(claim!, Effect.void, ack)
-      }), "running out")
+      }), "expiring")
 
-    test("a checkpoint's cursor survives hand-backs, retries and lost leases", (bench) =>
+    test("a checkpoint's cursor survives hand-backs, retries and lost leases", (fixture) =>
       Effect.gen(function*() {
-        const { mine, theirs, write, written } = bench
+        const { mine, theirs, write, written } = fixture
         yield* mine.offer(["job"])
         const [first] = yield* mine.claim(1)
         yield* mine.transact(first!, write("one"), { _tag: "Checkpoint", cursor: { row: 1 }, handBack: false })
@@ -473,7 +473,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         const [fifth] = yield* claimed(mine)
         assert.deepStrictEqual([fifth!.attempt, fifth!.cursor], [3, Option.some({ row: 3 })])
         assert.deepStrictEqual(yield* written, ["one", "two", "three"])
-      }), "running out")
+      }), "expiring")
 
     test("writes that fail, die or are interrupted settle nothing", ({ mine, write, written }) =>
       Effect.gen(function*() {
@@ -494,15 +494,18 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         assert.strictEqual((yield* written).at(-1), "kept")
       }))
 
-    test("an offer, and the retry of a dead letter, join the transaction they are made in", ({ mine, transaction }) =>
-      transaction === undefined ? Effect.void : Effect.gen(function*() {
-        yield* Effect.exit(transaction(Effect.zipRight(mine.offer(["rolled back"]), Effect.fail("no"))))
+    if (!conditions.transactional) return
+
+    test("an offer and a redrive join the caller's transaction", ({ mine, transaction }) =>
+      Effect.gen(function*() {
+        assert.isDefined(transaction)
+        yield* Effect.exit(transaction!(Effect.zipRight(mine.offer(["rolled back"]), Effect.fail("no"))))
         assert.deepStrictEqual(yield* mine.claim(9), [])
-        yield* transaction(mine.offer(["committed"]))
+        yield* transaction!(mine.offer(["committed"]))
         const [claim] = yield* mine.claim(9)
         assert.strictEqual(claim!.payload, "committed")
         yield* mine.deadLetter(claim!, "no")
-        yield* Effect.exit(transaction(Effect.zipRight(mine.deadLetters.redrive([claim!.id]), Effect.fail("no"))))
+        yield* Effect.exit(transaction!(Effect.zipRight(mine.deadLetters.redrive([claim!.id]), Effect.fail("no"))))
         assert.strictEqual((yield* mine.deadLetters.list(9)).length, 1)
       }))
   })

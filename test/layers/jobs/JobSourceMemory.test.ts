@@ -26,7 +26,7 @@ describe("JobSourceMemory", () => {
       Effect.provide(JobSourceMemory.layer(options))
     )
 
-  it.scoped("is full at its capacity, delayed jobs included, and takes all of an offer or none", () =>
+  it.scoped("is full at its capacity, including delayed jobs, and accepts all jobs of an offer or none", () =>
     Effect.gen(function*() {
       const { claim, offer, size } = yield* queue({ capacity: 3 })
       yield* offer(["a"])
@@ -39,7 +39,7 @@ describe("JobSourceMemory", () => {
       yield* offer(["d"])
     }))
 
-  it.scoped("has room for what comes back, however full it is", () =>
+  it.scoped("has room for jobs that return to the queue, however full it is", () =>
     Effect.gen(function*() {
       const { claim, handBack, offer, size } = yield* queue({ capacity: 1 })
       yield* offer(["a"])
@@ -50,7 +50,7 @@ describe("JobSourceMemory", () => {
       assert.strictEqual((yield* claim(1))[0]?.payload, "a")
     }))
 
-  it.scoped("holds a job without end for who claimed it, unless it has a lease", () =>
+  it.scoped("has leases that never expire by default", () =>
     Effect.gen(function*() {
       const { claim, offer } = yield* queue({})
       yield* offer(["a"])
@@ -59,7 +59,7 @@ describe("JobSourceMemory", () => {
       assert.deepStrictEqual(yield* claim(1), [])
     }))
 
-  it.scoped("keeps a lease while the writes of its transaction run", () =>
+  it.scoped("does not let a lease expire while the writes of its transaction run", () =>
     Effect.gen(function*() {
       const { claim, offer, transact } = yield* queue({ lease: "10 seconds" })
       yield* offer(["a"])
@@ -71,7 +71,7 @@ describe("JobSourceMemory", () => {
       yield* fiber
     }))
 
-  it.scoped("keeps as many dead letters as jobs, the latest ones", () =>
+  it.scoped("keeps as many dead letters as jobs, and drops the oldest", () =>
     Effect.gen(function*() {
       const { claim, deadLetter, deadLetters, offer } = yield* queue({ capacity: 2 })
       for (const letter of ["a", "b", "c"]) {

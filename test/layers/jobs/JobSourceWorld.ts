@@ -3,14 +3,14 @@ import type { Claim, JobQueue } from "../../../src/layers/jobs/JobSource.js"
 
 export const ack = { _tag: "Ack" } as const
 
-/** The next claim, however long it takes, as a pool takes it. */
+/** Claims the next job, and waits for one as a pool does. */
 export const take = (queue: JobQueue): Effect.Effect<Claim, unknown> =>
   Effect.flatMap(
     queue.claim(1),
     ([claim]) => claim === undefined ? Effect.zipRight(queue.wait, take(queue)) : Effect.succeed(claim)
   )
 
-/** The same, on a fiber of its own, once that has nothing to do but wait. */
+/** Runs `take` on a fiber, and returns once that fiber waits for a job. */
 export const takeWaiting = (queue: JobQueue) =>
   Effect.gen(function*() {
     const waiting = yield* Effect.makeLatch()
@@ -20,7 +20,7 @@ export const takeWaiting = (queue: JobQueue) =>
     return fiber
   })
 
-/** Everything that asks the engine, by name, with the tag of its error. */
+/** Runs each operation of a queue, and returns its name with the tag of its error. */
 export const everything = (queue: JobQueue, claim: Claim) =>
   Effect.all({
     offer: Effect.flip(queue.offer(["new"])),
@@ -39,6 +39,6 @@ export const everything = (queue: JobQueue, claim: Claim) =>
   }).pipe(Effect.map((errors) => Object.entries(errors).map(([name, { _tag }]) => `${name}: ${_tag}`)))
 
 const operations = ["offer", "claim", "ack", "retry", "deadLetter", "handBack", "renew", "size", "find"]
-/** What that is while the engine is away. */
+/** The result of `everything` while the engine is unavailable. */
 export const allFailed = [...operations, ...["list", "get", "redrive", "discard"].map((name) => `deadLetters.${name}`)]
   .map((name) => `${name}: JobSourceError`)

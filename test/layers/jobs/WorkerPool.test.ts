@@ -1,24 +1,26 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Option, Schedule, Schema, TestClock } from "effect"
+import { Context, Data, Effect, Layer, Option, Schedule, Schema, TestClock } from "effect"
 import type { DeadLetter } from "../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
 import { until } from "../../kit/until.js"
-import { makeWorld } from "./WorkerPoolWorld.js"
+import { makeJournal, makeWorld } from "./WorkerPoolWorld.js"
 
-class Letters extends WorkerPool.Tag("letters")<Letters, string>() {}
+class Letters extends WorkerPool.Tag("letters")<Letters, string, number>({ cursor: Schema.Number }) {}
 class Numbers extends WorkerPool.Tag("numbers")<Numbers, number, number>({
   payload: Schema.Int,
   cursor: Schema.NumberFromString
 }) {}
+class Refused extends Data.TaggedError("Refused")<{ readonly by: string }> {}
 
 const running = (count: number) =>
   until(`${count} jobs are in flight`, Effect.map(Letters.status, (_) => _.inFlight), (n) => n === count)
+/** A dead letter in one line, with its last attempt. */
 const toLine = ({ attempt, error, failedAt, id, payload }: DeadLetter) =>
   `${failedAt.epochMillis / 1000}s ${id} ${payload}: ${error} (${attempt})`
 const spaced = (retries: number) => Schedule.spaced("1 second").pipe(Schedule.intersect(Schedule.recurs(retries)))
 
-describe("WorkerPool takes", () => {
-  it.scoped("the oldest jobs first, no more than concurrency at a time", () =>
+describe("WorkerPool", () => {
+  it.scoped("claims the oldest jobs first, at most `concurrency` at a time", () =>
     Effect.gen(function*() {
       const { build, entries, note } = yield* makeWorld()
       const { context } = yield* build(Letters.layer({
@@ -31,7 +33,7 @@ describe("WorkerPool takes", () => {
       assert.deepStrictEqual(entries, ["0s a begins", "0s b begins", "1s c begins"])
     }))
 
-  it.scoped("nothing ahead: what has no slot stays in the queue", () =>
+  it.scoped("claims no job ahead: without a free slot a job stays in the queue", () =>
     Effect.gen(function*() {
       const { build, open } = yield* makeWorld()
       const { context } = yield* build(Letters.layer({ concurrency: 1, process: () => Effect.never }))
@@ -40,7 +42,7 @@ describe("WorkerPool takes", () => {
       assert.strictEqual(yield* Effect.flatMap(open("letters"), (_) => _.size), 1)
     }))
 
-  it.scoped("nothing any more when it is idle and told to stop, at once", () =>
+  it.scoped("stops at once when it is idle", () =>
     Effect.gen(function*() {
       const { build, reports } = yield* makeWorld({ durable: true })
       const { stop } = yield* build(Letters.layer({ concurrency: 2, process: () => Effect.void }))
@@ -51,7 +53,7 @@ describe("WorkerPool takes", () => {
       ])
     }))
 
-  it.scoped("a job with the services that the layer was built with", () =>
+  it.scoped("provides the services of its layer to the process", () =>
     Effect.gen(function*() {
       const Greeting = Context.GenericTag<"Greeting", string>("Greeting")
       const { build, entries, note } = yield* makeWorld()
@@ -66,7 +68,7 @@ describe("WorkerPool takes", () => {
       assert.deepStrictEqual(entries, ["0s hello a"])
     }))
 
-  it.scoped("no job when its concurrency makes no sense, which is said", () =>
+  it.scoped("dies with a message when its concurrency is below 1", () =>
     Effect.gen(function*() {
       const { build } = yield* makeWorld()
       const exit = yield* Effect.exit(build(Letters.layer({ concurrency: 0, process: () => Effect.void })))
@@ -74,8 +76,8 @@ describe("WorkerPool takes", () => {
     }))
 })
 
-describe("WorkerPool settles", () => {
-  it.scoped("success by an acknowledgement", () =>
+describe("The exit of a job", () => {
+  it.scoped("acknowledges a job that succeeds", () =>
     Effect.gen(function*() {
       const { build, open } = yield* makeWorld()
       const { context } = yield* build(Letters.layer({ concurrency: 2, process: () => Effect.void }))
@@ -86,7 +88,7 @@ describe("WorkerPool settles", () => {
       assert.deepStrictEqual({ condition, finished, inFlight }, { condition: "Running", finished: 2, inFlight: 0 })
     }))
 
-  it.scoped("failures and defects by retries after the delays of the schedule, then by the dead letters", () =>
+  it.scoped("retries failures and defects after the delays of the schedule, then moves the job to the dead letters", () =>
     Effect.gen(function*() {
       const { build, entries, note, open } = yield* makeWorld()
       const { context } = yield* build(Letters.layer({
@@ -106,7 +108,7 @@ describe("WorkerPool settles", () => {
       assert.strictEqual(yield* queue.size, 0)
     }))
 
-  it.scoped("a job that interrupts itself as one that failed", () =>
+  it.scoped("retries a job that interrupts itself, as a failure", () =>
     Effect.gen(function*() {
       const { build, entries, note, open } = yield* makeWorld({ durable: true })
       const { context } = yield* build(Letters.layer({
@@ -120,7 +122,7 @@ describe("WorkerPool settles", () => {
       assert.strictEqual((yield* Effect.flatMap(open("letters"), (_) => _.deadLetters.list(9))).length, 1)
     }))
 
-  it.scoped("a completed job once, whatever its process does afterwards", () =>
+  it.scoped("settles a completed job once, whatever its process does afterwards", () =>
     Effect.gen(function*() {
       const { build, entries, note, open } = yield* makeWorld()
       const { context } = yield* build(Letters.layer({
@@ -135,7 +137,7 @@ describe("WorkerPool settles", () => {
       assert.strictEqual((yield* Effect.provide(Letters.status, context)).finished, 1)
     }))
 
-  it.scoped("a job that killed its processes too often by the dead letters, without running it again", () =>
+  it.scoped("moves a job that killed its process too often to the dead letters, without running it again", () =>
     Effect.gen(function*() {
       const { build, entries, note, open } = yield* makeWorld({ durable: true, lease: "10 seconds" })
       const queue = yield* open("letters")
@@ -152,7 +154,7 @@ describe("WorkerPool settles", () => {
       ])
     }))
 
-  it.scoped("a job that does not decode by the dead letters, without running it", () =>
+  it.scoped("moves a job that does not decode to the dead letters, without running it", () =>
     Effect.gen(function*() {
       const { build, entries, note, open } = yield* makeWorld()
       const queue = yield* open("numbers")
@@ -167,7 +169,7 @@ describe("WorkerPool settles", () => {
       )
     }))
 
-  it.scoped("a checkpoint so that the next attempt goes on from its cursor", () =>
+  it.scoped("continues from the cursor of the last checkpoint in the next attempt", () =>
     Effect.gen(function*() {
       const { build, entries, note } = yield* makeWorld()
       const { context } = yield* build(Numbers.layer({
@@ -184,98 +186,73 @@ describe("WorkerPool settles", () => {
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(entries.map((_) => _.split(" ").slice(1).join(" ")), ["row 0", "row 1", "row 2"])
     }))
-})
 
-describe("WorkerPool keeps its leases", () => {
-  it.scoped("of jobs that take longer than one", () =>
+  it.scoped("moves a job with a permanent failure to the dead letters at once, whatever the schedule allows", () =>
     Effect.gen(function*() {
-      const { build, entries, note } = yield* makeWorld({ durable: true, lease: "10 seconds" })
+      const { lines, onEvent } = makeJournal()
+      const { build } = yield* makeWorld({ durable: true })
       const { context } = yield* build(Letters.layer({
-        concurrency: 2,
-        process: (letter, { attempt, complete }) =>
-          Effect.zipRight(Effect.sleep("1 minute"), complete(note(`${letter}, attempt ${attempt}`)))
-      }))
-      yield* Letters.offer("a").pipe(Effect.provide(context))
-      yield* TestClock.adjust("2 minutes")
-      assert.deepStrictEqual(entries, ["60s a, attempt 1"])
-    }))
-
-  it.scoped("and interrupts a job whose lease is gone: nothing is written, nothing handed back", () =>
-    Effect.gen(function*() {
-      const calls: Array<string> = []
-      const { build, entries, note, open, reports } = yield* makeWorld({
-        durable: true,
-        disturb: (queue) => ({
-          ...queue,
-          renew: (claims) => Effect.succeed(claims),
-          handBack: (claims) => Effect.zipRight(Effect.sync(() => calls.push("handBack")), queue.handBack(claims))
-        })
-      })
-      const { context, stop } = yield* build(Letters.layer({
         concurrency: 1,
-        process: () => Effect.onInterrupt(Effect.never, () => note("interrupted"))
+        onEvent,
+        process: (letter, { attempt }) => Effect.fail(new Refused({ by: attempt < 2 ? "the weather" : letter })),
+        permanent: (error) => error.by === "the recipient"
       }))
-      yield* Letters.offer("a").pipe(Effect.provide(context))
-      yield* running(1).pipe(Effect.provide(context))
-      yield* TestClock.adjust("5 seconds")
-      assert.deepStrictEqual(entries, ["5s interrupted"])
-      yield* stop
-      assert.deepStrictEqual(calls, [])
-      assert.deepStrictEqual(yield* reports, [
-        { name: "letters", outcome: "Drained", finished: 0, handedBack: 0, cut: 0 }
+      yield* Letters.offer("the recipient", { id: "a" }).pipe(Effect.provide(context))
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(lines.map((line) => line.replace(/^\S+ |:.*$/gs, "")), [
+        "Offered a",
+        "Started a#1",
+        "Retried a#1",
+        "Started a#2",
+        "DeadLettered a#2"
       ])
-      assert.strictEqual(yield* Effect.flatMap(open("letters"), (_) => _.size), 0)
     }))
 
-  it.scoped("but leaves a job alone that was completed while its lease was asked for", () =>
+  it.scoped("moves a job whose cursor does not decode to the dead letters, and it continues after a redrive", () =>
     Effect.gen(function*() {
-      const { build, entries, note } = yield* makeWorld({
-        durable: true,
-        disturb: (queue) => ({ ...queue, renew: (claims) => Effect.delay(Effect.succeed(claims), "2 seconds") })
-      })
-      const { context } = yield* build(Letters.layer({
-        concurrency: 1,
-        process: (_, { complete }) =>
-          Effect.sleep("6 seconds").pipe(
-            Effect.zipRight(complete(note("completed"))),
-            Effect.zipRight(Effect.sleep("5 seconds")),
-            Effect.zipRight(note("afterwards"))
-          )
-      }))
-      yield* Letters.offer("a").pipe(Effect.provide(context))
-      yield* running(1).pipe(Effect.provide(context))
-      yield* TestClock.adjust("20 seconds")
-      assert.deepStrictEqual(entries, ["6s completed", "11s afterwards"])
-    }))
-
-  it.scoped("and writes nothing for a job that went on without one", () =>
-    Effect.gen(function*() {
-      const { build, entries, note, open } = yield* makeWorld({
-        durable: true,
-        disturb: (queue) => ({ ...queue, renew: () => Effect.succeed([]) })
-      })
-      const other = yield* open("letters")
-      const { context } = yield* build(Letters.layer({
-        concurrency: 1,
-        process: (_, { complete }) =>
-          Effect.sleep("20 seconds").pipe(
-            Effect.zipRight(complete(note("written"))),
-            Effect.catchAll((error) => note(error._tag))
-          )
-      }))
-      yield* Letters.offer("a").pipe(Effect.provide(context))
-      yield* running(1).pipe(Effect.provide(context))
-      yield* TestClock.adjust("15 seconds")
-      const [claim] = yield* other.claim(1)
-      assert.strictEqual(claim?.attempt, 2)
-      yield* TestClock.adjust("10 seconds")
-      assert.deepStrictEqual(entries, ["20s LeaseLost"])
-      yield* other.transact(claim, Effect.void, { _tag: "Ack" })
+      class Named extends WorkerPool.Tag("letters")<Named, string, { readonly page: number }>({
+        cursor: Schema.Struct({ page: Schema.Number })
+      }) {}
+      const { build, entries, note, open } = yield* makeWorld({ durable: true })
+      const queue = yield* open("letters")
+      yield* queue.offer(["a", "b"], { ids: ["one", "two"] })
+      for (const claim of yield* queue.claim(2)) {
+        yield* queue.transact(claim, Effect.void, { _tag: "Checkpoint", cursor: 41, handBack: true })
+      }
+      const changed = yield* build(Named.layer({ concurrency: 2, process: () => note("never") }))
+      yield* until(
+        "two jobs are dead letters",
+        Effect.map(queue.deadLetters.list(9), (letters) => letters.length),
+        (n) => n === 2
+      )
+      const [dead] = yield* queue.deadLetters.list(9)
+      assert.strictEqual(
+        dead!.error,
+        [
+          "letters: job one was not run, because its stored cursor does not decode. Stored is 41. " +
+          "Expected { readonly page: number }, actual 41",
+          "It is kept among the dead letters: deploy a schema that decodes it as well, then redrive it, or redrive it " +
+          "from the start."
+        ].join("\n")
+      )
+      yield* changed.stop
+      yield* queue.deadLetters.redrive(["one"])
+      yield* queue.deadLetters.redrive(["two"], { fromStart: true })
+      yield* build(
+        Letters.layer({
+          concurrency: 1,
+          process: (letter, { attempt, cursor }) =>
+            note(`${letter}, attempt ${attempt}, from ${Option.getOrElse(cursor, () => 0)}`)
+        }),
+        (yield* makeWorld()).lifecycle.shutdown
+      )
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(entries, ["0s a, attempt 1, from 41", "0s b, attempt 1, from 0"])
     }))
 })
 
-describe("WorkerPool.offer", () => {
-  it.scoped("fails with QueueFull, all or nothing, when a queue in memory has no room", () =>
+describe("An offer", () => {
+  it.scoped("fails with QueueFull, and offers none of the jobs, when a queue in memory has no room", () =>
     Effect.gen(function*() {
       const { build, open } = yield* makeWorld({ capacity: 2 })
       const { context } = yield* build(Letters.layer({ concurrency: 1, process: () => Effect.never }))
@@ -290,7 +267,7 @@ describe("WorkerPool.offer", () => {
       assert.strictEqual(full.message, "letters: the queue is full (2 jobs)")
     }))
 
-  it.scoped("is refused by a pool over memory that has ended", () =>
+  it.scoped("is refused by a pool over memory that is closed", () =>
     Effect.gen(function*() {
       const { build } = yield* makeWorld()
       const { context, stop } = yield* build(Letters.layer({ concurrency: 1, process: () => Effect.void }))
@@ -300,7 +277,7 @@ describe("WorkerPool.offer", () => {
       assert.strictEqual((yield* Effect.provide(Letters.status, context)).condition, "Closed")
     }))
 
-  it.scoped("delays a job by as much as it is told to", () =>
+  it.scoped("makes a delayed job available after its delay", () =>
     Effect.gen(function*() {
       const { build, entries, note } = yield* makeWorld()
       const { context } = yield* build(Letters.layer({ concurrency: 1, process: (letter) => note(letter) }))

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Schedule, Schema, TestClock } from "effect"
+import { Deferred, Duration, Effect, Fiber, Option, Schedule, Schema, TestClock } from "effect"
 import { type JobQueue, JobSourceError } from "../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
 import { until } from "../../kit/until.js"
-import { makeWorld } from "./WorkerPoolWorld.js"
+import { makeJournal, makeWorld } from "./WorkerPoolWorld.js"
 
 class Letters extends WorkerPool.Tag("letters")<Letters, string, number>({ cursor: Schema.Number }) {}
 
@@ -11,17 +11,17 @@ const running = (count: number) =>
   until(`${count} jobs are in flight`, Effect.map(Letters.status, (_) => _.inFlight), (n) => n === count)
 const condition = (expected: string) =>
   until(`the pool is ${expected}`, Effect.map(Letters.status, (_) => _.condition), (now) => now === expected)
-const away = (operation: string) =>
+const unavailable = (operation: string) =>
   new JobSourceError({ operation, queue: "letters", cause: new Error("connection refused") })
 
-/** Counts the statements that hand back, and by how many jobs each. */
+/** Records the size of each hand-back. */
 const counted = (calls: Array<number>) => (queue: JobQueue): JobQueue => ({
   ...queue,
   handBack: (claims) => Effect.zipRight(Effect.sync(() => calls.push(claims.length)), queue.handBack(claims))
 })
 
-describe("WorkerPool over a durable source", () => {
-  it.scoped("takes nothing any more at LameDuck, finishes what is in flight, and leaves the rest", () =>
+describe("The drain of a pool over a durable source", () => {
+  it.scoped("claims nothing from LameDuck on, finishes the jobs in flight, and leaves the rest in the queue", () =>
     Effect.gen(function*() {
       const { build, entries, lifecycle, note, open, reports } = yield* makeWorld({ durable: true })
       const { context, stop } = yield* build(Letters.layer({
@@ -41,7 +41,7 @@ describe("WorkerPool over a durable source", () => {
       ])
     }))
 
-  it.scoped("goes on taking until its turn with quiesceOn Release", () =>
+  it.scoped("claims jobs until its release with quiesceOn Release", () =>
     Effect.gen(function*() {
       const { build, entries, lifecycle, note } = yield* makeWorld({ durable: true })
       const { context, stop } = yield* build(Letters.layer({
@@ -59,10 +59,10 @@ describe("WorkerPool over a durable source", () => {
       assert.deepStrictEqual(entries, ["3s a done", "6s b done"])
     }))
 
-  it.scoped("hands back what it had to interrupt in one statement, attempt and cursor kept", () =>
+  it.scoped("hands back interrupted jobs in one statement, with attempt and cursor kept", () =>
     Effect.gen(function*() {
       const calls: Array<number> = []
-      const { build, entries, note, open, reports } = yield* makeWorld({ durable: true, disturb: counted(calls) })
+      const { build, entries, note, open, reports } = yield* makeWorld({ durable: true, wrap: counted(calls) })
       const { context, stop } = yield* build(Letters.layer({
         concurrency: 3,
         drainTimeout: "2 seconds",
@@ -91,10 +91,10 @@ describe("WorkerPool over a durable source", () => {
       ])
     }))
 
-  it.scoped("hands back what can be, also a job that ignores its interruption and is abandoned", () =>
+  it.scoped("hands back every job, also one that ignores its interruption and is abandoned", () =>
     Effect.gen(function*() {
       const calls: Array<number> = []
-      const { build, open, reports } = yield* makeWorld({ durable: true, disturb: counted(calls) })
+      const { build, open, reports } = yield* makeWorld({ durable: true, wrap: counted(calls) })
       const { context, stop } = yield* build(Letters.layer({
         concurrency: 4,
         drainTimeout: "2 seconds",
@@ -121,7 +121,7 @@ describe("WorkerPool over a durable source", () => {
       assert.strictEqual(yield* Effect.flatMap(open("letters"), (_) => _.size), 4)
     }))
 
-  it.scoped("hands back at the deadline too, when there is no time left to wait", () =>
+  it.scoped("hands back at the deadline, too, when no time is left", () =>
     Effect.gen(function*() {
       const { build, lifecycle, open } = yield* makeWorld({ durable: true, shutdown: { gracePeriod: "10 seconds" } })
       const { context, stop } = yield* build(Letters.layer({ concurrency: 2, process: () => Effect.never }))
@@ -135,7 +135,7 @@ describe("WorkerPool over a durable source", () => {
       yield* until("two jobs are queued", queue.size, (size) => size === 2)
     }))
 
-  it.scoped("ends a job at its next checkpoint once it was told to stop, and the next pool goes on from there", () =>
+  it.scoped("ends a job at its next checkpoint after the shutdown began, and the next pool continues from there", () =>
     Effect.gen(function*() {
       const { build, entries, lifecycle, note, reports } = yield* makeWorld({ durable: true })
       const layer = Letters.layer({
@@ -161,16 +161,22 @@ describe("WorkerPool over a durable source", () => {
       assert.deepStrictEqual(yield* reports, [
         { name: "letters", outcome: "Drained", finished: 0, handedBack: 1, cut: 0 }
       ])
-      yield* build(Letters.layer({ concurrency: 1, process: () => Effect.void, quiesceOn: "Release" }))
-      assert.deepStrictEqual(entries, ["1s a 0, attempt 1", "2s a 1, attempt 1"])
+      yield* build(layer, (yield* makeWorld()).lifecycle.shutdown)
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(entries, [
+        "1s a 0, attempt 1",
+        "2s a 1, attempt 1",
+        "7s a 2, attempt 1",
+        "8s a 3, attempt 1"
+      ])
     }))
 
-  it.scoped("starts nothing that an engine hands out after it was told to stop, and hands it back", () =>
+  it.scoped("hands back a job that the engine returns after the pool quiesced, without starting it", () =>
     Effect.gen(function*() {
       const claiming = yield* Effect.makeLatch(false)
       const { build, entries, lifecycle, note, open } = yield* makeWorld({
         durable: true,
-        disturb: (queue) => ({ ...queue, claim: (limit) => Effect.zipLeft(queue.claim(limit), claiming.await) })
+        wrap: (queue) => ({ ...queue, claim: (limit) => Effect.zipLeft(queue.claim(limit), claiming.await) })
       })
       const { context, stop } = yield* build(Letters.layer({ concurrency: 2, process: (letter) => note(letter) }))
       yield* Letters.offerAll(["a", "b"]).pipe(Effect.provide(context))
@@ -183,12 +189,12 @@ describe("WorkerPool over a durable source", () => {
       assert.deepStrictEqual(claims.map(({ attempt, payload }) => [payload, attempt]), [["a", 1], ["b", 1]])
     }))
 
-  it.scoped("finishes a job whose completion is being committed when it is interrupted", () =>
+  it.scoped("finishes a job that is interrupted while its completion is committed", () =>
     Effect.gen(function*() {
       const calls: Array<number> = []
       const { build, entries, note, open, reports } = yield* makeWorld({
         durable: true,
-        disturb: (queue) => ({
+        wrap: (queue) => ({
           ...counted(calls)(queue),
           transact: (claim, writes, settlement) =>
             Effect.zipLeft(queue.transact(claim, writes, settlement), Effect.sleep("2 seconds"))
@@ -212,11 +218,11 @@ describe("WorkerPool over a durable source", () => {
       assert.strictEqual(yield* Effect.flatMap(open("letters"), (_) => _.size), 0)
     }))
 
-  it.scoped("says what it could not hand back because the source is away", () =>
+  it.scoped("counts interrupted jobs as cut when the source is unavailable", () =>
     Effect.gen(function*() {
       const { build, reports } = yield* makeWorld({
         durable: true,
-        disturb: (queue) => ({ ...queue, handBack: () => away("handBack") })
+        wrap: (queue) => ({ ...queue, handBack: () => unavailable("handBack") })
       })
       const { context, stop } = yield* build(Letters.layer({
         concurrency: 2,
@@ -234,8 +240,8 @@ describe("WorkerPool over a durable source", () => {
     }))
 })
 
-describe("WorkerPool over memory", () => {
-  it.scoped("is drained empty, retries included, and counts what it finished", () =>
+describe("The drain of a pool over memory", () => {
+  it.scoped("empties the queue, retries included, and counts the runs it finished", () =>
     Effect.gen(function*() {
       const { build, entries, lifecycle, note, open, reports } = yield* makeWorld()
       const { context, stop } = yield* build(Letters.layer({
@@ -260,7 +266,7 @@ describe("WorkerPool over memory", () => {
       ])
     }))
 
-  it.scoped("counts as cut what is left when its time is over, the interrupted jobs among it", () =>
+  it.scoped("counts the jobs that are left at the drain timeout as cut, including the interrupted ones", () =>
     Effect.gen(function*() {
       const { build, reports } = yield* makeWorld()
       const { context, stop } = yield* build(Letters.layer({
@@ -276,96 +282,85 @@ describe("WorkerPool over memory", () => {
         { name: "letters", outcome: "Interrupted", finished: 1, handedBack: 0, cut: 4 }
       ])
     }))
-})
 
-describe("WorkerPool waits for a source that is away", () => {
-  it.scoped("says so in its status, asks again, and goes on when it is back", () =>
+  it.scoped("starts no job that it claims after its time is over", () =>
     Effect.gen(function*() {
-      let down = true
-      let asked = 0
-      const { build, entries, note } = yield* makeWorld({
-        disturb: (queue) => ({
-          ...queue,
-          claim: (limit) => {
-            asked++
-            return down ? away("claim") : queue.claim(limit)
-          }
-        })
-      })
-      const { context } = yield* build(Letters.layer({ concurrency: 1, process: (letter) => note(letter) }))
-      yield* Letters.offer("a").pipe(Effect.provide(context))
-      yield* condition("Waiting for the source: letters: claim failed: connection refused").pipe(
-        Effect.provide(context)
-      )
-      yield* TestClock.adjust("1 minute")
-      assert.isAbove(asked, 12)
-      assert.isBelow(asked, 30)
-      down = false
-      yield* TestClock.adjust("7 seconds")
-      assert.strictEqual(entries.length, 1)
-      yield* condition("Running").pipe(Effect.provide(context))
-    }))
-
-  it.scoped("to acknowledge a job, which runs once", () =>
-    Effect.gen(function*() {
-      let down = true
-      const { build, entries, note, open } = yield* makeWorld({
-        durable: true,
-        disturb: (queue) => ({
-          ...queue,
-          transact: (claim, writes, settlement) =>
-            Effect.suspend(() => down ? Effect.fail(away("ack")) : queue.transact(claim, writes, settlement))
-        })
-      })
-      const { context } = yield* build(Letters.layer({ concurrency: 1, process: (letter) => note(letter) }))
-      yield* Letters.offer("a").pipe(Effect.provide(context))
-      yield* TestClock.adjust("20 seconds")
-      down = false
-      yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual(entries, ["0s a"])
-      assert.strictEqual((yield* Effect.provide(Letters.status, context)).finished, 1)
-      assert.deepStrictEqual(yield* Effect.flatMap(open("letters"), (_) => _.claim(1)), [])
-    }))
-
-  it.scoped("to acknowledge a job, for two seconds more when it is interrupted meanwhile", () =>
-    Effect.gen(function*() {
-      let down = true
-      const { build, reports } = yield* makeWorld({
-        durable: true,
-        disturb: (queue) => ({
-          ...queue,
-          transact: (claim, writes, settlement) =>
-            Effect.suspend(() => down ? Effect.fail(away("ack")) : queue.transact(claim, writes, settlement))
-        })
+      let latency = Duration.zero
+      const { build, entries, note, open, reports } = yield* makeWorld({
+        wrap: (queue) => ({ ...queue, claim: (limit) => Effect.delay(queue.claim(limit), latency) })
       })
       const { context, stop } = yield* build(Letters.layer({
-        concurrency: 2,
-        drainTimeout: "5 seconds",
-        process: () => Effect.void
+        concurrency: 1,
+        drainTimeout: "2 seconds",
+        process: (letter) => note(letter)
       }))
-      yield* Letters.offerAll(["a", "b"]).pipe(Effect.provide(context))
-      yield* running(2).pipe(Effect.provide(context))
+      yield* TestClock.adjust("1 second")
+      latency = Duration.seconds(3)
       const stopping = yield* Effect.fork(stop)
-      yield* TestClock.adjust("5500 millis")
-      down = false
-      yield* TestClock.adjust("2 seconds")
+      yield* condition("Quiesced").pipe(Effect.provide(context))
+      yield* Letters.offer("a").pipe(Effect.provide(context))
+      yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(stopping)
+      assert.deepStrictEqual(entries, [])
+      assert.strictEqual(yield* Effect.flatMap(open("letters"), (_) => _.size), 1)
       assert.deepStrictEqual(yield* reports, [
-        { name: "letters", outcome: "Interrupted", finished: 2, handedBack: 0, cut: 0 }
+        { name: "letters", outcome: "Interrupted", finished: 0, handedBack: 0, cut: 1 }
       ])
     }))
+})
 
-  it.scoped("no longer than half a minute, then leaves the job to its lease", () =>
+describe("A job that ignores its interruption", () => {
+  it.scoped.each(
+    [
+      { releaseTimeout: "1 second", at: "2s" },
+      { releaseTimeout: "50 millis", at: "1.05s" },
+      { releaseTimeout: "0 millis", at: "1s" }
+    ] as const
+  )("is abandoned: it runs elsewhere at once in the same attempt, and its own writes are refused, $at", ({
+    at,
+    releaseTimeout
+  }) =>
     Effect.gen(function*() {
-      const { build } = yield* makeWorld({
-        durable: true,
-        disturb: (queue) => ({ ...queue, transact: () => away("ack") })
+      const { lines, onEvent } = makeJournal()
+      const { build, entries, note, reports } = yield* makeWorld({ durable: true })
+      const begun = yield* Deferred.make<void>()
+      const uninterruptible = Letters.layer({
+        concurrency: 1,
+        drainTimeout: "1 second",
+        releaseTimeout,
+        onEvent,
+        process: (_, { complete }) =>
+          Deferred.succeed(begun, void 0).pipe(
+            Effect.zipRight(Effect.sleep("1 minute")),
+            Effect.zipRight(complete(note("written"))),
+            Effect.tapErrorTag("LeaseLost", () => note("refused")),
+            Effect.uninterruptible
+          )
       })
-      const { context } = yield* build(Letters.layer({ concurrency: 1, process: () => Effect.void }))
-      yield* Letters.offer("a").pipe(Effect.provide(context))
-      yield* TestClock.adjust("29 seconds")
-      assert.strictEqual((yield* Effect.provide(Letters.status, context)).inFlight, 1)
+      const first = yield* build(uninterruptible)
+      yield* Letters.offer("a", { id: "a" }).pipe(Effect.provide(first.context))
+      yield* Deferred.await(begun)
+      const stopping = yield* Effect.fork(first.stop)
       yield* TestClock.adjust("2 seconds")
-      assert.strictEqual((yield* Effect.provide(Letters.status, context)).cut, 1)
+      yield* Fiber.join(stopping)
+      yield* build(
+        Letters.layer({
+          concurrency: 1,
+          process: (_, { attempt, complete }) => complete(note(`elsewhere, attempt ${attempt}`))
+        }),
+        (yield* makeWorld()).lifecycle.shutdown
+      )
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(entries, ["2s elsewhere, attempt 1", "60s refused"])
+      assert.deepStrictEqual(lines, [
+        "0s Offered a",
+        "0s Started a#1",
+        "0s Quiesced",
+        `${at} Abandoned a#1`,
+        `${at} Closed`
+      ])
+      assert.deepStrictEqual(yield* reports, [
+        { name: "letters", outcome: "Abandoned", finished: 0, handedBack: 0, cut: 1 }
+      ])
     }))
 })

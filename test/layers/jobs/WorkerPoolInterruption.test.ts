@@ -10,7 +10,7 @@ class Words extends WorkerPool.Tag("words")<Words, string, number>() {}
 
 const words = ["returns", "completes", "checkpoints", "never ends"]
 
-/** Remembers which jobs the engine was told to forget. */
+/** Records the payloads of acknowledged jobs. */
 const recorded = (acked: Array<unknown>) => (queue: JobQueue): JobQueue => ({
   ...queue,
   transact: (claim, writes, settlement) =>
@@ -23,7 +23,7 @@ const recorded = (acked: Array<unknown>) => (queue: JobQueue): JobQueue => ({
 const setup = (durable: boolean) =>
   Effect.gen(function*() {
     const acked: Array<unknown> = []
-    const world = yield* makeWorld({ durable, disturb: recorded(acked) })
+    const world = yield* makeWorld({ durable, wrap: recorded(acked) })
     const queue = yield* world.open("words")
     yield* queue.offer(words)
     return { acked, world, queue, permits: yield* Effect.makeSemaphore(2), held: yield* Ref.make(0) }
@@ -50,7 +50,7 @@ const pool = ({ held, permits }: State) =>
     }
   })
 
-/** The program of the pool: it is stopped by itself after two seconds, if by nobody else. */
+/** Runs the pool for two seconds, unless it is interrupted before. */
 const program = (state: State) => Effect.zipRight(state.world.scoped(pool(state)), Effect.sleep("2 seconds"))
 
 const nothingLeaked = ({ held, permits }: State) =>
@@ -63,22 +63,26 @@ const accounted = (waiting: ReadonlyArray<unknown>, { acked }: State) =>
   assert.deepStrictEqual([...acked, ...waiting].sort(), [...words].sort(), "acknowledged, or waiting in the queue")
 
 describe("WorkerPool, interrupted at any point", () => {
-  it.effect("over a durable source hands back what it did not finish, and leaks nothing", () =>
-    Interruption.explore({
-      setup: setup(true),
-      program,
-      invariant: (state: State) =>
-        Effect.gen(function*() {
-          const waiting = yield* state.queue.claim(9)
-          accounted(waiting.map((_) => _.payload), state)
-          assert.isTrue(waiting.every((_) => _.attempt === 1), "no attempt is lost")
-          yield* nothingLeaked(state)
-        }),
-      ...(long ? {} : { sample: 100 })
-    }).pipe(Interruption.assertSafe), 300_000)
+  it.effect(
+    "over a durable source, hands back the jobs that it did not finish, and leaks nothing",
+    () =>
+      Interruption.explore({
+        setup: setup(true),
+        program,
+        invariant: (state: State) =>
+          Effect.gen(function*() {
+            const waiting = yield* state.queue.claim(9)
+            accounted(waiting.map((_) => _.payload), state)
+            assert.isTrue(waiting.every((_) => _.attempt === 1), "no attempt is lost")
+            yield* nothingLeaked(state)
+          }),
+        ...(long ? {} : { sample: 100 })
+      }).pipe(Interruption.assertSafe),
+    300_000
+  )
 
   it.effect(
-    "over memory drains, or counts as cut what it did not finish, and leaks nothing",
+    "over memory, finishes its jobs or counts them as cut, and leaks nothing",
     () =>
       Interruption.explore({
         setup: setup(false),
@@ -89,7 +93,7 @@ describe("WorkerPool, interrupted at any point", () => {
             accounted(waiting.map((_) => _.payload), state)
             const reports = yield* state.world.reports
             if (reports.length > 0) {
-              assert.strictEqual(reports[0]!.cut, waiting.length, "the report tells of all of them")
+              assert.strictEqual(reports[0]!.cut, waiting.length, "the report counts all of them")
             }
             yield* nothingLeaked(state)
           }),
@@ -99,14 +103,14 @@ describe("WorkerPool, interrupted at any point", () => {
   )
 
   it.effect(
-    "or ended there for good: the next process finishes the jobs, at the cost of one attempt each at most",
+    "and crashed there: the next process finishes the jobs, and each has lost at most one attempt",
     () =>
       Interruption.crash({
         setup: setup(true),
         program,
         restart: (state: State) =>
           Effect.gen(function*() {
-            // What the dead process held, it holds; the store is all that is left of it.
+            // Only the store is left of the dead process: the permits that it held are lost.
             const fresh = yield* setup(true)
             yield* state.world.scoped(pool({ ...fresh, world: state.world }), fresh.world.lifecycle.shutdown)
             yield* Effect.sleep("40 seconds")

@@ -7,12 +7,12 @@ import { long } from "../../kit/long.js"
 import { virtually } from "../../kit/virtually.js"
 import { makeWorld } from "./WorkerPoolWorld.js"
 
-/** What one random job does. Durations in seconds. */
+/** A random job. Times are in seconds. */
 interface Job {
   readonly offeredAt: number
   readonly takes: number
   readonly failures: number
-  readonly way: "returns" | "completes" | "checkpoints" | "slow to roll back" | "deaf"
+  readonly way: "returns" | "completes" | "checkpoints" | "slow to roll back" | "ignores its interruption"
 }
 
 class Pool extends WorkerPool.Tag("pool")<Pool, Job & { readonly n: number }, number>() {}
@@ -22,19 +22,25 @@ const job = fc.record({
   offeredAt: seconds(6),
   takes: seconds(8),
   failures: fc.integer({ min: 0, max: 3 }),
-  way: fc.constantFrom<Array<Job["way"]>>("returns", "completes", "checkpoints", "slow to roll back", "deaf")
+  way: fc.constantFrom<Array<Job["way"]>>(
+    "returns",
+    "completes",
+    "checkpoints",
+    "slow to roll back",
+    "ignores its interruption"
+  )
 })
 const scenario = fc.record({
   jobs: fc.array(job, { maxLength: 12 }),
   concurrency: fc.integer({ min: 1, max: 4 }),
   durable: fc.boolean(),
-  toldAt: seconds(8),
-  stoppedAfter: seconds(2),
+  shutdownAt: seconds(8),
+  releasedAfter: seconds(2),
   drainTimeout: seconds(6)
 })
 type Scenario = typeof scenario extends fc.Arbitrary<infer A> ? A : never
 
-/** Counts what the engine was told for good, by job. */
+/** Counts the acknowledgements and dead letters of each job. */
 const recorded = (settled: Map<string, number>) => (queue: JobQueue): JobQueue => {
   const count = (id: string) =>
     Effect.sync(() => {
@@ -51,11 +57,11 @@ const recorded = (settled: Map<string, number>) => (queue: JobQueue): JobQueue =
   }
 }
 
-const end = "Succeeded|Retried|DeadLettered|HandedBack|Interrupted HandedBack|LeaseLost|Abandoned"
-/** What may happen to a job, run after run; one that is taken as its pool quiesces is handed back without having run. */
-const life = new RegExp(`^((Started (Checkpointed )*(${end})|HandedBack) )*$`)
+const ends = "Succeeded|Retried|DeadLettered|HandedBack|Interrupted HandedBack|LeaseLost|Abandoned"
+/** The events of a job, run after run. A job that is claimed while its pool quiesces is handed back without a run. */
+const lifeOfJob = new RegExp(`^((Started (Checkpointed )*(${ends})|HandedBack) )*$`)
 
-/** The journal of each job, which goes on from process to process. */
+/** The events of all processes, with a check of the events of each job. */
 const journals = () => {
   const events: Array<JobEvent> = []
   return {
@@ -66,13 +72,13 @@ const journals = () => {
       for (const event of events) if ("id" in event) jobs.set(event.id, [...jobs.get(event.id) ?? [], event])
       for (const [id, journal] of jobs) {
         const lines = journal.map(({ _tag }) => `${_tag} `).join("")
-        assert.match(lines, life)
+        assert.match(lines, lifeOfJob)
         let attempt = 1
         for (const event of journal) {
           assert.strictEqual(event.attempt, attempt, lines)
           if (event._tag === "Retried") attempt++
         }
-        assert.isAtMost(attempt, 1 + (failures.get(id) ?? 0), "nothing but its own failures costs an attempt")
+        assert.isAtMost(attempt, 1 + (failures.get(id) ?? 0), "only the job's own failures spend attempts")
       }
       const tags = events.map(({ _tag }) => _tag)
       if (durable) assert.notInclude(tags.slice(tags.indexOf("Quiesced"), tags.indexOf("Closed")), "Started")
@@ -84,7 +90,7 @@ const run = (scenario: Scenario) =>
   Effect.gen(function*() {
     const settled = new Map<string, number>()
     const { assertSound, events, onEvent } = journals()
-    const world = yield* makeWorld({ durable: scenario.durable, disturb: recorded(settled) })
+    const world = yield* makeWorld({ durable: scenario.durable, wrap: recorded(settled) })
     const running = new Set<string>()
     let most = 0
     let twice = 0
@@ -114,7 +120,7 @@ const run = (scenario: Scenario) =>
           })
         case "slow to roll back":
           return Effect.onInterrupt(step, () => Effect.sleep("1 second"))
-        case "deaf":
+        case "ignores its interruption":
           return Effect.uninterruptible(step)
       }
     }
@@ -148,9 +154,9 @@ const run = (scenario: Scenario) =>
         Effect.provide(first.context),
         Effect.fork
       ))
-    yield* Effect.sleep(Duration.seconds(scenario.toldAt))
+    yield* Effect.sleep(Duration.seconds(scenario.shutdownAt))
     yield* world.lifecycle.transition("LameDuck")
-    yield* Effect.sleep(Duration.seconds(scenario.stoppedAfter))
+    yield* Effect.sleep(Duration.seconds(scenario.releasedAfter))
     yield* Fiber.interruptAll(producers)
     yield* first.stop
 
@@ -158,26 +164,30 @@ const run = (scenario: Scenario) =>
     const [report] = yield* world.reports
     const queue = yield* world.open("pool")
     const left = yield* queue.size
-    assert.strictEqual(status.inFlight, running.size, "slots are those of jobs that are deaf")
+    assert.strictEqual(status.inFlight, running.size, "only jobs that ignore their interruption have slots")
     assert.isAtMost(most, scenario.concurrency)
-    assert.strictEqual(twice, 0, "jobs that ran twice at a time")
+    assert.strictEqual(twice, 0, "jobs that ran twice at the same time")
     if (report!.outcome !== "Abandoned") assert.strictEqual(status.inFlight, 0)
     if (scenario.durable) {
-      assert.strictEqual(settled.size + left, accepted, "accepted jobs are done, or waiting for somebody else")
+      assert.strictEqual(
+        settled.size + left,
+        accepted,
+        "accepted jobs are settled, or in the queue for another process"
+      )
       assert.isAtMost(status.handedBack, left)
       assert.strictEqual(report!.cut, status.inFlight)
     } else {
-      assert.strictEqual(settled.size + report!.cut, accepted, "accepted jobs are done or cut")
+      assert.strictEqual(settled.size + report!.cut, accepted, "accepted jobs are settled or cut")
     }
     assert.isTrue([...settled.values()].every((times) => times === 1), "a job is settled once")
     assertSound(scenario.durable, failed)
     if (!scenario.durable) return
 
-    // The next process finishes what this one left, however it ended.
+    // The next process finishes the jobs that are left, however this one ended.
     yield* Effect.sleep("20 seconds")
     const second = yield* world.build(layer, (yield* makeWorld()).lifecycle.shutdown)
     yield* Effect.sleep("5 minutes")
-    assert.strictEqual(settled.size, accepted, "everything is done in the end")
+    assert.strictEqual(settled.size, accepted, "every job is settled in the end")
     assert.isTrue([...settled.values()].every((times) => times === 1), "a job is settled once")
     assert.strictEqual((yield* Effect.provide(Pool.status, second.context)).inFlight, 0)
     yield* second.stop
@@ -185,9 +195,9 @@ const run = (scenario: Scenario) =>
     assert.strictEqual(events.filter(({ _tag }) => _tag === "Closed").length, 2)
   }).pipe(Effect.scoped, virtually)
 
-describe("WorkerPool, with random jobs, told to stop at a random moment", () => {
+describe("WorkerPool, with random jobs, when the shutdown begins at a random time", () => {
   it.live(
-    "accounts for every job: finished, handed back, cut, or still in the queue, and none twice",
+    "accounts for every job: finished, handed back, cut, or in the queue, and none of them twice",
     () =>
       Effect.promise(() =>
         fc.assert(

@@ -10,8 +10,10 @@ class Letters extends WorkerPool.Tag("letters")<Letters, string, number>({ curso
 const running = (count: number) =>
   until(`${count} jobs are in flight`, Effect.map(Letters.status, (_) => _.inFlight), (n) => n === count)
 
-describe("the life of a pool over a durable source", () => {
-  it.scoped("is to take, finish, retry, give up, hand back and close, in this order, each with its event", () =>
+describe("The events of a pool", () => {
+  class Counted extends WorkerPool.Tag("counted")<Counted, string>() {}
+
+  it.scoped("records starts, ends, retries, dead letters, hand-backs and the end of the pool, in order", () =>
     Effect.gen(function*() {
       const { lines, onEvent } = makeJournal()
       const { build, lifecycle, open } = yield* makeWorld({ durable: true })
@@ -75,10 +77,10 @@ describe("the life of a pool over a durable source", () => {
       ])
     }))
 
-  it.scoped("goes on while the source is away, which everybody may know who asks whether it is ready", () =>
+  it.scoped("records that the source is unavailable, and `/readyz` shows it without the error", () =>
     Effect.gen(function*() {
       const { lines, onEvent } = makeJournal()
-      const away = new JobSourceError({
+      const unavailable = new JobSourceError({
         operation: "claim",
         queue: "letters",
         cause: new Error("no route to 10.0.0.7")
@@ -86,10 +88,10 @@ describe("the life of a pool over a durable source", () => {
       let down = true
       const { build, lifecycle } = yield* makeWorld({
         durable: true,
-        disturb: (queue) => ({
+        wrap: (queue) => ({
           ...queue,
-          claim: (limit) => down ? away : queue.claim(limit),
-          renew: (claims) => down ? away : queue.renew(claims)
+          claim: (limit) => down ? unavailable : queue.claim(limit),
+          renew: (claims) => down ? unavailable : queue.renew(claims)
         })
       })
       const { context, stop } = yield* build(Letters.layer({
@@ -121,12 +123,8 @@ describe("the life of a pool over a durable source", () => {
         "Closed"
       ])
     }))
-})
 
-describe("every transition", () => {
-  class Counted extends WorkerPool.Tag("counted")<Counted, string>() {}
-
-  it.scoped("is an event and counted, also what happens to jobs that do not run", () =>
+  it.scoped("are counted by the metrics, those of jobs that do not run included", () =>
     Effect.gen(function*() {
       const { lines, onEvent } = makeJournal()
       const { build } = yield* makeWorld({ durable: true })
@@ -176,10 +174,24 @@ describe("every transition", () => {
       const runs = metrics.flatMap(({ metricState }) => MetricState.isHistogramState(metricState) ? [metricState] : [])
       assert.deepStrictEqual(runs.map(({ count, sum }) => [count, sum]), [[3, 9_000]])
     }))
+
+  it.scoped("logs a failure of onEvent, which has no other effect", () =>
+    Effect.gen(function*() {
+      const { build, entries, note } = yield* makeWorld()
+      const { context } = yield* build(Letters.layer({
+        concurrency: 1,
+        onEvent: () => Effect.dieMessage("a bug of onEvent"),
+        process: (letter) => note(letter)
+      }))
+      yield* Letters.offer("a").pipe(Effect.provide(context))
+      yield* TestClock.adjust(Duration.seconds(1))
+      assert.deepStrictEqual(entries, ["0s a"])
+      assert.strictEqual((yield* Effect.provide(Letters.status, context)).finished, 1)
+    }))
 })
 
-describe("what a pool tells", () => {
-  it.scoped("is which jobs run, how far they are, and what the queue holds", () =>
+describe("WorkerPool", () => {
+  it.scoped("lists the jobs that run with their cursors, and finds jobs in the queue", () =>
     Effect.gen(function*() {
       const { build } = yield* makeWorld()
       const { context } = yield* build(Letters.layer({
@@ -207,39 +219,5 @@ describe("what a pool tells", () => {
           Option.none()
         ])
       }).pipe(Effect.provide(context))
-    }))
-
-  it.scoped("to a job that has effects elsewhere: a key that is the same in every attempt, and for every step another", () =>
-    Effect.gen(function*() {
-      const { build, entries } = yield* makeWorld({ durable: true })
-      const { context } = yield* build(Letters.layer({
-        concurrency: 1,
-        process: (_, { attempt, idempotencyKey }) => {
-          entries.push(idempotencyKey(), idempotencyKey("charge"))
-          return attempt === 1 ? Effect.fail("again") : Effect.void
-        }
-      }))
-      yield* Letters.offer("a", { id: "order-42" }).pipe(Effect.provide(context))
-      yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual(entries, [
-        "letters/order-42",
-        "letters/order-42/charge",
-        "letters/order-42",
-        "letters/order-42/charge"
-      ])
-    }))
-
-  it.scoped("to who watches it: the failure of onEvent is nobody's but the log's", () =>
-    Effect.gen(function*() {
-      const { build, entries, note } = yield* makeWorld()
-      const { context } = yield* build(Letters.layer({
-        concurrency: 1,
-        onEvent: () => Effect.dieMessage("a bug of the watcher"),
-        process: (letter) => note(letter)
-      }))
-      yield* Letters.offer("a").pipe(Effect.provide(context))
-      yield* TestClock.adjust(Duration.seconds(1))
-      assert.deepStrictEqual(entries, ["0s a"])
-      assert.strictEqual((yield* Effect.provide(Letters.status, context)).finished, 1)
     }))
 })

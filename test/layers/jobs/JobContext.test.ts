@@ -1,0 +1,126 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Schedule, Schema, TestClock } from "effect"
+import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
+import { until } from "../../kit/until.js"
+import { makeJournal, makeWorld } from "./WorkerPoolWorld.js"
+
+class Letters extends WorkerPool.Tag("letters")<Letters, string, number>({ cursor: Schema.Number }) {}
+
+const running = (count: number) =>
+  until(`${count} jobs are in flight`, Effect.map(Letters.status, (_) => _.inFlight), (n) => n === count)
+const once = Schedule.recurs(0)
+
+describe("JobContext", () => {
+  it.scoped("completes `draining` and aborts `signal` when the pool quiesces", () =>
+    Effect.gen(function*() {
+      const { build, entries, lifecycle, note } = yield* makeWorld({ durable: true })
+      const { context, stop } = yield* build(Letters.layer({
+        concurrency: 2,
+        process: (letter, { draining, signal }) =>
+          letter === "effect"
+            ? Effect.zipRight(draining, note("draining completed"))
+            : Effect.async<void>((resume) => signal.addEventListener("abort", () => resume(note(`${signal.reason}`))))
+      }))
+      yield* Letters.offerAll(["effect", "promise"]).pipe(Effect.provide(context))
+      yield* running(2).pipe(Effect.provide(context))
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(entries, [])
+      yield* lifecycle.transition("LameDuck")
+      yield* running(0).pipe(Effect.provide(context))
+      yield* stop
+      assert.deepStrictEqual(entries.sort(), ["3s Draining: letters is draining", "3s draining completed"])
+    }))
+
+  it.scoped("hands back a job that stops because of the drain, with its attempt kept, however it ends", () =>
+    Effect.gen(function*() {
+      const { lines, onEvent } = makeJournal()
+      const { build, lifecycle, reports } = yield* makeWorld({ durable: true })
+      const rejected = (signal: AbortSignal, error: () => unknown) =>
+        new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(error())))
+      const { context, stop } = yield* build(Letters.layer({
+        concurrency: 9,
+        retry: once,
+        onEvent,
+        process: (letter, { draining, signal }) => {
+          switch (letter) {
+            case "interrupts itself":
+              return Effect.zipRight(draining, Effect.interrupt)
+            case "fails with the reason":
+              return Effect.tryPromise({ try: () => rejected(signal, () => signal.reason), catch: (error) => error })
+            case "fails with what it caused":
+              return Effect.tryPromise(() => rejected(signal, () => new Error("no answer", { cause: signal.reason })))
+            case "dies of an AbortError":
+              return Effect.promise(() => rejected(signal, () => new DOMException("aborted", "AbortError")))
+            default:
+              return Effect.flatMap(draining, () => Effect.fail(signal.aborted ? "something else" : "too early"))
+          }
+        }
+      }))
+      const ids = [
+        "interrupts itself",
+        "fails with the reason",
+        "fails with what it caused",
+        "dies of an AbortError",
+        "fails"
+      ]
+      yield* Letters.offerAll(ids, { ids }).pipe(Effect.provide(context))
+      yield* running(5).pipe(Effect.provide(context))
+      yield* lifecycle.transition("LameDuck")
+      yield* until("twelve events are emitted", Effect.sync(() => lines.length), (n) => n === 12)
+      yield* stop
+      assert.deepStrictEqual(
+        lines.filter((line) => !/Offered|Started/.test(line)).sort(),
+        [
+          ...ids.slice(0, 4).map((id) => `0s HandedBack ${id}#1`),
+          "0s DeadLettered fails#1: Error: something else",
+          "0s Quiesced",
+          "0s Closed"
+        ].sort()
+      )
+      assert.deepStrictEqual(yield* reports, [
+        { name: "letters", outcome: "Drained", finished: 1, handedBack: 4, cut: 0 }
+      ])
+    }))
+
+  it.scoped("over memory, completes `draining` but aborts `signal` only when the job is interrupted", () =>
+    Effect.gen(function*() {
+      const { build, entries, note } = yield* makeWorld()
+      const { context, stop } = yield* build(Letters.layer({
+        concurrency: 1,
+        drainTimeout: "2 seconds",
+        process: (_, { draining, signal }) => {
+          signal.addEventListener("abort", () => entries.push("aborted"))
+          return draining.pipe(
+            Effect.zipRight(Effect.suspend(() => note(`draining, ${signal.aborted ? "" : "not "}aborted`))),
+            Effect.zipRight(Effect.never)
+          )
+        }
+      }))
+      yield* Letters.offer("a").pipe(Effect.provide(context))
+      yield* running(1).pipe(Effect.provide(context))
+      const stopping = yield* Effect.fork(stop)
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(stopping)
+      assert.deepStrictEqual(entries, ["0s draining, not aborted", "aborted"])
+    }))
+
+  it.scoped("makes idempotency keys that are the same in every attempt, and different for each step", () =>
+    Effect.gen(function*() {
+      const { build, entries } = yield* makeWorld({ durable: true })
+      const { context } = yield* build(Letters.layer({
+        concurrency: 1,
+        process: (_, { attempt, idempotencyKey }) => {
+          entries.push(idempotencyKey(), idempotencyKey("charge"))
+          return attempt === 1 ? Effect.fail("again") : Effect.void
+        }
+      }))
+      yield* Letters.offer("a", { id: "order-42" }).pipe(Effect.provide(context))
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(entries, [
+        "letters/order-42",
+        "letters/order-42/charge",
+        "letters/order-42",
+        "letters/order-42/charge"
+      ])
+    }))
+})
