@@ -84,7 +84,7 @@ describe("an app of Drain, launch and HttpServer, without any optional peer", ()
 const launching = (layer: string) => `
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Layer, Redacted } from "effect"
-import { Database, JobSourceRedis, JobSourceSql, launch } from "lastcall"
+import { Database, JobSourceRedis, launch } from "lastcall"
 
 ${layer}.pipe(launch(), NodeRuntime.runMain)
 `
@@ -97,11 +97,7 @@ describe("a start without its optional peers fails with one line that names all 
     const [module, layer, installed, missing] of [
       ["Database on PGlite", `Database.layer(${url("pglite:./data")})`, [], [...sql, "@electric-sql/pglite"]],
       ["Database on PostgreSQL", `Database.layer(${url("postgres://a@127.0.0.1:1/b")})`, ["pg"], sql.slice(0, 3)],
-      ["JobSourceRedis", `JobSourceRedis.layer(${url("redis://127.0.0.1:1")})`, [], ["bullmq", "ioredis"]],
-      ["JobSourceSql", `JobSourceSql.layer().pipe(Layer.provide(Database.layer(${url("pglite:memory")})))`, [
-        ...sql,
-        "@electric-sql/pglite"
-      ], ["pg-boss"]]
+      ["JobSourceRedis", `JobSourceRedis.layer(${url("redis://127.0.0.1:1")})`, [], ["bullmq", "ioredis"]]
     ] as const
   ) {
     it(`${module}, without ${missing.join(", ")}`, async () => {

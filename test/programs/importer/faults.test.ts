@@ -28,8 +28,8 @@ describe("a service that is restarted in the middle of an import", () => {
       yield* eventually("some rows are loaded", request(first, `/imports/${id}`), ({ body }) => body.rowsLoaded > 0)
       yield* first.stop
       const [left] = yield* first.sql<{ readonly status: string; readonly state: string }>`
-        SELECT i.status, j.state FROM imports i, lastcall.job j WHERE j.name = 'importer'`
-      assert.deepStrictEqual(left, { status: "Loading", state: "retry" }, "it was handed back in the middle")
+        SELECT i.status, j.state FROM imports i, lastcall_jobs j WHERE j.queue = 'importer'`
+      assert.deepStrictEqual(left, { status: "Loading", state: "waiting" }, "it was handed back in the middle")
       const world = yield* start(database, large)
       const { rowsLoaded, rowsRejected, status } = yield* ended(world, id)
       assert.deepStrictEqual([status, rowsLoaded, rowsRejected], ["Completed", 100_000, 0])
@@ -89,7 +89,7 @@ describe("a row that cannot be written", () => {
         const { body: { id: other } } = yield* post(world, many(10))
         // As if the attempts of the schedule had been spent: it takes minutes.
         const spend = world.sql<{ id: string }>`
-        UPDATE lastcall.job SET retry_count = 100, start_after = now() WHERE state = 'retry' RETURNING id`
+        UPDATE lastcall_jobs SET attempt = 100, due_at = now() WHERE state = 'waiting' AND attempt > 1 RETURNING id`
         const spent = new Set<string>()
         yield* eventually("both imports have spent their attempts", spend, (rows) =>
           rows.every(({ id }) =>
