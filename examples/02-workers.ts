@@ -1,4 +1,4 @@
-// A server that hands work to a pool. The graph is the plan: the routes need the pool, so they end before it does.
+// A server that offers jobs to a pool. The routes depend on the pool, so they end before the pool does.
 import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
@@ -17,9 +17,9 @@ const routes = HttpRouter.empty.pipe(
   HttpRouter.post(
     "/mails/:to",
     HttpRouter.params.pipe(
-      Effect.flatMap(({ to }) => Mailer.offer({ to: to ?? "nobody" })),
+      Effect.flatMap(({ to }) => Mailer.offer({ to: to ?? "unknown" })),
       Effect.flatMap((id) => HttpServerResponse.json({ id }, { status: 202 })),
-      // The queue in memory is bounded: a full one is told to the client, not hidden.
+      // The queue in memory is bounded. When it is full, the client is asked to retry.
       Effect.catchTag("QueueFull", () => HttpServerResponse.empty({ status: 503, headers: { "retry-after": "1" } }))
     )
   )

@@ -1,5 +1,5 @@
-// Jobs in the database, done exactly once as far as the database can tell: every batch, its cursor and its lease are
-// one short transaction. Stop it in the middle, kill it, start it again: it goes on where it was.
+// Jobs in the database, whose writes happen exactly once: each write, its cursor and the fence are one short transaction.
+// Stop the service, or kill it, and start it again: the job continues from its last checkpoint.
 import { NodeRuntime } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { Effect, Layer, Option, Schema } from "effect"
@@ -17,7 +17,7 @@ const Workers = Counter.layer({
       const sql = yield* SqlClient.SqlClient
       for (let n = Option.getOrElse(job.cursor, () => 0) + 1; n <= upTo; n++) {
         yield* Effect.sleep("500 millis")
-        // When the service stops, this commits, hands the job back, and ends it.
+        // During a shutdown this commits, hands the job back, and ends the process of the job.
         yield* job.checkpoint(n, sql`INSERT INTO counted (job, n) VALUES (${job.id}, ${n})`)
         yield* Effect.log(`counted to ${n}`)
       }

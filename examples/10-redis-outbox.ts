@@ -1,5 +1,5 @@
-// The queue in Redis, everything else in the database: an order and its job are one commit, and so are the job's end and
-// what it writes. Kill this process, or Redis, wherever you like: every order has its invoice, and none has two.
+// The queue in Redis, the data in the database: an order and its job are one commit, and so are an invoice and the end of
+// its job. Kill this process, or Redis, at any point: every order gets one invoice.
 import { NodeRuntime } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { Config, Effect, Layer, Redacted, Schedule } from "effect"
@@ -13,7 +13,7 @@ const Workers = Invoices.layer({
   process: ({ order }, job) =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
-      yield* Effect.sleep("200 millis") // the work, outside of any transaction
+      yield* Effect.sleep("200 millis") // outside of any transaction
       yield* job.complete(sql`INSERT INTO invoices (for_order) VALUES (${order})`)
       yield* Effect.log(`invoice for ${order}`)
     })

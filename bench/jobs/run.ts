@@ -1,7 +1,7 @@
 /**
- * What becomes of jobs when their process stops, and what a job costs: npm run jobs [rounds]
+ * Measures how soon jobs run elsewhere when their process stops, and what a job costs: npm run jobs [rounds]
  *
- * Every engine is driven by its own worker and by lastcall's, in processes of their own, over the same server.
+ * Each engine's own worker and lastcall's run as processes of their own, over the same server.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { cpus } from "node:os"
@@ -9,12 +9,12 @@ import { fileURLToPath } from "node:url"
 import { throwaway } from "../../test/kit/postgresServer.js"
 import { ThrowawayRedis } from "../../test/kit/redisServer.js"
 import { median, table } from "../servers.js"
-import { now, patience } from "./said.js"
+import { now, stopTimeout } from "./program.js"
 
 const rounds = Number(process.argv[2] ?? 5)
 const jobs = 5_000
-/** Who has not taken the job of a lost process by then never does, as far as anybody waits. */
-const never = 90_000
+/** How long a job of a stopped process may take to run elsewhere. After that it counts as never, in milliseconds. */
+const startTimeout = 90_000
 
 const postgres = throwaway()
 if (typeof postgres === "string") throw new Error(postgres)
@@ -31,8 +31,8 @@ type Peer = (typeof peers)[number]
 
 interface Program {
   readonly child: ChildProcess
-  /** The words of the first line, from now on or before, that begins with this one. */
-  readonly said: (word: string, within?: number) => Promise<ReadonlyArray<number> | undefined>
+  /** The numbers of the first line that begins with this word, printed before or after the call; undefined after `within`. */
+  readonly parseOutput: (word: string, within?: number) => Promise<ReadonlyArray<number> | undefined>
 }
 
 const start = ([, file, url]: Peer, env: NodeJS.ProcessEnv): Program => {
@@ -45,7 +45,7 @@ const start = ([, file, url]: Peer, env: NodeJS.ProcessEnv): Program => {
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (output += chunk))
   return {
     child,
-    said: (word, within = 60_000) =>
+    parseOutput: (word, within = 60_000) =>
       new Promise((resolve) => {
         const deadline = setTimeout(() => done(undefined), within)
         const look = () => {
@@ -66,29 +66,29 @@ const start = ([, file, url]: Peer, env: NodeJS.ProcessEnv): Program => {
 let names = 0
 const name = () => `bench_${process.pid}_${names++}`
 
-/** What a job that does nothing costs in the process that runs it, and how many of them it does in a second. */
+/** The CPU time of a job that does nothing, and the number of such jobs in a second. */
 const throughput = async (peer: Peer) => {
   const program = start(peer, { NAME: name(), OFFER: String(jobs) })
-  const [first] = (await program.said("first"))!
-  const [last, cpu] = (await program.said("last"))!
+  const [first] = (await program.parseOutput("first"))!
+  const [last, cpu] = (await program.parseOutput("last"))!
   program.child.kill("SIGKILL")
   return { rate: (jobs / (last! - first!)) * 1000, cpu: cpu! }
 }
 
-/** Two processes, and a job under way in one of them, which is told to stop: when it runs in the other. */
-const elsewhere = async (peer: Peer, signal: "SIGTERM" | "SIGKILL") => {
+/** Stops the process of a running job, and measures when the job runs in another process. */
+const handOver = async (peer: Peer, signal: "SIGTERM" | "SIGKILL") => {
   const env = { NAME: name() }
   const one = start(peer, { ...env, LONG: "1" })
-  await one.said("taken")
+  await one.parseOutput("started")
   const two = start(peer, env)
-  await two.said("ready")
+  await two.parseOutput("ready")
   await new Promise((resolve) => setTimeout(resolve, 1000))
   const at = now()
   one.child.kill(signal)
-  const [taken, attempt] = await two.said("taken", never) ?? []
+  const [startedAt, attempt] = await two.parseOutput("started", startTimeout) ?? []
   two.child.kill("SIGKILL")
   one.child.kill("SIGKILL")
-  const after = taken === undefined ? Infinity : taken - at - (signal === "SIGTERM" ? patience : 0)
+  const after = startedAt === undefined ? Infinity : startedAt - at - (signal === "SIGTERM" ? stopTimeout : 0)
   return { after, attempt: attempt ?? 0 }
 }
 
@@ -105,13 +105,13 @@ for (let round = 0; round < rounds; round++) {
     const { cpu, rate } = await throughput(peer)
     result.rate.push(rate)
     result.cpu.push(cpu)
-    const { after, attempt } = await elsewhere(peer, "SIGTERM")
+    const { after, attempt } = await handOver(peer, "SIGTERM")
     result.stopped.push(after)
     result.attempts.add(attempt)
   }
-  // All at once: nobody does anything but wait.
+  // All at once, because the processes only wait.
   await Promise.all(Array.from(results, async ([peer, result]) => {
-    result.killed.push((await elsewhere(peer, "SIGKILL")).after)
+    result.killed.push((await handOver(peer, "SIGKILL")).after)
   }))
   console.error(`round ${round + 1} of ${rounds}`)
 }

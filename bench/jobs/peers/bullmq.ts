@@ -1,25 +1,35 @@
 import { Queue, Worker } from "bullmq"
 import { Redis } from "ioredis"
-import { acknowledged, concurrency, type Job, NAME, offered, patience, say, taken, url } from "../said.js"
+import {
+  concurrency,
+  type Job,
+  jobAcknowledged,
+  jobStarted,
+  NAME,
+  offeredJobs,
+  printLine,
+  stopTimeout,
+  url
+} from "../program.js"
 
 const connection = new Redis(url, { maxRetriesPerRequest: null })
 const queue = new Queue<Job>(NAME, { connection })
-if (offered.length > 0) await queue.addBulk(offered.map((data) => ({ name: "job", data })))
+if (offeredJobs.length > 0) await queue.addBulk(offeredJobs.map((data) => ({ name: "job", data })))
 
 const worker = new Worker<Job>(
   NAME,
   async (job) => {
-    taken(job.data, job.attemptsStarted)
+    jobStarted(job.data, job.attemptsStarted)
     if (job.data.long) await new Promise(() => {})
   },
   { connection, concurrency }
 )
-worker.on("completed", acknowledged)
+worker.on("completed", jobAcknowledged)
 worker.on("error", () => undefined)
-say("ready")
+printLine("ready")
 
-// Closing waits for the job, and closing by force after that waits for the closing: what is left is to exit.
+// close() waits for the job, and close(true) afterwards waits for that close(): only an exit ends it.
 process.once("SIGTERM", () => {
-  setTimeout(() => process.exit(0), patience)
+  setTimeout(() => process.exit(0), stopTimeout)
   worker.close().finally(() => process.exit(0))
 })

@@ -1,7 +1,17 @@
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer, Redacted } from "effect"
 import { Database, JobSourceRedis, JobSourceSql, launch, WorkerPool } from "../../../dist/index.js"
-import { acknowledged, concurrency, type Job, NAME, offered, patience, say, taken, url } from "../said.js"
+import {
+  concurrency,
+  type Job,
+  jobAcknowledged,
+  jobStarted,
+  NAME,
+  offeredJobs,
+  printLine,
+  stopTimeout,
+  url
+} from "../program.js"
 
 class Pool extends WorkerPool.Tag(NAME)<Pool, Job>() {}
 
@@ -11,19 +21,19 @@ const Source = url.startsWith("redis:")
 
 const Workers = Pool.layer({
   concurrency,
-  drainTimeout: patience,
+  drainTimeout: stopTimeout,
   process: (job, { attempt }) => {
-    taken(job, attempt)
+    jobStarted(job, attempt)
     return job.long ? Effect.never : Effect.void
   },
-  onEvent: (event) => event._tag === "Succeeded" ? Effect.sync(acknowledged) : Effect.void
+  onEvent: (event) => event._tag === "Succeeded" ? Effect.sync(jobAcknowledged) : Effect.void
 })
 
-// Offered before there is anybody to take them.
+// Printed once the pool has the jobs.
 const Offered = Layer.scopedDiscard(Effect.gen(function*() {
   const pool = yield* Pool
-  if (offered.length > 0) yield* pool.offerAll(offered)
-  say("ready")
+  if (offeredJobs.length > 0) yield* pool.offerAll(offeredJobs)
+  printLine("ready")
 }))
 
 Offered.pipe(Layer.provide(Workers), Layer.provide(Source), launch(), NodeRuntime.runMain)

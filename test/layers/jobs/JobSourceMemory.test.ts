@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Ref, TestClock } from "effect"
+import { Config, ConfigProvider, Effect, Ref, TestClock } from "effect"
 import { JobSource } from "../../../src/layers/jobs/JobSource.js"
 import * as JobSourceMemory from "../../../src/layers/jobs/JobSourceMemory.js"
 import { jobSourceConformance } from "../../conformance/jobSource.js"
@@ -79,5 +79,15 @@ describe("JobSourceMemory", () => {
         yield* deadLetter((yield* claim(1))[0]!, "no")
       }
       assert.deepStrictEqual((yield* deadLetters.list(9)).map((_) => _.payload), ["b", "c"])
+    }))
+
+  it.scoped("takes its options from the configuration with layerConfig", () =>
+    Effect.gen(function*() {
+      const { offer } = yield* Effect.flatMap(JobSource, (source) => source.open({ name: "letters" })).pipe(
+        Effect.provide(JobSourceMemory.layerConfig({ capacity: Config.integer("CAPACITY") })),
+        Effect.withConfigProvider(ConfigProvider.fromMap(new Map([["CAPACITY", "2"]])))
+      )
+      const full = yield* Effect.flip(offer(["a", "b", "c"]))
+      assert.strictEqual(full.message, "letters: the queue is full (2 jobs)")
     }))
 })

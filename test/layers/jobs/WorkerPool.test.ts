@@ -1,5 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Data, Effect, Layer, Option, Schedule, Schema, TestClock } from "effect"
+import {
+  Config,
+  ConfigProvider,
+  Context,
+  Data,
+  Effect,
+  Fiber,
+  Layer,
+  Option,
+  Schedule,
+  Schema,
+  TestClock
+} from "effect"
 import type { DeadLetter } from "../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
 import { until } from "../../kit/until.js"
@@ -73,6 +85,41 @@ describe("WorkerPool", () => {
       const { build } = yield* makeWorld()
       const exit = yield* Effect.exit(build(Letters.layer({ concurrency: 0, process: () => Effect.void })))
       assert.match(String(exit), /letters: concurrency must be an integer of at least 1, but is 0/)
+    }))
+})
+
+describe("WorkerPool.layerConfig", () => {
+  const layer = Letters.layerConfig({
+    concurrency: Config.integer("WORKERS"),
+    drainTimeout: Config.duration("DRAIN_TIMEOUT"),
+    releaseTimeout: "1 second",
+    process: () => Effect.never
+  })
+  const environment = (...entries: ReadonlyArray<[string, string]>) =>
+    Effect.withConfigProvider(ConfigProvider.fromMap(new Map(entries)))
+
+  it.scoped("takes concurrency and timeouts from the configuration", () =>
+    Effect.gen(function*() {
+      const { build, reports } = yield* makeWorld()
+      const { context, stop } = yield* build(layer).pipe(environment(["WORKERS", "2"], ["DRAIN_TIMEOUT", "3 seconds"]))
+      assert.strictEqual((yield* Effect.provide(Letters.status, context)).concurrency, 2)
+      yield* Letters.offerAll(["a", "b", "c"]).pipe(Effect.provide(context))
+      yield* running(2).pipe(Effect.provide(context))
+      const stopping = yield* Effect.fork(stop)
+      yield* TestClock.adjust("2900 millis")
+      assert.deepStrictEqual(yield* reports, [])
+      yield* TestClock.adjust("300 millis")
+      yield* Fiber.join(stopping)
+      assert.deepStrictEqual((yield* reports).map(({ cut, outcome }) => [outcome, cut]), [["Interrupted", 3]])
+    }))
+
+  it.scoped("fails with the ConfigError of an invalid setting", () =>
+    Effect.gen(function*() {
+      const { build } = yield* makeWorld()
+      const error = yield* Effect.flip(
+        build(layer).pipe(environment(["WORKERS", "many"], ["DRAIN_TIMEOUT", "3 seconds"]))
+      )
+      assert.match(String(error), /WORKERS.*many/)
     }))
 })
 

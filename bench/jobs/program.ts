@@ -1,0 +1,44 @@
+/** The common part of the programs under test. They print one line for each event, which `run.ts` parses. */
+
+/** Environment: the number of quick jobs to offer (`OFFER`), and of jobs that never end (`LONG`). */
+export const { LONG = "0", NAME = "bench", OFFER = "0", URL: url = "" } = process.env
+
+/** The number of jobs that run at a time. */
+export const concurrency = 10
+/** How long running jobs may continue after SIGTERM, in milliseconds. */
+export const stopTimeout = 500
+
+export interface Job {
+  /** Whether the job never ends. */
+  readonly long: boolean
+}
+
+export const printLine = (...words: ReadonlyArray<string | number>) => process.stdout.write(`${words.join(" ")}\n`)
+
+export const now = () => performance.timeOrigin + performance.now()
+
+/** The jobs that a program offers before its worker starts. */
+export const offeredJobs: ReadonlyArray<Job> = [
+  ...Array.from({ length: Number(OFFER) }, () => ({ long: false })),
+  ...Array.from({ length: Number(LONG) }, () => ({ long: true }))
+]
+
+let acknowledged = 0
+let started = 0
+let cpu = process.cpuUsage()
+
+/** Prints the start of each long job, and of the first quick one. */
+export const jobStarted = (job: Job, attempt: number) => {
+  if (job.long) printLine("started", now(), attempt)
+  else if (started++ === 0) {
+    cpu = process.cpuUsage()
+    printLine("first", now())
+  }
+}
+
+/** Counts acknowledged quick jobs, and prints the CPU time of each after the last one. */
+export const jobAcknowledged = () => {
+  if (++acknowledged < Number(OFFER)) return
+  const { system, user } = process.cpuUsage(cpu)
+  printLine("last", now(), (system + user) / acknowledged)
+}

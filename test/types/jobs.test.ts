@@ -1,0 +1,127 @@
+// Checked by tsc; a run only shows that these expressions can be evaluated.
+import { Config, type ConfigError, Context, Data, Effect, type Layer, type Option, Schema } from "effect"
+import { describe, expectTypeOf, it } from "vitest"
+import type { JobContext } from "../../src/layers/jobs/JobContext.js"
+import type { JobEvent } from "../../src/layers/jobs/JobEvent.js"
+import type { JobSource, JobSourceError, LeaseLost, QueueFull } from "../../src/layers/jobs/JobSource.js"
+import * as JobSourceMemory from "../../src/layers/jobs/JobSourceMemory.js"
+import * as WorkerPool from "../../src/layers/jobs/WorkerPool.js"
+
+class Smtp extends Context.Tag("Smtp")<Smtp, { readonly send: (to: string) => Effect.Effect<void, Refused> }>() {}
+class Audit extends Context.Tag("Audit")<Audit, (event: JobEvent) => Effect.Effect<void>>() {}
+class Refused extends Data.TaggedError("Refused")<{ readonly to: string }> {}
+
+interface Letter {
+  readonly to: string
+}
+class Mailer extends WorkerPool.Tag("mailer")<Mailer, Letter>() {}
+class Counter extends WorkerPool.Tag("counter")<Counter, number, Date>({
+  payload: Schema.NumberFromString,
+  cursor: Schema.Date
+}) {}
+
+describe("WorkerPool.Tag", () => {
+  it("names its tag after the pool", () => {
+    expectTypeOf(Mailer.key).toEqualTypeOf<"lastcall/WorkerPool/mailer">()
+  })
+
+  it("offers jobs of its type, and fails with QueueFull or JobSourceError", () => {
+    expectTypeOf(Mailer.offer).parameter(0).toEqualTypeOf<Letter>()
+    expectTypeOf(Mailer.offer({ to: "a" })).toEqualTypeOf<Effect.Effect<string, JobSourceError | QueueFull, Mailer>>()
+    expectTypeOf(Mailer.offerAll([{ to: "a" }])).toEqualTypeOf<
+      Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull, Mailer>
+    >()
+    // @ts-expect-error a job of another type
+    Mailer.offer({ from: "a" })
+  })
+
+  it("has a status that cannot fail", () => {
+    expectTypeOf(Mailer.status).toEqualTypeOf<Effect.Effect<WorkerPool.Status, never, Mailer>>()
+  })
+})
+
+describe("WorkerPool.Tag: layer", () => {
+  it("fails with JobSourceError only: the errors of the process belong to its job", () => {
+    const layer = Mailer.layer({ concurrency: 1, process: ({ to }) => Effect.fail(new Refused({ to })) })
+    expectTypeOf(layer).toEqualTypeOf<Layer.Layer<Mailer, JobSourceError, JobSource>>()
+  })
+
+  it("requires the source, and the services of process and onEvent", () => {
+    const layer = Mailer.layer({
+      concurrency: 1,
+      process: ({ to }) => Effect.flatMap(Smtp, ({ send }) => send(to)),
+      onEvent: (event) => Effect.flatMap(Audit, (audit) => audit(event))
+    })
+    expectTypeOf(layer).toEqualTypeOf<Layer.Layer<Mailer, JobSourceError, JobSource | Smtp | Audit>>()
+  })
+
+  it("passes the errors of process to permanent", () => {
+    Mailer.layer({
+      concurrency: 1,
+      process: ({ to }) => Effect.flatMap(Smtp, ({ send }) => send(to)),
+      permanent: (error) => {
+        expectTypeOf(error).toEqualTypeOf<Refused>()
+        return true
+      }
+    })
+  })
+
+  it("passes jobs and cursors of the types of the schemas to process", () => {
+    Counter.layer({
+      concurrency: 1,
+      process: (job, context) => {
+        expectTypeOf(job).toEqualTypeOf<number>()
+        expectTypeOf(context).toEqualTypeOf<JobContext<Date>>()
+        expectTypeOf(context.cursor).toEqualTypeOf<Option.Option<Date>>()
+        return Effect.void
+      }
+    })
+    // @ts-expect-error a schema of another type
+    WorkerPool.Tag("counter")<Counter, number>({ payload: Schema.String })
+  })
+
+  it("adds ConfigError with layerConfig, in which each scalar is a value or a Config", () => {
+    const layer = Mailer.layerConfig({
+      concurrency: Config.integer("WORKERS"),
+      drainTimeout: Config.duration("DRAIN_TIMEOUT"),
+      releaseTimeout: "1 second",
+      process: ({ to }) => Effect.flatMap(Smtp, ({ send }) => send(to)),
+      permanent: (error) => {
+        expectTypeOf(error).toEqualTypeOf<Refused>()
+        return true
+      }
+    })
+    expectTypeOf(layer).toEqualTypeOf<
+      Layer.Layer<Mailer, JobSourceError | ConfigError.ConfigError, JobSource | Smtp>
+    >()
+    // @ts-expect-error a Config of another type
+    Mailer.layerConfig({ concurrency: Config.string("WORKERS"), process: () => Effect.void })
+  })
+})
+
+describe("JobContext", () => {
+  const writes = Effect.flatMap(Smtp, ({ send }) => Effect.as(send("a"), 42))
+  const complete = (job: JobContext<Date>) => job.complete(writes)
+  const checkpoint = (job: JobContext<Date>) => job.checkpoint(new Date(0), writes)
+
+  it("returns the value of the writes, and adds LeaseLost and JobSourceError to their errors", () => {
+    type Written = Effect.Effect<number, Refused | LeaseLost | JobSourceError, Smtp>
+    expectTypeOf(complete).returns.toEqualTypeOf<Written>()
+    expectTypeOf(checkpoint).returns.toEqualTypeOf<Written>()
+  })
+
+  it("has checkpoints of the cursor's type", () => {
+    // @ts-expect-error a cursor of another type
+    const wrong = (job: JobContext<Date>) => job.checkpoint(7, Effect.void)
+    expectTypeOf(wrong).parameter(0).toEqualTypeOf<JobContext<Date>>()
+  })
+})
+
+describe("JobSourceMemory", () => {
+  it("needs nothing, and fails only by its configuration", () => {
+    expectTypeOf(JobSourceMemory.layer()).toEqualTypeOf<Layer.Layer<JobSource>>()
+    expectTypeOf(JobSourceMemory.layerConfig({ capacity: Config.integer("CAPACITY") })).toEqualTypeOf<
+      Layer.Layer<JobSource, ConfigError.ConfigError>
+    >()
+  })
+})
