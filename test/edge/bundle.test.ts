@@ -83,7 +83,7 @@ describe("an app of Drain, launch and HttpServer, without any optional peer", ()
 
 const launching = (layer: string) => `
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Layer, Redacted } from "effect"
+import { Redacted } from "effect"
 import { Database, JobSourceRedis, launch } from "lastcall"
 
 ${layer}.pipe(launch(), NodeRuntime.runMain)

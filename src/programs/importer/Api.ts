@@ -1,5 +1,5 @@
 /**
- * The API, as a description: its handlers, its OpenAPI page and its documentation come from it.
+ * The API as a description, from which its handlers and its OpenAPI page are derived.
  */
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
@@ -16,7 +16,7 @@ const Page = Schema.Struct({
   limit: Schema.optionalWith(number(1, 1000), { default: () => 100 })
 })
 
-/** Text that the database can hold. */
+/** Text that the database can store. */
 const text = Schema.String.pipe(
   Schema.maxLength(255),
   Schema.filter((text) => !text.includes("\0") || "Expected text without NUL characters")
@@ -46,10 +46,10 @@ const create = HttpApiEndpoint.post("create", "/imports")
   .addError(Errors.IdempotencyKeyReused)
   .annotate(
     OpenApi.Description,
-    "Uploads a file: `text/csv` with a header, or `application/x-ndjson`. `columns` asks for types, such as " +
-      "`amount:number,day:date?`; `string`, `number`, `integer`, `boolean` and `date` are known, and `?` lets an empty " +
-      "value pass. With an `Idempotency-Key` the same file is imported once, however often it is sent. The answer's " +
-      "`Location` is where the import is."
+    "Uploads a file: `text/csv` with a header, or `application/x-ndjson`. `columns` declares types, such as " +
+      "`amount:number,day:date?`. The types are `string`, `number`, `integer`, `boolean` and `date`; `?` also accepts " +
+      "an empty value. With an `Idempotency-Key` the same file is imported once, however often it is sent. The " +
+      "response's `Location` is the import."
   )
   .annotate(OpenApi.Transform, (operation) => ({
     ...operation,
@@ -76,25 +76,25 @@ export class Imports extends HttpApiGroup.make("imports")
   .add(
     HttpApiEndpoint.get("rejects")`/imports/${id}/rejects`.setUrlParams(Page).addSuccess(Rejects)
       .addError(Errors.ImportNotFound)
-      .annotate(OpenApi.Description, "Rows that were refused, and why.")
+      .annotate(OpenApi.Description, "Rows that were rejected, and why.")
   )
   .add(
     HttpApiEndpoint.get("events")`/imports/${id}/events`
       .addSuccess(HttpApiSchema.Text({ contentType: "text/event-stream" })).addError(Errors.ImportNotFound)
       .annotate(
         OpenApi.Description,
-        "Server-sent events: `progress` with the import whenever it has changed. Ends when the import does, and when the " +
-          "service is told to stop; ask again then."
+        "Server-sent events: `progress` with the import whenever it has changed. Ends when the import ends, and when the " +
+          "service drains: reconnect then."
       )
   )
   .add(
     HttpApiEndpoint.del("cancel")`/imports/${id}`.addSuccess(Import).addError(Errors.ImportNotFound)
-      .annotate(OpenApi.Description, "Cancels what is not over yet. Rows that are loaded stay.")
+      .annotate(OpenApi.Description, "Cancels an import that has not ended. Rows that are loaded stay.")
   )
   .addError(Errors.DatabaseUnavailable)
 {}
 
-/** Jobs that were given up. */
+/** Jobs that have used all their attempts. */
 export class DeadLetters extends HttpApiGroup.make("deadLetters")
   .add(
     HttpApiEndpoint.get("list", "/dead-letters")
@@ -103,7 +103,7 @@ export class DeadLetters extends HttpApiGroup.make("deadLetters")
         limit: Schema.optionalWith(number(1, 1000), { default: () => 100 })
       }))
       .addSuccess(Schema.Struct({ deadLetters: Schema.Array(DeadLetter), next: Schema.NullOr(Schema.String) }))
-      .annotate(OpenApi.Description, "Oldest first. Ask with `after` for what comes after `next`.")
+      .annotate(OpenApi.Description, "Oldest first. The next page is the one `after` the `next` of this page.")
   )
   .add(HttpApiEndpoint.get("get")`/dead-letters/${id}`.addSuccess(DeadLetter).addError(Errors.DeadLetterNotFound))
   .add(
@@ -114,18 +114,18 @@ export class DeadLetters extends HttpApiGroup.make("deadLetters")
       .addSuccess(HttpApiSchema.Empty(202)).addError(Errors.DeadLetterNotFound)
       .annotate(
         OpenApi.Description,
-        "Loads the import again, with all its attempts before it: from where it got to, or `fromStart`."
+        "Loads the import again, with all its attempts: from its last checkpoint, or `fromStart`."
       )
   )
   .add(
     HttpApiEndpoint.del("discard")`/dead-letters/${id}`.addSuccess(HttpApiSchema.NoContent)
       .addError(Errors.DeadLetterNotFound)
-      .annotate(OpenApi.Description, "Forgets the job and the file. Rows that are loaded stay.")
+      .annotate(OpenApi.Description, "Deletes the job and the file. Rows that are loaded stay.")
   )
   .addError(Errors.DatabaseUnavailable)
 {}
 
-/** The life of the service itself. */
+/** The state of the service itself. */
 export class Service extends HttpApiGroup.make("service").add(
   HttpApiEndpoint.get("status", "/status").addSuccess(Schema.Struct({ state: LifecycleState }))
 ) {}
@@ -134,6 +134,6 @@ export class Api
   extends HttpApi.make("importer").add(Imports).add(DeadLetters).add(Service).annotateContext(OpenApi.annotations({
     title: "Importer",
     description:
-      "Upload CSV or NDJSON; its rows end up in PostgreSQL exactly once, however often the service is restarted."
+      "Loads uploaded CSV and NDJSON files into PostgreSQL, each row exactly once, however often the service is restarted."
   }))
 {}

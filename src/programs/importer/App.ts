@@ -1,20 +1,52 @@
 /**
- * The whole service. What it is made of is released in reverse: first the requests, then the workers, then the database.
+ * The service. Its parts are released in reverse: the requests first, then the workers, then the database.
  */
-import { Config, ConfigError, Effect, Either, Layer, Option, type Redacted } from "effect"
+import { Config, ConfigError, Effect, Either, Layer, Logger, Option, Redacted } from "effect"
 import { createServer } from "node:http"
+import { Host } from "../../core/Host.js"
 import * as Database from "../../layers/database/Database.js"
 import * as HttpServer from "../../layers/http/HttpServer.js"
+import * as JobSourceOutbox from "../../layers/jobs/outbox/JobSourceOutbox.js"
+import * as JobSourceRedis from "../../layers/jobs/redis/JobSourceRedis.js"
+import * as JobSourceSql from "../../layers/jobs/sql/JobSourceSql.js"
 import { Http } from "./Http.js"
-import { Jobs, jobsUrl } from "./Jobs.js"
 import { workers } from "./load.js"
-import { Logging } from "./Logging.js"
-import { migrations } from "./Migrations.js"
+import { migrations } from "./migrations.js"
+import { OrphanCleanup } from "./orphanCleanup.js"
 import { DeadLetters } from "./store/DeadLetters.js"
 import { Imports } from "./store/Imports.js"
 import { Loads } from "./store/Loads.js"
 import { Uploads } from "./store/Uploads.js"
-import { Sweeper } from "./Sweeper.js"
+
+/** The error does not repeat the value, which may contain a password. */
+const jobsUrl = Config.option(
+  Config.string("JOBS_URL").pipe(Config.mapOrFail((url) =>
+    /^rediss?:\/\//i.test(url.trim())
+      ? Either.right(Redacted.make(url))
+      : Either.left(ConfigError.InvalidData([], "Expected redis://user:password@host:port, or rediss:// for TLS"))
+  ))
+)
+
+const redis = (url: Redacted.Redacted) =>
+  Layer.mapError(
+    JobSourceRedis.layer({ url }),
+    (error) =>
+      error.reason === "InvalidUrl"
+        ? new JobSourceRedis.RedisError({ ...error, message: `JOBS_URL: ${error.message}` })
+        : error
+  )
+
+/** The queue, in Redis or by default in the database. With either, each row is imported exactly once. */
+const Jobs = (url: Option.Option<Redacted.Redacted>) =>
+  Option.match(url, {
+    onNone: () => JobSourceSql.layer(),
+    onSome: (url) => JobSourceOutbox.layer().pipe(Layer.provide(redis(url)))
+  })
+
+/** Logs for reading on a terminal, structured lines elsewhere, which is what Effect logs without the logger of `runMain`. */
+const Logging = Layer.unwrapEffect(
+  Effect.map(Host, ({ terminal }) => Option.isSome(terminal) ? Logger.pretty : Layer.empty)
+)
 
 const integer = (name: string, from: number, to: number) =>
   Config.string(name).pipe(Config.mapOrFail((text) => {
@@ -30,20 +62,20 @@ const host = Config.string("HOST").pipe(Config.mapOrFail((text) =>
     : Either.left(ConfigError.InvalidData([], `Expected a host name or an address, but received "${text}"`))
 ))
 
-/** What the environment says, checked before anything is opened. */
+/** The settings of the environment, checked before anything is opened. */
 const settings = Config.all({
-  /** 0 takes any free port. */
+  /** 0 binds any free port. */
   port: Config.withDefault(integer("PORT", 0, 65535), 3000),
-  /** Only this machine, unless said otherwise. */
+  /** Accepts connections of this machine alone by default. */
   host: Config.withDefault(host, "127.0.0.1"),
-  /** Imports that are loaded at a time, by this process. */
+  /** How many imports this process loads at a time. */
   workers: Config.withDefault(integer("WORKERS", 1, 64), 4),
   jobs: jobsUrl
 })
 
-/** Everything but the server and the database, which tests put in. */
+/** Everything but the server and the database, which tests provide. */
 export const Service = (concurrency: number, jobs = Option.none<Redacted.Redacted>()) =>
-  Layer.merge(Http, Sweeper).pipe(
+  Layer.merge(Http, OrphanCleanup).pipe(
     Layer.provide([Imports.Default, Uploads.Default, DeadLetters.Default]),
     Layer.provide(workers(concurrency)),
     Layer.provide(Loads.Default),
@@ -51,7 +83,7 @@ export const Service = (concurrency: number, jobs = Option.none<Redacted.Redacte
     Layer.provide(Database.migrations(migrations))
   )
 
-/** What is wrong with the URL is said of the variable that holds it; the value may hold a password, and is not repeated. */
+/** An error in the URL names the variable that holds it. */
 const database = Layer.mapError(
   Database.layerFromEnv,
   (error) =>
@@ -60,7 +92,7 @@ const database = Layer.mapError(
       : error
 )
 
-/** The server comes first: it answers probes while the database opens, and a port in use is known before that. */
+/** The server is acquired first: it answers probes while the database opens, and a port in use is reported before that. */
 export const App = Layer.unwrapEffect(
   Effect.map(settings, ({ host, jobs, port, workers }) =>
     Service(workers, jobs).pipe(

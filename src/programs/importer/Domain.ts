@@ -1,7 +1,8 @@
 /**
- * What the importer speaks of.
+ * The types of the importer, and its pool of workers.
  */
 import { Schema } from "effect"
+import * as WorkerPool from "../../layers/jobs/WorkerPool.js"
 
 export const ImportId = Schema.UUID.pipe(Schema.brand("ImportId"))
 export type ImportId = typeof ImportId.Type
@@ -10,12 +11,12 @@ export const Format = Schema.Literal("csv", "ndjson")
 export type Format = typeof Format.Type
 
 /**
- * - `Uploading`: its body is still arriving; nothing of it is loaded.
- * - `Queued`: all of it is in the database, and a worker will take it, in this process or another one.
- * - `Loading`: a worker is at it, or was when its process ended; then another one goes on from there.
- * - `Completed`: each row is loaded, or is among the rejects.
- * - `Cancelled`: somebody said so; what was loaded until then is still there.
- * - `Failed`: it was given up after several attempts, and is among the dead letters until somebody retries or discards it.
+ * - `Uploading`: the body is arriving; no row is loaded.
+ * - `Queued`: the file is in the database, and a worker of this or another process will load it.
+ * - `Loading`: a worker loads it; when its process ends, another worker continues from its last checkpoint.
+ * - `Completed`: each row is loaded or rejected.
+ * - `Cancelled`: by a request; the rows that were loaded by then stay.
+ * - `Failed`: its job has used all its attempts, and is a dead letter until a request retries or discards it.
  */
 export const Status = Schema.Literal("Uploading", "Queued", "Loading", "Completed", "Cancelled", "Failed")
 export type Status = typeof Status.Type
@@ -26,25 +27,25 @@ export class Import extends Schema.Class<Import>("Import")({
   id: ImportId,
   name: Schema.String,
   status: Status,
-  /** Rows in the file without its header; not known while it is uploading. */
+  /** The rows of the file without its header; null while it is uploading. */
   rowsTotal: Schema.NullOr(Schema.Int),
   rowsLoaded: Schema.Int,
   rowsRejected: Schema.Int,
   createdAt: Schema.DateTimeUtc,
-  /** When it came to its last status. */
+  /** When it was completed, cancelled or failed. */
   completedAt: Schema.NullOr(Schema.DateTimeUtc),
-  /** Why it failed; only there when it did. */
+  /** Why it failed; absent unless it did. */
   failure: Schema.optionalWith(Schema.String, { exact: true })
 }) {}
 
 const page = <Row extends Schema.Schema.Any>(row: Row) =>
   Schema.Struct({
     rows: Schema.Array(row),
-    /** What to ask for with `after` to go on, null when there was no more. */
+    /** The `after` of the next page; null on the last one. */
     next: Schema.NullOr(Schema.Int)
   })
 
-/** Counts the data rows of the file from 1; rejected rows count, blank lines do not. */
+/** The number of a data row in the file, from 1. Rejected rows are counted, blank lines are not. */
 export const RowNumber = Schema.Int
 
 export const Rows = page(Schema.Struct({ rowNumber: RowNumber, data: Schema.Unknown }))
@@ -53,27 +54,33 @@ export type Rows = typeof Rows.Type
 export const Rejects = page(Schema.Struct({
   rowNumber: RowNumber,
   reason: Schema.String,
-  /** How the row begins in the file. */
+  /** The beginning of the row in the file. */
   excerpt: Schema.String
 }))
 export type Rejects = typeof Rejects.Type
 
-/** What a worker is given. */
+/** The payload of a job. */
 export const ImportJob = Schema.Struct({ importId: ImportId })
 export type ImportJob = typeof ImportJob.Type
 
-/** A job that was given up. It is kept, with its file and the rows it has loaded, until it is retried or discarded. */
+/** A job that has used all its attempts. It is kept, with its file and the rows it has loaded, until it is retried or discarded. */
 export class DeadLetter extends Schema.Class<DeadLetter>("DeadLetter")({
   id: Schema.String,
-  /** The import that it was to load; null when the job cannot be read. */
+  /** The import it loads; null when the payload cannot be decoded. */
   importId: Schema.NullOr(ImportId),
   payload: Schema.Unknown,
-  /** What went wrong in the last attempt. */
+  /** The error of the last attempt. */
   error: Schema.String,
   attempts: Schema.Int,
   failedAt: Schema.DateTimeUtc
 }) {}
 
-/** How far a worker has come: the last row it dealt with, and where in the file the next one begins. */
+/** A checkpoint: the number of the last row that was loaded or rejected, and the offset in the file at which the next one begins. */
 export const Cursor = Schema.Struct({ row: Schema.Int, offset: Schema.Int })
 export type Cursor = typeof Cursor.Type
+
+/** The pool of workers that load uploaded files. */
+export class Importer extends WorkerPool.Tag("importer")<Importer, ImportJob, Cursor>({
+  payload: ImportJob,
+  cursor: Cursor
+}) {}

@@ -1,6 +1,5 @@
 /**
- * What the API answers when it cannot do what it was asked. Each has a `_tag` that clients may rely on, and a message
- * for people, which they may not.
+ * The errors of the API. Clients may rely on the `_tag` of each; its message is for people and may change.
  */
 import { HttpApiSchema } from "@effect/platform"
 import { Schema } from "effect"
@@ -19,7 +18,7 @@ export class DeadLetterNotFound extends Schema.TaggedError<DeadLetterNotFound>()
   HttpApiSchema.annotations({ status: 404 })
 ) {}
 
-/** The body is neither CSV nor NDJSON in UTF-8, by its own account. */
+/** By its headers, the body is neither CSV nor NDJSON in UTF-8. */
 export class UnsupportedContentType extends Schema.TaggedError<UnsupportedContentType>()(
   "UnsupportedContentType",
   { message },
@@ -32,7 +31,7 @@ export class BodyTooLarge extends Schema.TaggedError<BodyTooLarge>()(
   HttpApiSchema.annotations({ status: 413 })
 ) {}
 
-/** The file is empty, or has no header, or its header lacks a column that was asked for. */
+/** The file is empty, has no header, or its header lacks a column whose type was declared. */
 export class InvalidFile
   extends Schema.TaggedError<InvalidFile>()("InvalidFile", { message }, HttpApiSchema.annotations({ status: 422 }))
 {}
@@ -43,14 +42,14 @@ export class InvalidColumns extends Schema.TaggedError<InvalidColumns>()(
   HttpApiSchema.annotations({ status: 422 })
 ) {}
 
-/** Somebody is uploading under this Idempotency-Key right now. */
+/** Another upload with this Idempotency-Key is in progress. */
 export class UploadInProgress extends Schema.TaggedError<UploadInProgress>()(
   "UploadInProgress",
   { message },
   HttpApiSchema.annotations({ status: 409 })
 ) {}
 
-/** Another file was uploaded under this Idempotency-Key. */
+/** A different file was uploaded with this Idempotency-Key. */
 export class IdempotencyKeyReused extends Schema.TaggedError<IdempotencyKeyReused>()(
   "IdempotencyKeyReused",
   { message },
@@ -64,12 +63,12 @@ export class UploadCancelled extends Schema.TaggedError<UploadCancelled>()(
   HttpApiSchema.annotations({ status: 409 })
 ) {}
 
-/** The body did not come to its end. Nobody is there to read this. */
+/** The client closed the connection before the end of the body, so it does not read this. */
 export class UploadAborted
   extends Schema.TaggedError<UploadAborted>()("UploadAborted", { message }, HttpApiSchema.annotations({ status: 400 }))
 {}
 
-/** The database is away, or too slow. Nothing is lost; ask again after what `Retry-After` says. */
+/** The database is unreachable or too slow. Nothing is lost; repeat the request after `Retry-After`. */
 export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>()(
   "DatabaseUnavailable",
   { message },

@@ -1,32 +1,35 @@
 /**
- * The app behind the port: the API, its description, and the page.
+ * The HTTP app: the API, its OpenAPI description, and the page.
  */
 import { HttpApiBuilder, HttpApiScalar, HttpApp, HttpServerResponse } from "@effect/platform"
 import { Cause, Effect, Layer, Option, Predicate } from "effect"
 import { Api } from "./Api.js"
-import { DeadLettersLive } from "./deadLetters.js"
-import { ImportsLive, ServiceLive } from "./handlers.js"
+import { DeadLettersLive, ImportsLive, ServiceLive } from "./apiHandlers.js"
 import { page } from "./Page.js"
 
 const json = (status: number, _tag: string, message: string) =>
   HttpServerResponse.unsafeJson({ _tag, message }, { status })
 
-/** Whatever happens is told in JSON; what is a bug is told to the log, and to the client only that it was one. */
+/** Every error is answered in JSON. A defect is logged; its response says only that there was one. */
 const errors = HttpApiBuilder.middleware((app) =>
   Effect.catchAllCause(app, (cause) => {
     const failure = Option.getOrUndefined(Cause.failureOption(cause))
     if (Predicate.isTagged(failure, "RouteNotFound")) {
-      return Effect.succeed(json(404, "RouteNotFound", "there is nothing at this address"))
+      return Effect.succeed(json(404, "RouteNotFound", "there is no page or endpoint at this address"))
     }
     if (failure !== undefined || Cause.isInterrupted(cause)) return Effect.failCause(cause)
     return Effect.as(
-      Effect.logError("a request ended in a defect", cause),
-      json(500, "InternalServerError", "something is broken here, and it has been logged")
+      Effect.logError("a request failed with a defect", cause),
+      json(
+        500,
+        "InternalServerError",
+        "the request failed with an unexpected error, which is in the log of the service"
+      )
     )
   })
 )
 
-/** A database that is away comes back: clients are told to. */
+/** Asks clients to repeat a request that failed because the database was unavailable. */
 const retryAfter = HttpApiBuilder.middleware((app) =>
   Effect.zipRight(
     HttpApp.appendPreResponseHandler((_request, response) =>

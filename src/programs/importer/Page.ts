@@ -1,5 +1,5 @@
 /**
- * The page at `/`: one document without dependencies, so that it is there wherever the service is.
+ * The page at `/`: one document without dependencies.
  */
 const style = `
   :root { color-scheme: light dark; --line: #8884; --accent: #2f6f4f; --warn: #b3541e; }
@@ -36,7 +36,7 @@ const script = `
   const final = new Set(["Completed", "Cancelled", "Failed"])
   const items = new Map()
   const streams = new Map()
-  // A browser opens six connections to one address: some are left for uploads and everything else.
+  // A browser opens six connections to one address: this leaves some for uploads and other requests.
   const maxStreams = 3
 
   const show = (found) => {
@@ -69,7 +69,7 @@ const script = `
   const follow = (id) => {
     const stream = new EventSource("/imports/" + id + "/events")
     streams.set(id, stream)
-    // A browser asks again by itself, except where it was refused; the list is refreshed anyway.
+    // A browser reconnects by itself unless it was refused; the list is refreshed anyway.
     stream.onerror = () => { if (stream.readyState === EventSource.CLOSED) unfollow(id) }
     stream.addEventListener("progress", (event) => show(JSON.parse(event.data)))
   }
@@ -84,11 +84,11 @@ const script = `
       const list = imports.map(show)
       if (list.some((li, index) => $("list").children[index] !== li)) $("list").replaceChildren(...list)
     } catch {
-      // The state at the top says what is the matter.
+      // The state at the top of the page shows that the service is unreachable.
     }
   }
 
-  // Jobs that were given up: each is kept until somebody decides.
+  // Dead letters are kept until they are retried or discarded.
   const refreshDead = async () => {
     try {
       const { deadLetters } = await (await fetch("/dead-letters")).json()
@@ -104,7 +104,7 @@ const script = `
           element("small", { textContent: letter.attempts + " attempts: " + letter.error }))
       }))
     } catch {
-      // The state at the top says what is the matter.
+      // The state at the top of the page shows that the service is unreachable.
     }
   }
 
@@ -113,9 +113,9 @@ const script = `
     try {
       state = (await (await fetch("/status")).json()).state
     } catch {
-      // Nobody is there: stopped, or not yet started.
+      // The service has stopped, or not yet started.
     }
-    $("state").textContent = state === "away" ? "not there, trying again" : state
+    $("state").textContent = state === "away" ? "unreachable, trying again" : state
     $("state").className = state
     setTimeout(lifecycle, 1000)
   }
@@ -129,7 +129,7 @@ const script = `
       const answer = await response.json()
       $("message").textContent = response.ok ? "" : file.name + ": " + answer.message
     } catch {
-      $("message").textContent = file.name + ": the upload was cut off, nothing of it was kept; please try again"
+      $("message").textContent = file.name + ": the upload was aborted and nothing of it is kept; please try again"
     }
     await refresh()
   }
@@ -164,12 +164,12 @@ export const page = `<!doctype html>
 <header><h1>Importer</h1><span id="state">...</span><a href="/docs">API</a></header>
 <form id="upload">
   <input type="file" name="file" accept=".csv,.ndjson,.jsonl" multiple required aria-label="Files">
-  <input name="columns" placeholder="types, if any: amount:number, day:date?" aria-label="Types of columns">
+  <input name="columns" placeholder="column types (optional): amount:number, day:date?" aria-label="Types of columns">
   <button>Upload</button>
 </form>
 <p id="message" role="status"></p>
 <ul id="list"></ul>
-<section id="dead" hidden><h2>Given up</h2><ul></ul></section>
+<section id="dead" hidden><h2>Failed jobs (dead letters)</h2><ul></ul></section>
 <script>${script}</script>
 </body>
 </html>

@@ -1,15 +1,14 @@
 /**
- * Loads one import, from where the last checkpoint left it.
+ * The worker: loads one import, from its last checkpoint on.
  */
 import { Effect, Option, Schedule } from "effect"
 import type { JobContext } from "../../layers/jobs/JobContext.js"
-import type { Cursor, ImportJob } from "./Domain.js"
-import { Importer } from "./Importer.js"
-import { Broken } from "./parser/Reader.js"
-import { reader, type Row } from "./parser/rows.js"
+import { type Cursor, Importer, type ImportJob } from "./Domain.js"
+import { Broken } from "./parser/recordReader.js"
+import { type Row, rowReader } from "./parser/rows.js"
 import { Loads } from "./store/Loads.js"
 
-/** One checkpoint takes a moment, so that heartbeats and requests get their turn in between, also on PGlite. */
+/** Small enough that a checkpoint delays heartbeats and requests only briefly, also on PGlite with its one connection. */
 const maxBatchRows = 1000
 const maxBatchBytes = 1024 * 1024
 
@@ -38,13 +37,13 @@ const makeBatch = (from: Cursor) => {
   }
 }
 
-/** Each batch and its cursor are one commit: whatever ends this, and wherever it goes on, each row is there once. */
+/** Commits each batch with its cursor, so that each row is loaded once, whatever ends the worker. */
 export const load = ({ importId }: ImportJob, job: JobContext<Cursor>) =>
   Effect.gen(function*() {
     const loads = yield* Loads
     const { firstRowAt, layout } = yield* loads.start(importId)
     const from = Option.getOrElse(job.cursor, () => ({ row: 0, offset: firstRowAt }))
-    const rows = reader(layout, from.offset)
+    const rows = rowReader(layout, from.offset)
     let batch = makeBatch(from)
     let offset = from.offset
     while (true) {
@@ -66,8 +65,8 @@ export const load = ({ importId }: ImportJob, job: JobContext<Cursor>) =>
   )
 
 /**
- * Many attempts: every death of a process costs one, and one that was ended again and again in the middle of a large
- * import has come further each time. A file that ends every process that takes it is given up all the same.
+ * 24 retries: each process that dies spends one, but a large import progresses in each of them. A file that ends every process that loads
+ * it still becomes a dead letter.
  */
 const retry = Schedule.exponential("1 second").pipe(
   Schedule.union(Schedule.spaced("30 seconds")),

@@ -6,10 +6,10 @@ import { causeMessage } from "../../../src/core/internal/errorMessage.js"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { App } from "../../../src/programs/importer/App.js"
 import { Http } from "../../../src/programs/importer/Http.js"
-import { Limits } from "../../../src/programs/importer/Limits.js"
 import { DeadLetters } from "../../../src/programs/importer/store/DeadLetters.js"
 import { Imports } from "../../../src/programs/importer/store/Imports.js"
 import { Uploads } from "../../../src/programs/importer/store/Uploads.js"
+import { RequestLimits } from "../../../src/programs/importer/withDatabaseTimeout.js"
 import { databaseFolder } from "../../kit/pglite.js"
 import { describePostgresServer } from "../../kit/postgres.js"
 import { eventually } from "../../kit/until.js"
@@ -27,9 +27,10 @@ describe("a service that is restarted in the middle of an import", () => {
       const { body: { id } } = yield* post(first, many(100_000))
       yield* eventually("some rows are loaded", request(first, `/imports/${id}`), ({ body }) => body.rowsLoaded > 0)
       yield* first.stop
-      const [left] = yield* first.sql<{ readonly status: string; readonly state: string }>`
-        SELECT i.status, j.state FROM imports i, lastcall_jobs j WHERE j.queue = 'importer'`
-      assert.deepStrictEqual(left, { status: "Loading", state: "waiting" }, "it was handed back in the middle")
+      const [left] = yield* first.sql`
+        SELECT i.status, j.state, j.cursor IS NOT NULL AS checkpointed FROM imports i, lastcall_jobs j
+        WHERE j.queue = 'importer'`
+      assert.deepStrictEqual(left, { status: "Loading", state: "waiting", checkpointed: true }, "it was handed back")
       const world = yield* start(database, large)
       const { rowsLoaded, rowsRejected, status } = yield* ended(world, id)
       assert.deepStrictEqual([status, rowsLoaded, rowsRejected], ["Completed", 100_000, 0])
@@ -142,7 +143,7 @@ describePostgresServer("a database", (server) => {
     () =>
       Effect.gen(function*() {
         const database = yield* openDatabase(server.url)
-        const world = yield* start(database, { ...large, patience: "3 seconds" })
+        const world = yield* start(database, { ...large, databaseTimeout: "3 seconds" })
         const { body: { id } } = yield* post(world, many(100_000))
         yield* eventually("some rows are loaded", request(world, `/imports/${id}`), ({ body }) => body.rowsLoaded > 0)
 
@@ -199,7 +200,7 @@ describe("what is a bug", () => {
         Layer.provide(Layer.succeed(Imports, imports)),
         Layer.provide(Layer.mock(Uploads, { _tag: "importer/Uploads" })),
         Layer.provide(Layer.mock(DeadLetters, { _tag: "importer/DeadLetters" })),
-        Layer.provide(Layer.succeed(Limits, { bodyBytes: 1, patience: Duration.seconds(1) })),
+        Layer.provide(Layer.succeed(RequestLimits, { bodyBytes: 1, databaseTimeout: Duration.seconds(1) })),
         Layer.provide(Logger.replace(Logger.defaultLogger, log))
       ))
       const { address } = Context.get(services, Platform.HttpServer)
@@ -208,9 +209,9 @@ describe("what is a bug", () => {
       const body = yield* Effect.promise(() => answer.json())
       assert.deepStrictEqual([answer.status, body], [500, {
         _tag: "InternalServerError",
-        message: "something is broken here, and it has been logged"
+        message: "the request failed with an unexpected error, which is in the log of the service"
       }])
-      assert.match(logged.join("\n"), /a request ended in a defect.*secret/s)
+      assert.match(logged.join("\n"), /a request failed with a defect.*secret/s)
     }).pipe(Effect.scoped))
 })
 

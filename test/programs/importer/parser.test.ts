@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Either, FastCheck as fc } from "effect"
-import * as Columns from "../../../src/programs/importer/columns.js"
-import { Broken, maxRowBytes, maxSearchBytes } from "../../../src/programs/importer/parser/Reader.js"
-import { inspect, reader } from "../../../src/programs/importer/parser/rows.js"
+import * as Columns from "../../../src/programs/importer/columnTypes.js"
+import { Broken, maxRowBytes, maxSearchBytes } from "../../../src/programs/importer/parser/recordReader.js"
+import { inspectFile, rowReader } from "../../../src/programs/importer/parser/rows.js"
 
 type Format = "csv" | "ndjson"
 
@@ -28,7 +28,7 @@ const load = (
 ) => {
   const columns = Either.getOrThrow(Columns.parse(spec))
   const pieces = cut(bytes(file), sizes)
-  const inspector = inspect(format, columns)
+  const inspector = inspectFile(format, columns)
   for (const piece of pieces) {
     const seen = inspector.push(piece)
     if (Either.isLeft(seen)) return seen.left
@@ -43,11 +43,11 @@ const load = (
 
 const readFrom = (
   file: string | Uint8Array,
-  layout: Parameters<typeof reader>[0],
+  layout: Parameters<typeof rowReader>[0],
   offset: number,
   sizes: ReadonlyArray<number>
 ) => {
-  const rows = reader(layout, offset)
+  const rows = rowReader(layout, offset)
   return [...cut(bytes(file).subarray(offset), sizes).flatMap((piece) => rows.push(piece)), ...rows.end()]
 }
 
@@ -78,7 +78,7 @@ describe("CSV", () => {
       { a: "3", b: "4" }
     ]],
     ["a quote inside a value", "a,b\nx\"y,2\n3,4\n", [
-      "!broken quoting: a quote inside a value that has none around it",
+      "!broken quoting: a quote inside an unquoted value",
       { a: "3", b: "4" }
     ]],
     ["a quote that is never closed, which costs its own row", "a,b\n1,\"x\n3,4\n5,6\n", [
@@ -105,7 +105,7 @@ describe("CSV", () => {
     ["a byte order mark alone", "\ufeff", "the file is empty: it has no header"],
     ["a header without a name", "a,,c\n1,2,3\n", "the header has no name for column 2"],
     ["a header with a name twice", "a,b,a\n1,2,3\n", "the header names the column \"a\" twice"],
-    ["a header of numbers", "1,2\n3,4\n", "the first line is no header: it holds nothing but numbers"],
+    ["a header of numbers", "1,2\n3,4\n", "the first line is not a header: it contains only numbers"],
     [
       "a header with broken quoting",
       "a,\"b\n1,2\n",
@@ -267,7 +267,7 @@ describe("types asked for", () => {
   it("refuse a file without such a column, and nonsense is refused with what was expected", () => {
     assert.strictEqual(
       load("a,b\n1,2\n", "csv", "c:date"),
-      "the header has no column \"c\", for which a type was asked"
+      "the header has no column \"c\", whose type was declared"
     )
     const refused = (spec: string) => Either.getOrNull(Either.flip(Columns.parse(spec)))
     assert.strictEqual(refused("a"), "expected name:type, but received \"a\"")
@@ -275,7 +275,7 @@ describe("types asked for", () => {
       refused("a:float"),
       "a: expected one of string, number, integer, boolean, date, but received \"float\""
     )
-    assert.strictEqual(refused("a:date,a:date"), "the column \"a\" is there twice")
+    assert.strictEqual(refused("a:date,a:date"), "the column \"a\" is declared twice")
     assert.strictEqual(refused(""), null)
   })
 })

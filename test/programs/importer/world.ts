@@ -6,14 +6,14 @@ import { afterAll, beforeAll, describe } from "vitest"
 import * as Database from "../../../src/layers/database/Database.js"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { Service } from "../../../src/programs/importer/App.js"
-import { Limits } from "../../../src/programs/importer/Limits.js"
+import { RequestLimits } from "../../../src/programs/importer/withDatabaseTimeout.js"
 import { databaseFolder } from "../../kit/pglite.js"
 import { describePostgres } from "../../kit/postgres.js"
 
 export interface Options {
   readonly workers?: number
   readonly bodyBytes?: number
-  readonly patience?: Duration.DurationInput
+  readonly databaseTimeout?: Duration.DurationInput
 }
 
 /** The whole service in this process, on a port of its own. */
@@ -28,7 +28,7 @@ export interface World {
 /** Starts the service over a database that is open, for as long as the scope. */
 export const start = (
   database: Context.Context<Database.Database | SqlClient.SqlClient>,
-  { bodyBytes = 1_000_000, patience = "10 seconds", workers = 2 }: Options = {}
+  { bodyBytes = 1_000_000, databaseTimeout = "10 seconds", workers = 2 }: Options = {}
 ): Effect.Effect<World, unknown, Scope.Scope> =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
@@ -37,7 +37,7 @@ export const start = (
     const services = yield* Layer.buildWithScope(
       Service(workers).pipe(
         Layer.provideMerge(HttpServer.layerTest),
-        Layer.provide(Layer.succeed(Limits, { bodyBytes, patience: Duration.decode(patience) })),
+        Layer.provide(Layer.succeed(RequestLimits, { bodyBytes, databaseTimeout: Duration.decode(databaseTimeout) })),
         Layer.provide(Layer.succeedContext(database)),
         Layer.provide(Logger.remove(Logger.defaultLogger))
       ),
@@ -111,7 +111,7 @@ export const post = (
 export const ended = (world: World, id: string): Effect.Effect<any> =>
   Effect.gen(function*() {
     const { body } = yield* request(world, `/imports/${id}/events`)
-    return JSON.parse(/data: (.*)\n\n$/.exec(body.replaceAll(": still here\n\n", ""))![1]!)
+    return JSON.parse(/data: (.*)\n\n$/.exec(body.replaceAll(": keep-alive\n\n", ""))![1]!)
   })
 
 /** Uploads, and waits for the end. */

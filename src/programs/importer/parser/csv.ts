@@ -1,15 +1,23 @@
 /**
- * CSV as RFC 4180 has it: commas, double quotes, LF or CRLF, UTF-8 with or without a byte order mark. Blank lines are no rows.
+ * CSV by RFC 4180: commas, double quotes, LF or CRLF, UTF-8 with or without a byte order mark. Blank lines are skipped.
  */
 import { CsvError, parse } from "csv-parse/sync"
 import { Either } from "effect"
 import { isUtf8 } from "node:buffer"
-import type { Column } from "../columns.js"
-import { Broken, check, make, maxSearchBytes, type Reader, type Scan, skipBlankLines } from "./Reader.js"
+import type { Column } from "../columnTypes.js"
+import {
+  Broken,
+  checkRecord,
+  makeReader,
+  maxSearchBytes,
+  type RecordReader,
+  type Scan,
+  skipBlankLines
+} from "./recordReader.js"
 
 export type Fields = ReadonlyArray<string>
 
-/** Thrown out of the parser at a record whose end is too far away to be believed. */
+/** Thrown out of the parser at a record that is longer than `maxSearchBytes`: a quote is not closed. */
 class Runaway extends Error {}
 
 const isRunaway = (error: unknown) =>
@@ -18,8 +26,8 @@ const isRunaway = (error: unknown) =>
 const newline = 10
 
 /**
- * A record with broken quoting ends the parser, since nothing tells where the record was meant to end. It is then held to
- * be one line, and the parser begins anew on the next one: a quote that is never closed costs its own row, not the rest of the file.
+ * Broken quoting ends the parser, because the end of the record is unknown. The record is then taken to be one line, and parsing
+ * restarts on the next one: an unclosed quote costs its own row, not the rest of the file.
  */
 const scan: Scan<Fields> = (window, final, emit) => {
   const cut = final ? window.length : window.lastIndexOf(newline) + 1
@@ -32,7 +40,7 @@ const scan: Scan<Fields> = (window, final, emit) => {
       const from = skipBlankLines(window, last, cut)
       const to = base + bytes
       if (to - from > maxSearchBytes && window.indexOf(newline, from) < to - 1) throw new Runaway()
-      emit(check(window, from, to, valid) ?? fields, from, to)
+      emit(checkRecord(window, from, to, valid) ?? fields, from, to)
       last = to
       return null
     }
@@ -50,40 +58,40 @@ const scan: Scan<Fields> = (window, final, emit) => {
       if (isRunaway(error) && !final && window.length - from < maxSearchBytes) return last
       const end = window.indexOf(newline, from)
       start = end === -1 ? cut : end + 1
-      emit(check(window, from, start, valid) ?? new Broken(quoting(error)), from, start)
+      emit(checkRecord(window, from, start, valid) ?? new Broken(quotingError(error)), from, start)
     }
   }
   return cut
 }
 
-const quoting = (error: CsvError | Runaway): string => {
+const quotingError = (error: CsvError | Runaway): string => {
   if (error instanceof CsvError) {
     if (error.code === "CSV_INVALID_CLOSING_QUOTE") return "broken quoting: text after a closing quote"
-    if (error.code !== "CSV_QUOTE_NOT_CLOSED") return "broken quoting: a quote inside a value that has none around it"
+    if (error.code !== "CSV_QUOTE_NOT_CLOSED") return "broken quoting: a quote inside an unquoted value"
   }
   return "broken quoting: a quote is never closed"
 }
 
-export const reader = (offset?: number): Reader<Fields> => make(scan, offset)
+export const reader = (offset?: number): RecordReader<Fields> => makeReader(scan, offset)
 
 /**
- * The names of the columns, or why these fields are not that. Every name must be there once, and a line of nothing but
- * numbers is held to be data: the header is missing then, and its first row would be lost as names.
+ * The names of the columns, or why these fields are not a header. Names must be unique, and a line of only numbers is taken to be data: the
+ * header is missing then, and the first row would be lost as names.
  */
-export const header = (fields: Fields | Broken): Either.Either<Fields, string> => {
+export const parseHeader = (fields: Fields | Broken): Either.Either<Fields, string> => {
   if (fields instanceof Broken) return Either.left(`the header cannot be read: ${fields.reason}`)
   const names = fields.map((name) => name.trim())
   const unnamed = names.indexOf("")
   if (unnamed !== -1) return Either.left(`the header has no name for column ${unnamed + 1}`)
-  const twice = names.find((name, index) => names.indexOf(name) !== index)
-  if (twice !== undefined) return Either.left(`the header names the column "${twice}" twice`)
+  const duplicate = names.find((name, index) => names.indexOf(name) !== index)
+  if (duplicate !== undefined) return Either.left(`the header names the column "${duplicate}" twice`)
   if (names.some((name) => name.includes("\0"))) return Either.left("the header contains a NUL character")
   return names.every((name) => /^[-+]?\d+([.]\d+)?$/.test(name))
-    ? Either.left("the first line is no header: it holds nothing but numbers")
+    ? Either.left("the first line is not a header: it contains only numbers")
     : Either.right(names)
 }
 
-/** Turns a record into the JSON text of its row. */
+/** The JSON text of the row of a record. */
 export const toJson = (names: Fields, columns: ReadonlyArray<Column>) => {
   const keys = names.map((name, index) => `${index === 0 ? "{" : ","}${JSON.stringify(name)}:`)
   const types = names.map((name) => columns.find((column) => column.name === name))

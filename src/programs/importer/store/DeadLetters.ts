@@ -1,12 +1,12 @@
 /**
- * Jobs that were given up, and the imports they were to load.
+ * The dead letters of the pool, and their imports.
  */
 import { SqlClient, type SqlError } from "@effect/sql"
 import { Effect, Option, Schema } from "effect"
 import type { DeadLetter as Letter, JobSourceError } from "../../../layers/jobs/JobSource.js"
 import { DeadLetter, ImportJob } from "../Domain.js"
+import { Importer } from "../Domain.js"
 import { DeadLetterNotFound } from "../Errors.js"
-import { Importer } from "../Importer.js"
 import { Loads } from "./Loads.js"
 
 const pageSize = 100
@@ -41,33 +41,35 @@ export class DeadLetters extends Effect.Service<DeadLetters>()("importer/DeadLet
         })
       )
 
-    /** The import comes first: who takes the job at once waits for the import's row, and finds it as it was left here. */
+    /** Updates the import first: a worker that claims the job at once waits for the lock on the import's row, and reads it updated. */
     const retry = (id: string, options: { readonly fromStart: boolean }) =>
       sql.withTransaction(Effect.gen(function*() {
         const { importId } = yield* get(id)
-        if (importId !== null) yield* loads.revive(importId, options)
+        if (importId !== null) yield* loads.requeue(importId, options)
         yield* deadLetters.redrive([id], options)
       }))
 
     const discard = (id: string) =>
       sql.withTransaction(Effect.gen(function*() {
         const { error, importId } = yield* get(id)
-        if (importId !== null) yield* loads.bury(importId, error)
+        if (importId !== null) yield* loads.discard(importId, error)
         yield* deadLetters.discard([id])
       }))
 
-    /** Says of the imports whose jobs were given up that they have failed: of all of them, page by page. */
-    const fail = (after?: DeadLetter): Effect.Effect<void, JobSourceError | SqlError.SqlError> =>
+    /** Marks the imports of all dead letters as failed, page by page. */
+    const failImports = (after?: DeadLetter): Effect.Effect<void, JobSourceError | SqlError.SqlError> =>
       Effect.gen(function*() {
         const letters = yield* list(pageSize, after)
-        const expected = yield* loads.expected(letters.flatMap(({ importId }) => importId === null ? [] : [importId]))
+        const unfinished = yield* loads.unfinished(
+          letters.flatMap(({ importId }) => importId === null ? [] : [importId])
+        )
         for (const { error, id, importId } of letters) {
-          if (importId === null || !expected.has(importId)) continue
+          if (importId === null || !unfinished.has(importId)) continue
           yield* loads.fail(importId, error, Effect.map(deadLetters.get(id), Option.isSome))
         }
-        if (letters.length === pageSize) yield* fail(letters.at(-1))
+        if (letters.length === pageSize) yield* failImports(letters.at(-1))
       })
 
-    return { list, get, retry, discard, fail }
+    return { list, get, retry, discard, failImports }
   })
 }) {}

@@ -1,24 +1,52 @@
 /**
- * What the API reads of imports, and how it cancels one.
+ * Reads imports for the API, and cancels them.
  */
 import { SqlClient } from "@effect/sql"
-import { Effect, Option } from "effect"
-import type { ImportId } from "../Domain.js"
-import { importColumns, type ImportRow, toImport } from "./row.js"
+import { DateTime, Effect, Option } from "effect"
+import { Import, type ImportId, type Status } from "../Domain.js"
 
-/** The rows that are asked for: those after the row number `after`, at most `limit`. */
+/** A row of the table `imports`. */
+export interface ImportRow {
+  readonly id: string
+  readonly name: string
+  readonly status: Status
+  readonly rows_total: number | null
+  readonly rows_loaded: number
+  readonly rows_rejected: number
+  readonly failure: string | null
+  readonly created_at: Date
+  readonly completed_at: Date | null
+}
+
+export const importColumns = (sql: SqlClient.SqlClient) =>
+  sql.literal("id, name, status, rows_total, rows_loaded, rows_rejected, failure, created_at, completed_at")
+
+export const toImport = (row: ImportRow): Import =>
+  new Import({
+    id: row.id as ImportId,
+    name: row.name,
+    status: row.status,
+    rowsTotal: row.rows_total,
+    rowsLoaded: row.rows_loaded,
+    rowsRejected: row.rows_rejected,
+    createdAt: DateTime.unsafeFromDate(row.created_at),
+    completedAt: row.completed_at === null ? null : DateTime.unsafeFromDate(row.completed_at),
+    ...(row.failure === null ? {} : { failure: row.failure })
+  })
+
+/** The rows after the row number `after`, at most `limit`. */
 export interface Page {
   readonly after: number
   readonly limit: number
 }
 
-/** Rows as JSON text, as the database has them: parsing would cost long numbers their last digits. */
+/** Rows as JSON text of the database: parsing them would lose the last digits of long numbers. */
 export interface Lines {
   readonly lines: ReadonlyArray<string>
   readonly next: number | null
 }
 
-/** A page ends early rather than grow beyond this: rows may have up to 1 MiB. */
+/** The size at which a page ends before its limit: one row may have 1 MiB. */
 const maxPageBytes = 4 * 1024 * 1024
 
 export class Imports extends Effect.Service<Imports>()("importer/Imports", {
@@ -59,10 +87,10 @@ export class Imports extends Effect.Service<Imports>()("importer/Imports", {
         })
       )
 
-    /** Cancels what is not over yet. An upload learns of it with its next chunk, a worker with its next batch. */
+    /** Cancels an import that has not ended. An upload notices at its next chunk, a worker at its next batch. */
     const cancel = (id: ImportId) =>
       sql.withTransaction(Effect.gen(function*() {
-        // An upload that never became whole gives its key free.
+        // An unfinished upload frees its Idempotency-Key.
         const cancelled = yield* sql`
           UPDATE imports SET status = 'Cancelled', completed_at = now(),
             idempotency_key = CASE WHEN status = 'Uploading' THEN NULL ELSE idempotency_key END

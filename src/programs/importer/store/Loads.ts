@@ -1,17 +1,19 @@
 /**
- * What a worker reads and writes of an import.
+ * Reads and writes an import for the worker that loads it.
  */
 import { SqlClient } from "@effect/sql"
 import { Data, Effect, Either, Option } from "effect"
-import * as Columns from "../columns.js"
+import * as ColumnTypes from "../columnTypes.js"
 import type { Format, ImportId } from "../Domain.js"
 import type { Layout } from "../parser/rows.js"
-import { storable } from "./row.js"
 
-/** Somebody cancelled the import, or it is over: there is nothing more to do. */
+/** Text that Postgres can store: without NUL and without halves of surrogate pairs. */
+const storable = (text: string): string => Buffer.from(text).toString("utf8").replaceAll("\0", "\ufffd")
+
+/** The import was cancelled or has ended: the worker has nothing more to do. */
 export class Stopped extends Data.TaggedError("Stopped")<{ readonly id: ImportId }> {}
 
-/** Rows and rejects that are written together. */
+/** Rows and rejects that are written in one transaction. */
 export interface Batch {
   readonly rows: ReadonlyArray<readonly [rowNumber: number, json: string]>
   readonly rejects: ReadonlyArray<{ readonly row: number; readonly reason: string; readonly excerpt: string }>
@@ -33,7 +35,7 @@ export class Loads extends Effect.Service<Loads>()("importer/Loads", {
   effect: Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
 
-    /** Says that it is loading, and how to read it. Who has its job may, also when it was given up before. */
+    /** Marks the import as loading, and returns how to read it. Allowed for a failed one: its job was retried. */
     const start = (id: ImportId) =>
       Effect.gen(function*() {
         const [row] = yield* sql<LoadRow>`
@@ -41,12 +43,12 @@ export class Loads extends Effect.Service<Loads>()("importer/Loads", {
           WHERE id = ${id} AND status IN ('Queued', 'Loading', 'Failed')
           RETURNING format, columns, names, first_row_at`
         if (row === undefined) return yield* new Stopped({ id })
-        const columns = Either.getOrThrow(Columns.parse(row.columns))
+        const columns = Either.getOrThrow(ColumnTypes.parse(row.columns))
         const load: Load = { layout: { format: row.format, names: row.names, columns }, firstRowAt: row.first_row_at }
         return load
       })
 
-    /** The bytes of the file from `offset` to the end of the chunk that holds them, none at the end of the file. */
+    /** The bytes of the file from `offset` to the end of its chunk; none at the end of the file. */
     const bytes = (id: ImportId, offset: number) =>
       Effect.map(
         sql<{ readonly base64: string; readonly starts_at: number }>`
@@ -62,7 +64,7 @@ export class Loads extends Effect.Service<Loads>()("importer/Loads", {
     const insert = (id: ImportId, { rejects, rows }: Batch) =>
       Effect.gen(function*() {
         if (rows.length > 0) {
-          // One parameter for each column: as quick as it gets, and no limit of parameters. JSON text has no newlines of its own here.
+          // One parameter for each column: the quickest way, without the limit on parameters. The JSON text of a row contains no newline.
           const numbers = `{${rows.map(([row]) => row).join(",")}}`
           const lines = rows.map(([, json]) => json).join("\n")
           yield* sql`
@@ -83,7 +85,7 @@ export class Loads extends Effect.Service<Loads>()("importer/Loads", {
         }
       })
 
-    /** Within the transaction of a checkpoint. */
+    /** Runs in the transaction of a checkpoint. */
     const record = (id: ImportId, batch: Batch) =>
       Effect.gen(function*() {
         const there = yield* sql`
@@ -94,19 +96,21 @@ export class Loads extends Effect.Service<Loads>()("importer/Loads", {
         yield* insert(id, batch)
       })
 
-    /** Within the transaction that ends the job. Every row that the upload counted must be there, or nothing is completed. */
+    /** Runs in the transaction that ends the job. Dies unless every row that the upload counted is loaded or rejected. */
     const complete = (id: ImportId, batch: Batch) =>
       Effect.gen(function*() {
         yield* record(id, batch)
         const completed = yield* sql`
           UPDATE imports SET status = 'Completed', completed_at = now()
           WHERE id = ${id} AND rows_loaded + rows_rejected = rows_total RETURNING id`
-        if (completed.length === 0) return yield* Effect.dieMessage(`import ${id} has not the rows that were counted`)
+        if (completed.length === 0) {
+          return yield* Effect.dieMessage(`import ${id} has fewer or more rows than its upload counted`)
+        }
         yield* sql`DELETE FROM import_chunks WHERE import_id = ${id}`
       })
 
-    /** Those of these imports that somebody still expects to be loaded. */
-    const expected = (ids: ReadonlyArray<ImportId>) =>
+    /** Those of these imports that are waiting or loading. */
+    const unfinished = (ids: ReadonlyArray<ImportId>) =>
       Effect.map(
         sql<{ readonly id: ImportId }>`
           SELECT id FROM imports WHERE status IN ('Queued', 'Loading')
@@ -115,8 +119,8 @@ export class Loads extends Effect.Service<Loads>()("importer/Loads", {
       )
 
     /**
-     * Its job was given up, if that `isDead` indeed: between having been seen among the dead letters and the lock on the
-     * import's row, somebody may have retried it. Its file is kept, for then.
+     * Marks the import as failed, if its job `isDead`: it may have been retried between the list of dead letters and the lock on the
+     * import's row. Keeps the file for a retry.
      */
     const fail = <E, R>(id: ImportId, failure: string, isDead: Effect.Effect<boolean, E, R>) =>
       sql.withTransaction(Effect.gen(function*() {
@@ -126,26 +130,26 @@ export class Loads extends Effect.Service<Loads>()("importer/Loads", {
         if (failed.length > 0 && !(yield* isDead)) return yield* new Stopped({ id })
       })).pipe(Effect.catchTag("Stopped", () => Effect.void))
 
-    /** Its job is about to be retried; with `fromStart` without what it has loaded. */
-    const revive = (id: ImportId, { fromStart }: { readonly fromStart: boolean }) =>
+    /** Queues the import again, before its job is retried; with `fromStart` without the rows it has loaded. */
+    const requeue = (id: ImportId, { fromStart }: { readonly fromStart: boolean }) =>
       Effect.gen(function*() {
-        const revived = yield* sql`
+        const requeued = yield* sql`
           UPDATE imports SET status = 'Queued', completed_at = NULL, failure = NULL
           WHERE id = ${id} AND status IN ('Queued', 'Loading', 'Failed') RETURNING id`
-        if (revived.length === 0 || !fromStart) return
+        if (requeued.length === 0 || !fromStart) return
         yield* sql`DELETE FROM import_rows WHERE import_id = ${id}`
         yield* sql`DELETE FROM import_rejects WHERE import_id = ${id}`
         yield* sql`UPDATE imports SET rows_loaded = 0, rows_rejected = 0 WHERE id = ${id}`
       })
 
-    /** Its job is about to be forgotten. */
-    const bury = (id: ImportId, failure: string) =>
+    /** Marks the import as failed and deletes its file, before its job is discarded. */
+    const discard = (id: ImportId, failure: string) =>
       Effect.zipRight(
         sql`UPDATE imports SET status = 'Failed', completed_at = now(), failure = ${storable(failure)}
           WHERE id = ${id} AND status IN ('Queued', 'Loading')`,
         sql`DELETE FROM import_chunks WHERE import_id = ${id}`
       )
 
-    return { start, bytes, record, complete, expected, fail, revive, bury }
+    return { start, bytes, record, complete, unfinished, fail, requeue, discard }
   })
 }) {}

@@ -1,29 +1,29 @@
 /**
- * Imports while their body arrives: chunk by chunk, in short transactions, and not there for anybody until the last one.
+ * Writes imports while their body arrives: each chunk in a short transaction, and nothing for a worker before the last one.
  */
 import { SqlClient } from "@effect/sql"
 import { Effect, Option } from "effect"
 import type { Format, ImportId } from "../Domain.js"
-import { Importer } from "../Importer.js"
+import { Importer } from "../Domain.js"
 import type { Summary } from "../parser/rows.js"
-import { importColumns, type ImportRow, toImport } from "./row.js"
+import { importColumns, type ImportRow, toImport } from "./Imports.js"
 
 export interface Begin {
   readonly name: string
   readonly format: Format
-  /** As the request has them: the worker reads them again. */
+  /** The text of the request: the worker parses it again. */
   readonly columns: string
   readonly key: Option.Option<string>
 }
 
-/** What there is already under an Idempotency-Key; without fingerprint it is still uploading. */
+/** The import that has an Idempotency-Key; without fingerprint it is still uploading. */
 export interface Existing {
   readonly id: ImportId
   readonly fingerprint: string | null
 }
 
-/** A process renews the heartbeat of its uploads; one that is this old belongs to a process that has died. */
-const staleAfter = "20 seconds"
+/** The age of a heartbeat at which the process of its upload counts as dead. */
+const orphanedAfter = "20 seconds"
 export const heartbeat = "4 seconds"
 
 export class Uploads extends Effect.Service<Uploads>()("importer/Uploads", {
@@ -31,13 +31,13 @@ export class Uploads extends Effect.Service<Uploads>()("importer/Uploads", {
     const sql = yield* SqlClient.SqlClient
     const importer = yield* Importer
     const columns = importColumns(sql)
-    const stale = sql`status = 'Uploading' AND heartbeat_at < now() - ${staleAfter}::text::interval`
+    const orphaned = sql`status = 'Uploading' AND heartbeat_at < now() - ${orphanedAfter}::text::interval`
 
-    /** Makes room for an upload, unless its key stands for another one already. */
+    /** Creates the import of an upload, unless its key belongs to another one. */
     const begin = (id: ImportId, { columns, format, key, name }: Begin) =>
       sql.withTransaction(Effect.gen(function*() {
         const unique = Option.getOrNull(key)
-        if (unique !== null) yield* sql`DELETE FROM imports WHERE idempotency_key = ${unique} AND ${stale}`
+        if (unique !== null) yield* sql`DELETE FROM imports WHERE idempotency_key = ${unique} AND ${orphaned}`
         const started = yield* sql`
           INSERT INTO imports (id, name, format, columns, status, idempotency_key)
           VALUES (${id}, ${name}, ${format}, ${columns}, 'Uploading', ${unique})
@@ -45,13 +45,13 @@ export class Uploads extends Effect.Service<Uploads>()("importer/Uploads", {
           RETURNING id`
         if (started.length > 0) return Option.none<Existing>()
         const [existing] = yield* sql<Existing>`SELECT id, fingerprint FROM imports WHERE idempotency_key = ${unique}`
-        // Gone in this very moment: who asks again will find it free.
+        // The other import was deleted meanwhile: a repeated request finds the key free.
         return Option.some<Existing>(existing ?? { id, fingerprint: null })
       }))
 
     /**
-     * Keeps one more chunk. False when the upload was cancelled, or given up for dead. Base64 there and back: the embedded
-     * database takes six times as long over bytes as they are.
+     * Stores one more chunk. False when the upload was cancelled or deleted as an orphan. In base64, because PGlite takes six times as long
+     * for plain bytes.
      */
     const append = (id: ImportId, startsAt: number, bytes: Buffer) =>
       Effect.map(
@@ -65,10 +65,10 @@ export class Uploads extends Effect.Service<Uploads>()("importer/Uploads", {
         (rows) => rows.length > 0
       )
 
-    const touch = (id: ImportId) =>
+    const renewHeartbeat = (id: ImportId) =>
       sql`UPDATE imports SET heartbeat_at = now() WHERE id = ${id} AND status = 'Uploading'`
 
-    /** All of it is there: from now on it is an import, and somebody's job. None when it was cancelled. */
+    /** Queues the import of a complete upload. None when it was cancelled. */
     const finish = (id: ImportId, fingerprint: string, { names, offset, rows }: Summary) =>
       sql.withTransaction(Effect.gen(function*() {
         const [row] = yield* sql<ImportRow>`
@@ -81,12 +81,12 @@ export class Uploads extends Effect.Service<Uploads>()("importer/Uploads", {
         return Option.some(toImport(row))
       }))
 
-    /** Removes every trace of an upload that did not come to its end. */
+    /** Deletes an unfinished upload. */
     const abandon = (id: ImportId) => sql`DELETE FROM imports WHERE id = ${id} AND status = 'Uploading'`
 
-    /** The same for those whose process has died. */
-    const sweep = Effect.map(sql`DELETE FROM imports WHERE ${stale} RETURNING id`, (rows) => rows.length)
+    /** Deletes the unfinished uploads of dead processes, and returns how many. */
+    const deleteOrphans = Effect.map(sql`DELETE FROM imports WHERE ${orphaned} RETURNING id`, (rows) => rows.length)
 
-    return { begin, append, touch, finish, abandon, sweep }
+    return { begin, append, renewHeartbeat, finish, abandon, deleteOrphans }
   })
 }) {}

@@ -1,21 +1,21 @@
 /**
- * Cuts a file, which arrives in pieces of any size, into its records.
+ * Splits a file, which arrives in chunks of any size, into records.
  *
- * The records do not depend on the pieces: an upload counts them as it arrives, and the job that loads them later, from
- * another offset and in other pieces, finds the same ones.
+ * The records do not depend on the chunks: the upload that counts them and the job that loads them, from another offset and in other
+ * chunks, find the same ones.
  */
 import { isUtf8 } from "node:buffer"
 
-/** No row is larger: one row must not take the memory that all jobs of the process share. */
+/** The largest row: one row must not exhaust the memory that all jobs of the process share. */
 export const maxRowBytes = 1024 * 1024
 
 /**
- * How far the end of one record is looked for, before it is held to be broken. Larger than a row may be, so that a row
- * that is too large is one reject and not thousands; small enough to be held in memory.
+ * How far the end of a record is searched for before the record is broken. Larger than the largest row, so that a row that is too large is
+ * one reject and not thousands; small enough to be held in memory.
  */
 export const maxSearchBytes = 4 * maxRowBytes
 
-/** A record that holds nothing that could be loaded, and why. */
+/** A record that cannot be loaded, and why. */
 export class Broken {
   constructor(readonly reason: string) {}
 }
@@ -23,7 +23,7 @@ export class Broken {
 export const tooLarge = new Broken("the row is larger than 1 MiB")
 export const notUtf8 = new Broken("the row is not valid UTF-8")
 
-/** One record: what it holds, its bytes, and the offset in the file at which the next one begins. */
+/** One record: its value, its bytes, and the offset in the file at which the next one begins. */
 export interface Record<out A> {
   readonly value: A | Broken
   readonly raw: Buffer
@@ -31,9 +31,9 @@ export interface Record<out A> {
 }
 
 /**
- * Reads the whole records of `window`, which begins with a record, and returns where the first incomplete one begins.
- * With `final`, nothing follows: every record is whole. It may leave a record incomplete only while less than
- * `maxSearchBytes` of it are there, or while its first line has no end.
+ * Emits the complete records of `window`, which begins with a record, and returns where the first incomplete one begins. With `final` no
+ * bytes follow, and every record is complete. A record may stay incomplete only while less than `maxSearchBytes` of it have arrived, or
+ * while its first line has no end.
  */
 export type Scan<A> = (
   window: Buffer,
@@ -41,10 +41,10 @@ export type Scan<A> = (
   emit: (value: A | Broken, from: number, to: number) => void
 ) => number
 
-export interface Reader<out A> {
-  /** The records that these bytes complete. */
+export interface RecordReader<out A> {
+  /** Returns the records that these bytes complete. */
   readonly push: (bytes: Uint8Array) => ReadonlyArray<Record<A>>
-  /** The rest: nothing follows. */
+  /** Returns the remaining records: no bytes follow. */
   readonly end: () => ReadonlyArray<Record<A>>
 }
 
@@ -53,14 +53,14 @@ const carriageReturn = 13
 const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf])
 const empty = Buffer.alloc(0)
 
-/** Where the content of a record ends: without its line ending. */
+/** Where the content of a record ends, before its line ending. */
 export const trimEnd = (window: Buffer, from: number, to: number): number => {
   if (to > from && window[to - 1] === newline) to--
   if (to > from && window[to - 1] === carriageReturn) to--
   return to
 }
 
-/** Where the content of a record begins: after the blank lines before it. */
+/** Where the content of a record begins, after blank lines. */
 export const skipBlankLines = (window: Buffer, from: number, to: number): number => {
   while (from < to && (window[from] === newline || (window[from] === carriageReturn && window[from + 1] === newline))) {
     from++
@@ -68,19 +68,19 @@ export const skipBlankLines = (window: Buffer, from: number, to: number): number
   return from
 }
 
-/** Checks that hold for a record of any format. `valid` says that all of the window is known to be UTF-8. */
-export const check = (window: Buffer, from: number, to: number, valid: boolean): Broken | undefined => {
+/** Checks the size and the encoding of a record of any format. `valid` if the whole window is known to be UTF-8. */
+export const checkRecord = (window: Buffer, from: number, to: number, valid: boolean): Broken | undefined => {
   if (to - from > maxRowBytes && trimEnd(window, from, to) - from > maxRowBytes) return tooLarge
   return valid || isUtf8(window.subarray(from, to)) ? undefined : notUtf8
 }
 
-/** Reads on from `offset`, which is where a record begins: 0, or the `end` of an earlier one. */
-export const make = <A>(scan: Scan<A>, offset = 0): Reader<A> => {
+/** Reads from `offset`, at which a record begins: 0, or the `end` of an earlier record. */
+export const makeReader = <A>(scan: Scan<A>, offset = 0): RecordReader<A> => {
   let position = offset
   let parts: Array<Uint8Array> = []
   let size = 0
-  // Looking again for the end of a large record is worth it only when there is much more of it.
-  let lookAgainAt = 1
+  // A large record is scanned again only when much more of it has arrived: otherwise its cost would be quadratic.
+  let scanAgainAt = 1
   let skipping = false
 
   const read = (final: boolean): ReadonlyArray<Record<A>> => {
@@ -107,15 +107,15 @@ export const make = <A>(scan: Scan<A>, offset = 0): Reader<A> => {
     let rest = window.subarray(to)
     position += to
     if (!final && rest.length >= maxSearchBytes) {
-      // A line without an end in sight: nothing of it is kept, and it is one reject when its end comes.
+      // The line is too long: its bytes are dropped, and it becomes one reject when its end arrives.
       skipping = true
       position += rest.length
       rest = empty
     }
-    // A copy, so that the little that is left does not hold all of a window in memory.
+    // Copies a small rest, so that it does not keep the whole window in memory.
     parts = rest.length === 0 ? [] : [rest.length < window.length / 2 ? Buffer.from(rest) : rest]
     size = rest.length
-    lookAgainAt = size < maxRowBytes / 16 ? size + 1 : Math.min(size * 2, maxSearchBytes)
+    scanAgainAt = size < maxRowBytes / 16 ? size + 1 : Math.min(size * 2, maxSearchBytes)
     return records
   }
 
@@ -124,7 +124,7 @@ export const make = <A>(scan: Scan<A>, offset = 0): Reader<A> => {
       if (bytes.length === 0) return []
       parts.push(bytes)
       size += bytes.length
-      return size < lookAgainAt ? [] : read(false)
+      return size < scanAgainAt ? [] : read(false)
     },
     end: () => size === 0 && !skipping ? [] : read(true)
   }

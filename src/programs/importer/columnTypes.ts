@@ -1,23 +1,23 @@
 /**
- * The types that an upload asks for: `POST /imports?columns=amount:number,day:date`.
+ * The column types that an upload declares: `POST /imports?columns=amount:number,day:date`.
  */
 import { Either } from "effect"
-import { Broken } from "./parser/Reader.js"
+import { Broken } from "./parser/recordReader.js"
 
 const types = ["string", "number", "integer", "boolean", "date"] as const
 
 export type ColumnType = typeof types[number]
 
-/** A column whose values have to be of one type. */
+/** A column whose values must have a type. */
 export interface Column {
   readonly name: string
-  /** The JSON text of a CSV value of this type. */
+  /** The JSON text of a CSV value. */
   readonly fromText: (text: string) => string | Broken
-  /** Why a JSON value, `undefined` where there is none, is not of this type. */
+  /** Why a JSON value does not have this type; `undefined` is a missing value. */
   readonly checkJson: (value: unknown) => Broken | undefined
 }
 
-const article: { readonly [Type in ColumnType]: string } = {
+const description: { readonly [Type in ColumnType]: string } = {
   string: "a string",
   number: "a number",
   integer: "an integer",
@@ -29,7 +29,7 @@ const jsonNumber = /^-?(0|[1-9]\d{0,300})(\.\d{1,300})?$/
 const number = /^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$/
 
 const numberFromText = (text: string): string | undefined => {
-  // Its own digits where JSON allows them: an amount of money must not lose any.
+  // Keeps the digits of the text where JSON allows it: an amount of money must not lose any.
   if (jsonNumber.test(text)) return text
   return number.test(text) && Number.isFinite(Number(text)) ? JSON.stringify(Number(text)) : undefined
 }
@@ -57,24 +57,26 @@ const isJson: { readonly [Type in ColumnType]: (value: unknown) => boolean } = {
   date: (value) => typeof value === "string" && isDate(value)
 }
 
-const shown = (value: string) => value.length > 60 ? `${value.slice(0, 60)}…` : value
+const excerpt = (value: string) => value.length > 60 ? `${value.slice(0, 60)}…` : value
 
 const make = (name: string, type: ColumnType, optional: boolean): Column => {
-  const wrong = (value: string) => new Broken(`${name}: expected ${article[type]}, but found ${shown(value)}`)
+  const mismatch = (value: string) => new Broken(`${name}: expected ${description[type]}, but found ${excerpt(value)}`)
   return {
     name,
     fromText: (text) =>
-      optional && text === "" ? "null" : fromText[type](type === "string" ? text : text.trim()) ?? wrong(`"${text}"`),
+      optional && text === ""
+        ? "null"
+        : fromText[type](type === "string" ? text : text.trim()) ?? mismatch(`"${text}"`),
     checkJson: (value) => {
       if (optional && (value === undefined || value === null)) return undefined
-      return isJson[type](value) ? undefined : wrong(value === undefined ? "nothing" : JSON.stringify(value))
+      return isJson[type](value) ? undefined : mismatch(value === undefined ? "nothing" : JSON.stringify(value))
     }
   }
 }
 
 /**
- * Reads `amount:number,day:date?`. A name may contain colons; a type with `?` lets an empty CSV value, a JSON null and a
- * missing JSON member pass, as null.
+ * Parses `amount:number,day:date?`. A name may contain colons. A type with `?` also accepts an empty CSV value, a JSON null and a
+ * missing JSON member, as null.
  */
 export const parse = (spec: string): Either.Either<ReadonlyArray<Column>, string> =>
   spec.trim() === "" ? Either.right([]) : Either.flatMap(
@@ -82,15 +84,17 @@ export const parse = (spec: string): Either.Either<ReadonlyArray<Column>, string
       spec.split(",").map((part) => {
         const match = /^\s*(.+?)\s*:\s*(\w+)(\??)\s*$/.exec(part)
         if (match === null) return Either.left(`expected name:type, but received "${part}"`)
-        const [, name = "", asked, optional] = match
-        const type = types.find((type) => type === asked)
+        const [, name = "", typeName, optional] = match
+        const type = types.find((type) => type === typeName)
         return type === undefined
-          ? Either.left(`${name}: expected one of ${types.join(", ")}, but received "${asked}"`)
+          ? Either.left(`${name}: expected one of ${types.join(", ")}, but received "${typeName}"`)
           : Either.right(make(name, type, optional === "?"))
       })
     ),
     (columns) => {
-      const twice = columns.find(({ name }, index) => columns.findIndex((other) => other.name === name) !== index)
-      return twice === undefined ? Either.right(columns) : Either.left(`the column "${twice.name}" is there twice`)
+      const duplicate = columns.find(({ name }, index) => columns.findIndex((other) => other.name === name) !== index)
+      return duplicate === undefined
+        ? Either.right(columns)
+        : Either.left(`the column "${duplicate.name}" is declared twice`)
     }
   )

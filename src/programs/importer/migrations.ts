@@ -1,5 +1,5 @@
 /**
- * The tables of the importer. What is here has been run somewhere: never change it, add to it.
+ * The tables of the importer. Databases exist in which these migrations have run: never change one, add another.
  */
 import { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
@@ -33,7 +33,7 @@ const tables = Effect.gen(function*() {
       bytes bytea NOT NULL,
       PRIMARY KEY (import_id, starts_at)
     )`
-  // Read once and deleted: compressing would only cost time.
+  // Chunks are read once and deleted: compression would only cost time.
   yield* sql`ALTER TABLE import_chunks ALTER COLUMN bytes SET STORAGE EXTERNAL`
   yield* sql`
     CREATE TABLE import_rows (
