@@ -1,15 +1,15 @@
-// Clients that are slow, curious, or gone.
+// Clients: slow uploads, kept connections, event streams, and clients that disappear.
 import * as Http from "node:http"
 import type { Api } from "../kit/service.js"
 
-/** A request whose answer is read when the test wants to. */
+/** A request whose response the test reads when it wants to. */
 const send = (url: string, options: Http.RequestOptions = {}) => {
   const request = Http.request(url, options)
   const answer = new Promise<Http.IncomingMessage>((resolve, reject) => {
     request.once("response", resolve)
     request.once("error", reject)
   })
-  // Whether somebody waits for it or not.
+  // A test may not await it.
   answer.catch(() => undefined)
   return { request, answer }
 }
@@ -20,7 +20,7 @@ const textOf = async (answer: Http.IncomingMessage) => {
   return text
 }
 
-/** An upload that goes on, row by row, until it is told to come to its end; and its answer. */
+/** An upload that sends row after row until `finish`, and its response. */
 export const slowUpload = async (api: Api, headers: Http.OutgoingHttpHeaders = {}) => {
   const { answer, request } = send(await api.url("/imports"), {
     method: "POST",
@@ -39,7 +39,7 @@ export const slowUpload = async (api: Api, headers: Http.OutgoingHttpHeaders = {
   return { finish, answer }
 }
 
-/** A client that keeps its one connection, as browsers and proxies do. */
+/** A client that reuses one connection, as browsers and proxies do. */
 export const keepAlive = (api: Api) => {
   const agent = new Http.Agent({ keepAlive: true, maxSockets: 1 })
   return {
@@ -54,7 +54,7 @@ export const keepAlive = (api: Api) => {
   }
 }
 
-/** A client that hears server-sent events: the first piece, then all of it once it has ended. */
+/** A client of server-sent events: `first` completes with the first event, `ended` has all text. */
 export const listen = async (api: Api, path: string) => {
   const { answer, request } = send(await api.url(path))
   request.end()
@@ -73,7 +73,7 @@ export const listen = async (api: Api, path: string) => {
   return { first, ended, vanish: () => request.destroy() }
 }
 
-/** Asks, and is gone as soon as the answer begins. */
+/** Sends a request, and disconnects when the response begins. */
 export const vanish = async (api: Api, path: string) => {
   const { answer, request } = send(await api.url(path))
   request.end()

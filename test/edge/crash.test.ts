@@ -1,29 +1,29 @@
-// Ends real processes in the middle of their work. The long form has the full numbers.
+// Ends real processes in the middle of their work, more often in the long form.
 import { assert, describe } from "vitest"
 import { long } from "../kit/long.js"
 import { databaseFolder } from "../kit/pglite.js"
 import { describePostgres } from "../kit/postgres.js"
 import { it, type ServiceProcess } from "../kit/service.js"
-import { columns, crashes, csv, loadedIn, ordeal, rows, timeout, twoLoading, verify } from "./crashWorld.js"
+import { columns, crashes, crashRepeatedly, csv, loadedIn, rows, timeout, twoLoading, verify } from "./crashWorld.js"
 
 const file = csv(rows)
 
-/** How often each of two processes is ended. */
+/** How often each of the two processes is ended. */
 const ends = long
   ? [{ sigterm: 5, sigkill: 3 }, { sigterm: 5, sigkill: 2 }]
   : [{ sigterm: 1, sigkill: 0 }, { sigterm: 0, sigkill: 1 }]
 
-describe.concurrent("whatever ends a process", () => {
+describe.concurrent("processes that are stopped or killed", () => {
   describe("on PGlite", () => {
-    it(`${rows} rows are there once each, however often it was ended in the middle`, async ({ start }) => {
+    it(`${rows} rows are loaded once each, however often the process ends in the middle`, async ({ start }) => {
       const env = { DATABASE_URL: `pglite:${await databaseFolder()}` }
       const moments = crashes("PGlite", { rows, sigterm: long ? 10 : 2, sigkill: long ? 5 : 1 })
       const first = start(env)
       await first.runs()
       const { id } = await first.api.upload(file, { columns })
       const loaded = async ({ api }: ServiceProcess) => (await api.status(id)).rowsLoaded
-      const { handedBack, service } = await ordeal(() => start(env), rows, moments, first, loaded)
-      // Of a few signals each may come when the last batch is on its way, which is then finished.
+      const { handedBack, service } = await crashRepeatedly(() => start(env), rows, moments, first, loaded)
+      // In the short form every signal may arrive during the last batch, which is then completed.
       if (long) assert.isAbove(handedBack, 0)
       await service.api.completed(id, timeout)
       await verify(service.api, id, rows)
@@ -32,16 +32,16 @@ describe.concurrent("whatever ends a process", () => {
 
   describePostgres("on PostgreSQL, two at a time", (postgres) => {
     it(
-      `${rows} rows of each of two files are there once each, whichever was ended in the middle`,
+      `${rows} rows of each of two files are loaded once each, whichever process ends in the middle`,
       async ({ start }) => {
         const env = { DATABASE_URL: postgres.url }
         const { ids, services } = await twoLoading(() => start(env), file)
         const loaded = loadedIn(postgres)
-        const ordeals = await Promise.all(services.map((service, index) => {
+        const runs = await Promise.all(services.map((service, index) => {
           const moments = crashes(`process ${index + 1}`, { rows: 2 * rows, ...ends[index]! })
-          return ordeal(() => start(env), 2 * rows, moments, service, loaded)
+          return crashRepeatedly(() => start(env), 2 * rows, moments, service, loaded)
         }))
-        for (const [index, { service }] of ordeals.entries()) {
+        for (const [index, { service }] of runs.entries()) {
           await service.api.completed(ids[index]!, timeout)
           await verify(service.api, ids[index]!, rows)
         }

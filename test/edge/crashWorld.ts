@@ -1,15 +1,15 @@
-// What the crash tests share: a file that is easy to get wrong, moments at random, and the count.
+// Shared by the crash tests: a file that is hard to parse, random moments, and the check of the result.
 import { assert } from "vitest"
 import { long } from "../kit/long.js"
 import type { Postgres } from "../kit/postgresServer.js"
 import type { Api, ServiceProcess } from "../kit/service.js"
 import { poll } from "../kit/until.js"
 
-/** The long form has the full numbers. */
+/** More rows in the long form. */
 export const rows = long ? 200_000 : 20_000
 export const timeout = long ? 900_000 : 120_000
 
-/** A row whose text has quotes, commas, newlines and characters of several bytes: its pieces make no sense alone. */
+/** Text with quotes, commas, newlines and multi-byte characters, which a cut in the wrong place would break. */
 const name = (n: number) => n % 7 === 0 ? `no. ${n}, "the\nseventh"` : n % 3 === 0 ? `Ümläut № ${n}` : `row ${n}`
 
 const quoted = (text: string) => /[",\n]/.test(text) ? `"${text.replaceAll("\"", "\"\"")}"` : text
@@ -22,7 +22,7 @@ export const csv = (rows: number): string => {
   return `${lines.join("\n")}\n`
 }
 
-/** Exactly the rows of the file, each once, in their order, with what was in them. */
+/** Asserts that exactly the rows of the file are loaded, each once, in order and unchanged. */
 export const verify = async (api: Api, id: string, rows: number) => {
   let last = 0
   for await (const { data, rowNumber } of api.rows(id)) {
@@ -35,7 +35,7 @@ export const verify = async (api: Api, id: string, rows: number) => {
   assert.deepInclude(status, { rowsTotal: rows, rowsLoaded: rows, rowsRejected: 0, status: "Completed" })
 }
 
-/** Two processes over one database, and a file that was uploaded to each. */
+/** Starts two processes over one database, and uploads a file to each. */
 export const twoLoading = async (start: () => ServiceProcess, file: string) => {
   const services = [start(), start()] as const
   const ids = await Promise.all(services.map(async (service) => {
@@ -51,14 +51,14 @@ export const loadedIn = (postgres: Postgres) => async () =>
 
 export type Signal = "SIGTERM" | "SIGKILL"
 
-/** When a process is to be ended: so long after so many rows are loaded. */
+/** When a process is ended: `after` milliseconds after `atRow` rows are loaded. */
 export interface Crash {
   readonly signal: Signal
   readonly atRow: number
   readonly after: number
 }
 
-/** Numbers from 0 to 1 that are the same for the same seed. */
+/** Pseudo-random numbers from 0 to 1, the same for the same seed. */
 const random = (seed: number) => () => {
   seed = (seed + 0x6d2b79f5) | 0
   let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
@@ -69,7 +69,7 @@ const random = (seed: number) => () => {
 const seed = Number(process.env["LASTCALL_SEED"] ?? Date.now() % 1_000_000)
 let drawn = 0
 
-/** Random moments all over the load of so many rows. The same again with LASTCALL_SEED. */
+/** Random moments while that many rows are loaded. LASTCALL_SEED repeats them. */
 export const crashes = (
   title: string,
   { rows, sigkill, sigterm }: { readonly rows: number; readonly sigterm: number; readonly sigkill: number }
@@ -82,7 +82,7 @@ export const crashes = (
   return moments
 }
 
-/** Ends the process at that moment, and checks how it has ended. Gives the jobs that it handed back. */
+/** Ends the process at that moment, and checks its exit and report. Returns how many jobs it handed back. */
 const end = async (service: ServiceProcess, { after, signal }: Crash): Promise<number> => {
   await new Promise((resolve) => setTimeout(resolve, after))
   service.kill(signal)
@@ -102,10 +102,10 @@ const end = async (service: ServiceProcess, { after, signal }: Crash): Promise<n
 }
 
 /**
- * Ends one service process after the other, and starts the next, while these rows are loaded. `loaded` tells how many are.
- * Gives the process that runs at the end, and how many jobs the others handed back.
+ * Ends one process after the other, and starts the next, while rows are loaded. `loaded` counts them. Returns the process that runs
+ * at the end, and how many jobs the others handed back.
  */
-export const ordeal = async (
+export const crashRepeatedly = async (
   start: () => ServiceProcess,
   rows: number,
   crashes: ReadonlyArray<Crash>,

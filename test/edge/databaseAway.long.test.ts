@@ -1,4 +1,4 @@
-// A database that dies, or falls silent, under a real service.
+// A database that dies, or stops answering, under a real service.
 import { assert, vi } from "vitest"
 import { describePostgresServer } from "../kit/postgres.js"
 import { it, type ServiceProcess } from "../kit/service.js"
@@ -10,26 +10,26 @@ vi.setConfig({ testTimeout: 120_000 })
 const rows = 10_000
 const file = csv(rows)
 
-/** An import of which some rows are loaded, and not all of them. */
+/** Starts an import and waits until some of its rows are loaded. */
 const begun = async ({ api }: ServiceProcess) => {
   const { id } = await api.upload(file, { columns })
   await api.has(id, "some rows are loaded", ({ rowsLoaded }) => rowsLoaded > 0)
   return id
 }
 
-/** It was told to stop, and its database does not help: it ends all the same, and says what it could not do. */
+/** Stops the service while its database is away: it ends in time, and its report lists what it could not do. */
 const endsInTime = async (service: ServiceProcess) => {
   service.kill("SIGTERM")
   const { code, signal } = await service.ended
   const { drains, elapsed, exitCode } = service.report()
   assert.deepStrictEqual({ code, signal }, { code: exitCode, signal: null }, service.output)
   assert.isBelow(elapsed, 9500, service.output)
-  // Where timers come late, the deadline may be there before the last release has ended: then `scope` is named as well.
+  // With late timers the deadline may pass before the last release has ended: then the report lists `scope` as well.
   assert.includeMembers(drains.map(({ name }) => name), ["http", "importer", "database"], service.output)
 }
 
 describePostgresServer("a database on PostgreSQL", (server) => {
-  it("that dies in the middle of an import costs no row; nor does one that is away when the service stops", async ({ start }) => {
+  it("that dies in the middle of an import, or is away when the service stops, loses no row", async ({ start }) => {
     const env = { DATABASE_URL: server.url }
     const service = start({ ...env, GRACE_PERIOD: "8s" })
     const { api } = service
@@ -42,7 +42,7 @@ describePostgresServer("a database on PostgreSQL", (server) => {
     assert.deepInclude(await answer.json(), { _tag: "DatabaseUnavailable" })
     assert.strictEqual((await api.request("/livez")).status, 200)
     await server.start()
-    await poll("it answers again", async () => (await api.request(`/imports/${first}`)).ok || undefined)
+    await poll("the service answers again", async () => (await api.request(`/imports/${first}`)).ok || undefined)
     await api.completed(first)
     await verify(api, first, rows)
 
@@ -56,7 +56,7 @@ describePostgresServer("a database on PostgreSQL", (server) => {
     await verify(next.api, second, rows)
   })
 
-  it("that does not answer any more when the service stops costs no row", async ({ start }) => {
+  it("that does not answer when the service stops loses no row", async ({ start }) => {
     const env = { DATABASE_URL: server.url }
     const service = start({ ...env, GRACE_PERIOD: "8s" })
     await service.runs()

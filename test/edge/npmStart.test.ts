@@ -1,4 +1,4 @@
-// `npm start` as people do it: in a terminal, ended by Ctrl+C.
+// `npm start` in a terminal, ended by Ctrl+C.
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { assert, describe, test, vi } from "vitest"
@@ -18,7 +18,7 @@ class NpmStart extends Pty {
   readonly api = new Api(async (path) => (await this.shows(/listening on (http:\/\/[\w.:-]+)/))[1]! + path)
   report = () => readReport(this.folder)
 
-  /** It has ended, npm with it, and nothing is left of what it started. What npm makes of Ctrl+C is its own business. */
+  /** Waits until npm has ended, and asserts that no process is left. The exit code is npm's own choice. */
   async isGone() {
     await this.ended
     assert.deepStrictEqual(this.processes(), [])
@@ -26,7 +26,7 @@ class NpmStart extends Pty {
   }
 }
 
-/** Saves the test the seconds in which an embedded database is made. */
+/** A folder with an embedded database, so that the test does not wait for its creation. */
 const prepared = async () => {
   const folder = installed()
   Fs.renameSync(await databaseFolder(), Path.join(folder, "data"))
@@ -47,7 +47,7 @@ const it = test.extend<{ readonly npmStart: (folder?: string) => Promise<NpmStar
   }
 })
 
-/** What the report says on the screen: what it was, then a line for each resource with its time, then the exit code. */
+/** The report on the screen: the signal, a line for each resource with its time, the exit code. */
 const reported = (outcomes: ReadonlyArray<string>, exit: number) =>
   new RegExp(
     [
@@ -60,7 +60,7 @@ const drained = (name: string) => `${name} +━+ +[\\d.]+m?s +Drained.*`
 
 describe.concurrent("npm start", () =>
   describeTerminal("in a terminal", () => {
-    it("Ctrl+C draws what is still in flight and the time left, until that has finished", async ({ npmStart }) => {
+    it("Ctrl+C shows what is in flight and the time left, until the work has finished", async ({ npmStart }) => {
       const npm = await npmStart()
       const upload = await slowUpload(npm.api)
       npm.interrupt()
@@ -87,7 +87,7 @@ describe.concurrent("npm start", () =>
       assert.deepInclude(npm.report(), { cause: "SIGINT", expedited: false, exitCode: 0 })
     })
 
-    it("Ctrl+C in the middle of an import hands it back; the next start completes it, and leaves nothing either", async ({ npmStart }) => {
+    it("Ctrl+C in the middle of an import hands its job back; the next start completes it", async ({ npmStart }) => {
       const rows = 20_000
       const npm = await npmStart()
       assert.match(await (await npm.api.request("/")).text(), /<html/)
@@ -109,7 +109,7 @@ describe.concurrent("npm start", () =>
       assert.notMatch(again.text, /ERROR/)
     })
 
-    it("Ctrl+C again stops waiting: what is in flight is cut, and the report says so", async ({ npmStart }) => {
+    it("a second Ctrl+C stops waiting: work in flight is cut, and the report counts it", async ({ npmStart }) => {
       const npm = await npmStart()
       const upload = await slowUpload(npm.api)
       const answer = upload.answer.then(({ statusCode }) => statusCode, () => "hung up")

@@ -1,21 +1,21 @@
-// Starts that cannot succeed, and starts that are called off.
+// Starts that fail, and starts that a signal interrupts.
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
 import { assert, describe } from "vitest"
+import { long } from "../kit/long.js"
 import { databaseFolder, newFolder } from "../kit/pglite.js"
-import { it } from "../kit/service.js"
+import { it, type ServiceProcess } from "../kit/service.js"
 import { poll } from "../kit/until.js"
-import { refused } from "./endings.js"
 
-/** A server that accepts connections and never says a word. */
+/** A server that accepts connections and never sends a byte. */
 const silent = async () => {
   const sockets = new Set<Net.Socket>()
   const server = Net.createServer((socket) => void sockets.add(socket.on("error", () => undefined)))
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   return {
     port: (server.address() as Net.AddressInfo).port,
-    asked: () => poll("somebody has connected", () => Promise.resolve(sockets.size > 0 || undefined)),
+    connected: () => poll("the service has connected", () => Promise.resolve(sockets.size > 0 || undefined)),
     close: () => {
       server.close()
       sockets.forEach((socket) => socket.destroy())
@@ -23,8 +23,17 @@ const silent = async () => {
   }
 }
 
-/** Each of the others has a test that starts no process, and one in the long form. */
-const nonsense = [
+/** The process exits with 1, and logs one line after "listening on": the reason. */
+const failsToStart = async (service: ServiceProcess, reason: RegExp) => {
+  assert.deepStrictEqual(await service.ended, { code: 1, signal: null }, service.output)
+  const [line, ...more] = service.lines.filter((line) => !line.includes("listening on"))
+  assert.match(line ?? "nothing", /level=ERROR .*cannot start: /)
+  assert.match(line!.replaceAll("\\\"", "\""), reason)
+  assert.deepStrictEqual(more, [])
+}
+
+/** Invalid values of variables. The rest are in the long form, and each has a test that starts no process. */
+const invalid: ReadonlyArray<readonly [variable: string, value: string, reason: RegExp]> = [
   ["PORT", "http", /PORT: Expected an integer from 0 to 65535, but received "http"/],
   [
     "DATABASE_URL",
@@ -32,27 +41,48 @@ const nonsense = [
     /DATABASE_URL: The database URL has an unknown scheme, mysql:\/\/: expected postgres:/
   ],
   ["GRACE_PERIOD", "soon", /GRACE_PERIOD: Expected a duration with its unit, .* but received "soon"/]
-] as const
+]
 
-describe.concurrent("a start that cannot succeed ends with 1 and one line that says why:", () => {
-  it("nonsense in any variable of the environment", async ({ start }) => {
-    await Promise.all(nonsense.map(([variable, value, why]) => refused(start({ [variable]: value }), why)))
+const moreInvalid: typeof invalid = [
+  ["HOST", "not a host", /HOST: Expected a host name or an address, but received "not a host"/],
+  ["HOST", "203.0.113.1", /Cannot listen on 203\.0\.113\.1:0: this machine has no such address/],
+  ["PRE_STOP_DELAY", "1m", /leaves no time to drain: preStopDelay 1m \+ 2s kept back/],
+  ["JOBS_URL", "amqp://me:secret@there", /JOBS_URL: Expected redis:\/\/user:password@host:port/],
+  ["WORKERS", "0", /WORKERS: Expected an integer from 1 to 64, but received "0"/]
+]
+
+describe.concurrent("a start that cannot succeed exits with 1 and logs one line with the reason:", () => {
+  it("invalid values in the environment", async ({ start }) => {
+    await Promise.all(
+      invalid.map(([variable, value, reason]) => failsToStart(start({ [variable]: value }), reason))
+    )
   })
+
+  if (long) {
+    it("more invalid values in the environment", async ({ start }) => {
+      for (const [variable, value, reason] of moreInvalid) {
+        await failsToStart(start({ [variable]: value }), reason)
+      }
+    })
+  }
 
   it("a port in use", async ({ start }) => {
     const { close, port } = await silent()
     try {
-      await refused(start({ PORT: String(port) }), new RegExp(`Cannot listen on 127\\.0\\.0\\.1:${port}: it is in use`))
+      await failsToStart(
+        start({ PORT: String(port) }),
+        new RegExp(`Cannot listen on 127\\.0\\.0\\.1:${port}: it is in use`)
+      )
     } finally {
       close()
     }
   })
 
-  it("an embedded database that another process has open; that one goes on", async ({ start }) => {
+  it("an embedded database that another process has open; that process continues", async ({ start }) => {
     const DATABASE_URL = `pglite:${await databaseFolder()}`
     const first = start({ DATABASE_URL })
     await first.runs()
-    await refused(
+    await failsToStart(
       start({ DATABASE_URL }),
       new RegExp(`database folder \\S+ is in use by process ${first.process.pid} `)
     )
@@ -65,20 +95,20 @@ describe.concurrent("a start that cannot succeed ends with 1 and one line that s
     const { close, port } = await silent()
     close()
     const service = start({ DATABASE_URL: `postgres://me:secret@127.0.0.1:${port}/db` })
-    await refused(service, new RegExp(`Cannot use PostgreSQL at 127.0.0.1:${port}, .*ECONNREFUSED`))
+    await failsToStart(service, new RegExp(`Cannot use PostgreSQL at 127.0.0.1:${port}, .*ECONNREFUSED`))
     assert.notInclude(service.output, "secret")
   })
 
-  it("a database that accepts connections and never answers; who waits for the service is told", async ({ start }) => {
-    const { asked, close, port } = await silent()
+  it("a database that accepts connections and never answers; meanwhile requests get 503", async ({ start }) => {
+    const { connected, close, port } = await silent()
     try {
       const service = start({ DATABASE_URL: `postgres://me@127.0.0.1:${port}/db` })
-      await asked()
+      await connected()
       assert.strictEqual((await service.api.request("/livez")).status, 200)
       assert.strictEqual((await service.api.request("/readyz")).status, 503)
       const held = await service.api.request("/imports")
       assert.strictEqual(held.status, 503)
-      await refused(service, /Cannot use PostgreSQL at .*: .*(no answer within 5s|timeout)/)
+      await failsToStart(service, /Cannot use PostgreSQL at .*: .*(no answer within 5s|timeout)/)
     } finally {
       close()
     }
@@ -86,11 +116,11 @@ describe.concurrent("a start that cannot succeed ends with 1 and one line that s
 })
 
 describe.concurrent("a signal while it starts", () => {
-  it("lets the embedded database be made first; the next start finds it in order", async ({ start }) => {
+  it("waits until the embedded database is created; the next start uses it", async ({ start }) => {
     const folder = newFolder()
     const first = start({ DATABASE_URL: `pglite:${folder}`, GRACE_PERIOD: "2 minutes" })
     const lock = Path.join(folder, "lastcall.lock")
-    await poll("the folder is taken", () => Promise.resolve(Fs.existsSync(lock) || undefined))
+    await poll("the folder is locked", () => Promise.resolve(Fs.existsSync(lock) || undefined))
     first.kill("SIGTERM")
     assert.deepStrictEqual(await first.ended, { code: 0, signal: null }, first.output)
     assert.deepInclude(first.report(), { cause: "SIGTERM", from: "Starting", exitCode: 0 })
@@ -99,12 +129,12 @@ describe.concurrent("a signal while it starts", () => {
     await second.runs()
   })
 
-  it("does not wait for a database that never answers, and a report that cannot be written is said", async ({ start }) => {
-    const { asked, close, port } = await silent()
+  it("does not wait for a database that never answers; a report that cannot be written is logged", async ({ start }) => {
+    const { connected, close, port } = await silent()
     try {
       const SHUTDOWN_REPORT = "/nowhere/report.json"
       const service = start({ DATABASE_URL: `postgres://me@127.0.0.1:${port}/db`, SHUTDOWN_REPORT })
-      await asked()
+      await connected()
       service.kill("SIGTERM")
       assert.deepStrictEqual(await service.ended, { code: 0, signal: null }, service.output)
       assert.notInclude(service.output, "cannot start")

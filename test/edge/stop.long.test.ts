@@ -1,4 +1,4 @@
-// What becomes of clients and of their work when the service is told to stop, or dies.
+// Clients and their work when the service is stopped, or its process dies.
 import pg from "pg"
 import { assert, describe, vi } from "vitest"
 import { databaseFolder } from "../kit/pglite.js"
@@ -12,9 +12,9 @@ vi.setConfig({ testTimeout: 120_000 })
 
 const rows = 5_000
 
-describe.concurrent("a service that is told to stop", () => {
+describe.concurrent("a service that is stopped", () => {
   describe("on PGlite", () => {
-    it("tells its clients so, and finishes their work; those that have disappeared are nothing to it", async ({ start }) => {
+    it("closes its connections after their last response and finishes their work; clients that have disappeared do not delay it", async ({ start }) => {
       const service = start({ DATABASE_URL: `pglite:${await databaseFolder()}` })
       const { api } = service
       await service.runs()
@@ -58,7 +58,7 @@ describe.concurrent("a service that is told to stop", () => {
   })
 
   describePostgres("on PostgreSQL", (postgres) => {
-    it("interrupts a batch at its deadline and hands it back, whatever it waits for", async ({ start }) => {
+    it("interrupts a batch at its deadline and hands its job back, also while it waits for a lock", async ({ start }) => {
       const service = start({ DATABASE_URL: postgres.url, GRACE_PERIOD: "15s" })
       await service.runs()
       const other = new pg.Client(postgres.url)
@@ -96,7 +96,7 @@ describe.concurrent("a service that is told to stop", () => {
 })
 
 describe.concurrent("a process that dies in the middle of an upload", () => {
-  it("leaves nothing of it; a client that tries again with its Idempotency-Key is let in", async ({ start }) => {
+  it("leaves nothing behind; a client that repeats the upload with its Idempotency-Key succeeds", async ({ start }) => {
     const env = { DATABASE_URL: `pglite:${await databaseFolder()}` }
     const service = start(env)
     const key = { "idempotency-key": "once" }
@@ -118,8 +118,8 @@ describe.concurrent("a process that dies in the middle of an upload", () => {
       })
       return { status: answer.status, body: await answer.json() as { readonly id: string; readonly _tag?: string } }
     }
-    // Refused for as long as nobody can know that the other one is dead: a slow start may take longer than that.
-    const { body } = await poll("it is let in", async () => {
+    // Refused until the heartbeat of the first upload is stale; a slow start may take longer than that.
+    const { body } = await poll("the upload is accepted", async () => {
       const answer = await post()
       if (answer.status === 202) return answer
       assert.deepStrictEqual([answer.status, answer.body._tag], [409, "UploadInProgress"])

@@ -7,7 +7,7 @@ import { partingErrors } from "../../kit/partedErrors.js"
 import { databaseFolder } from "../../kit/pglite.js"
 import { describePostgres } from "../../kit/postgres.js"
 
-// One suite over both databases: what holds on the one holds on the other.
+// One suite over both databases.
 const conformance = (url: () => Promise<string>) => {
   const options = { maxConnections: 2 }
   const scope = Effect.runSync(Scope.make())
@@ -17,10 +17,10 @@ const conformance = (url: () => Promise<string>) => {
   }, 60_000)
   afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
-  /** The database that most tests share: to open an embedded one takes its time. */
+  /** The database that most tests share, because opening an embedded one takes seconds. */
   const open = () => Effect.sync(() => shared)
 
-  /** A table of the test's own, with one column of numbers. */
+  /** Creates a table for one test, with one column of numbers. */
   const table = (sql: Database.Service["reserved"]) =>
     Effect.gen(function*() {
       const name = sql(`numbers_${Math.random().toString(36).slice(2)}`)
@@ -55,7 +55,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(yield* sql`SELECT 1::bigint, 'x'`.values, [["1", "x"]])
     }))
 
-  it.scopedLive("a transaction takes effect whole or not at all, and a savepoint within it on its own", () =>
+  it.scopedLive("a transaction commits as a whole or not at all; a savepoint in it rolls back alone", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()
       const { add, all } = yield* table(sql)
@@ -69,7 +69,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(yield* all, [1, 3])
     }))
 
-  it.scopedLive("a savepoint that is given up in time leaves the rest of its transaction to commit", () =>
+  it.scopedLive("a savepoint that is interrupted leaves the rest of its transaction to commit", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()
       const { add, all } = yield* table(sql)
@@ -81,7 +81,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(yield* all, [1, 3])
     }))
 
-  it.scopedLive("wherever fibers are interrupted, every connection comes back clean", () =>
+  it.scopedLive("every connection returns clean, at whatever point its fiber is interrupted", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()
       const { add, all } = yield* table(sql)
@@ -97,7 +97,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(both, [[], []])
     }))
 
-  it.scopedLive("a transaction that is interrupted is rolled back, and its connection goes on", () =>
+  it.scopedLive("a transaction that is interrupted is rolled back, and its connection is reused", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()
       const { add, all } = yield* table(sql)
@@ -112,7 +112,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(yield* all, [])
     }))
 
-  it.scopedLive("a transaction in a finalizer of an interrupted fiber is carried out", () =>
+  it.scopedLive("a transaction in a finalizer of an interrupted fiber commits", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()
       const { add, all } = yield* table(sql)
@@ -127,7 +127,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(yield* all, [1])
     }))
 
-  it.scopedLive("a transaction that the server rolls back at its commit has failed", () =>
+  it.scopedLive("a transaction fails when the server answers its commit with a rollback", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()
       const { add, all } = yield* table(sql)
@@ -136,7 +136,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(yield* all, [])
     }))
 
-  it.scopedLive("a commit that fails is an error, no defect", () =>
+  it.scopedLive("a failed commit is an error, not a defect", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()
       const { name } = yield* table(sql)
@@ -146,7 +146,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.include(error.message, "unique constraint")
     }))
 
-  it.scopedLive("who waits for a connection can be interrupted, and whoever waits behind gets it", () =>
+  it.scopedLive("a fiber that waits for a connection is interruptible, and the next one in the queue gets the connection", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()
       const enough = yield* Deferred.make<void>()
@@ -171,7 +171,7 @@ const conformance = (url: () => Promise<string>) => {
       yield* Fiber.joinAll(holders)
     }))
 
-  it.scopedLive("more transactions at a time than there are connections take their turns", () =>
+  it.scopedLive("transactions beyond the number of connections wait in a queue", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()
       const { add, all } = yield* table(sql)
@@ -183,7 +183,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(yield* all, Array.from({ length: 30 }, (_, n) => n))
     }))
 
-  it.scopedLive("execute gives the rows of every statement, and joins the transaction around it", () =>
+  it.scopedLive("execute returns the rows of every statement, and joins the transaction around it", () =>
     Effect.gen(function*() {
       const { database, sql } = yield* open()
       const { all } = yield* table(sql)
@@ -201,7 +201,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(yield* all, [])
     }))
 
-  it.scopedLive("a text that fails with a transaction of its own open harms nobody after it", () =>
+  it.scopedLive("a text that fails inside its own transaction leaves the connection clean", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()
       const { all } = yield* table(sql)
@@ -209,7 +209,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(yield* all, [])
     }))
 
-  it.scopedLive("a stream fetches as it is read, and leaves its connection clean when it is left", () =>
+  it.scopedLive("a stream fetches as it is read, and leaves its connection clean when it is interrupted", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()
       const series = (to: number) => sql<{ n: number }>`SELECT n FROM generate_series(1, ${to}::int) AS n`.stream
@@ -219,7 +219,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.strictEqual(yield* sql.withTransaction(Stream.runCount(series(10))), 10)
     }))
 
-  it.scopedLive("a notification arrives when its transaction commits, and only then", () =>
+  it.scopedLive("a notification arrives when its transaction commits, not before", () =>
     Effect.gen(function*() {
       const { database, sql } = yield* open()
       const heard: Array<string> = []
@@ -243,7 +243,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(heard, ["", "committed", "last"])
     }))
 
-  it.scopedLive("the release waits for what is open and for who waits in line, and refuses what comes after", () =>
+  it.scopedLive("the release waits for open transactions and for the queue, and refuses later statements", () =>
     Effect.gen(function*() {
       const { release, sql } = yield* openDatabase(yield* Effect.promise(url), { maxConnections: 1 })
       const { add, all } = yield* table(sql)
@@ -295,7 +295,7 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(yield* again.sql`SELECT n FROM ${name}`, [])
     }))
 
-  it.scopedLive("migrations run once, in order, and what is new runs later", () =>
+  it.scopedLive("migrations run once, in order; new ones run later", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()
       const { add, all } = yield* table(sql)
@@ -320,7 +320,7 @@ describe("Database on PGlite", () => conformance(async () => `pglite:${await dat
 
 describePostgres("Database on PostgreSQL", (postgres) => conformance(async () => postgres.url))
 
-describePostgres("Database on PostgreSQL, its errors arriving in parts", (postgres) => {
+describePostgres("Database on PostgreSQL, with errors that arrive in several packets", (postgres) => {
   let parting: Awaited<ReturnType<typeof partingErrors>>
   beforeAll(async () => {
     parting = await partingErrors(postgres.url)

@@ -1,21 +1,46 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { spawnSync } from "node:child_process"
-import * as Fs from "node:fs"
+import fs, * as Fs from "node:fs"
+import { syncBuiltinESMExports } from "node:module"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { openDataFolder } from "../../../src/layers/database/internal/dataFolder.js"
+import { openDataFolder, takeLock } from "../../../src/layers/database/internal/dataFolder.js"
 import type { Child } from "../../kit/child.js"
 import { openDatabase } from "../../kit/database.js"
+import { long } from "../../kit/long.js"
 import { databaseFolder, newFolder } from "../../kit/pglite.js"
 import { runFixture } from "../../kit/programs.js"
 import { eventually } from "../../kit/until.js"
+
+/** Runs `step`, the act of another process, after the next lock file is read. */
+const afterLockIsRead = (step: () => void) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const original = fs.readFileSync
+      const restore = () => {
+        fs.readFileSync = original
+        syncBuiltinESMExports()
+      }
+      fs.readFileSync = ((...args: Parameters<typeof original>) => {
+        const text = original(...args)
+        if (String(args[0]).endsWith(".lock")) {
+          restore()
+          step()
+        }
+        return text
+      }) as typeof original
+      syncBuiltinESMExports()
+      return restore
+    }),
+    (restore) => Effect.sync(restore)
+  )
 
 const lockOf = (folder: string) => Path.join(folder, "lastcall.lock")
 const open = (folder: string) => openDatabase(`pglite:${folder}`)
 const refusal = (folder: string) => Effect.flip(Effect.scoped(open(folder)))
 
-/** Another process on the folder. It is killed after the test, if it is still there. */
+/** Opens the folder in another process, which is killed after the test. */
 const openElsewhere = (folder: string, fixture = "openFolder") =>
   Effect.acquireRelease(
     Effect.sync(() => runFixture(`${fixture}.ts`, {}, [folder])),
@@ -24,13 +49,13 @@ const openElsewhere = (folder: string, fixture = "openFolder") =>
 
 const said = (child: Child, pattern: RegExp) => Effect.promise(() => child.said(pattern))
 
-/** A process that has died, and whose number nobody has yet. */
+/** The pid of a process that has ended, not in use again yet. */
 const deadPid = () => spawnSync(process.execPath, ["-e", ""]).pid
 
 const lockFor = (pid: number, began = "") => JSON.stringify({ pid, host: Os.hostname(), began })
 
 describe("Database on PGlite: its folder", () => {
-  it.scopedLive("keeps what was written", () =>
+  it.scopedLive("keeps committed rows", () =>
     Effect.gen(function*() {
       const folder = yield* Effect.promise(databaseFolder)
       const first = yield* open(folder)
@@ -41,7 +66,7 @@ describe("Database on PGlite: its folder", () => {
       assert.deepStrictEqual(yield* second.sql`SELECT n FROM kept`, [{ n: 1 }])
     }))
 
-  it.scopedLive("a second process is refused by name, folder and number, and the first goes on", () =>
+  it.scopedLive("a second process fails with an error that names the folder and the first process, which continues", () =>
     Effect.gen(function*() {
       const folder = yield* Effect.promise(databaseFolder)
       const { sql } = yield* open(folder)
@@ -53,14 +78,14 @@ describe("Database on PGlite: its folder", () => {
       assert.isTrue(Fs.existsSync(lockOf(folder)))
     }))
 
-  it.scopedLive("a second opening by the same process is refused as well", () =>
+  it.scopedLive("opening it twice in one process fails as well", () =>
     Effect.gen(function*() {
       const folder = yield* Effect.promise(databaseFolder)
       yield* open(folder)
       assert.strictEqual((yield* refusal(folder)).reason, "FolderInUse")
     }))
 
-  it.scopedLive("the lock of a process that was killed is taken over, with what it had committed", () =>
+  it.scopedLive("the lock of a killed process is taken over, with its committed rows", () =>
     Effect.gen(function*() {
       const folder = yield* Effect.promise(databaseFolder)
       const child = yield* openElsewhere(folder)
@@ -72,7 +97,7 @@ describe("Database on PGlite: its folder", () => {
       assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
     }))
 
-  it.scopedLive("of several processes that compete for a dead one's lock, one gets it", () =>
+  it.scopedLive("of several processes that compete for the lock of a dead one, one gets it", () =>
     Effect.gen(function*() {
       const folder = newFolder()
       Fs.mkdirSync(folder)
@@ -87,7 +112,7 @@ describe("Database on PGlite: its folder", () => {
     }))
 
   it.scopedLive.skipIf(process.platform !== "linux")(
-    "a process that got the number of a dead one does not hold its lock (where the platform tells them apart)",
+    "a process with the pid of a dead one does not hold its lock (where the platform provides start times)",
     () =>
       Effect.gen(function*() {
         const folder = yield* Effect.promise(databaseFolder)
@@ -97,7 +122,7 @@ describe("Database on PGlite: its folder", () => {
       })
   )
 
-  it.effect("a lock of another machine, or one that says nothing, is never taken over", () =>
+  it.effect("a lock of another machine, or one that cannot be parsed, is never taken over", () =>
     Effect.gen(function*() {
       const folder = newFolder()
       Fs.mkdirSync(folder)
@@ -107,7 +132,7 @@ describe("Database on PGlite: its folder", () => {
       assert.include((yield* refusal(folder)).message, "names no process")
     }))
 
-  it.effect("a folder that holds something else is left alone", () =>
+  it.effect("a folder with other content is left unchanged", () =>
     Effect.gen(function*() {
       const folder = newFolder()
       Fs.mkdirSync(folder)
@@ -118,7 +143,7 @@ describe("Database on PGlite: its folder", () => {
       assert.deepStrictEqual(Fs.readdirSync(folder), ["thesis.txt"])
     }))
 
-  it.effect("a folder that cannot be made is an error that names it", () =>
+  it.effect("a folder that cannot be created is an error that names it", () =>
     Effect.gen(function*() {
       const file = newFolder()
       Fs.writeFileSync(file, "")
@@ -129,7 +154,7 @@ describe("Database on PGlite: its folder", () => {
       }
     }))
 
-  it.live("a broken database is an error that names its folder, and the lock is given back", () =>
+  it.live("a broken database is an error that names its folder, and the lock is released", () =>
     Effect.gen(function*() {
       const folder = yield* Effect.promise(databaseFolder)
       Fs.rmSync(Path.join(folder, "global"), { recursive: true })
@@ -139,16 +164,16 @@ describe("Database on PGlite: its folder", () => {
       assert.isFalse(Fs.existsSync(lockOf(folder)))
     }))
 
-  it.scopedLive("a later start that was killed half way leaves nothing behind that stops the next one", () =>
+  it.scopedLive("the next start succeeds after a later start was killed", () =>
     Effect.gen(function*() {
       const folder = yield* Effect.promise(databaseFolder)
-      // As when it was killed between making the file and filling it: PostgreSQL would never start again.
+      // Killed between creating the file and writing it: PostgreSQL itself would never start again.
       Fs.writeFileSync(Path.join(folder, "postmaster.pid"), "")
       const { sql } = yield* open(folder)
       assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
     }))
 
-  it.scoped("what a first start left behind that was killed half way is cleared", () =>
+  it.scoped("the files of a first start that was killed are cleared", () =>
     Effect.gen(function*() {
       const folder = newFolder()
       const first = yield* openDataFolder(folder)
@@ -165,7 +190,7 @@ describe("Database on PGlite: its folder", () => {
       assert.deepStrictEqual(Fs.readdirSync(folder).sort(), ["PG_VERSION", "base", "lastcall.lock"])
     }))
 
-  it.live("a start that is interrupted leaves the folder free", () =>
+  it.live("a start that is interrupted releases the folder", () =>
     Effect.gen(function*() {
       const folder = yield* Effect.promise(databaseFolder)
       const fiber = yield* Effect.fork(Effect.scoped(open(folder)))
@@ -175,4 +200,32 @@ describe("Database on PGlite: its folder", () => {
       assert.isFalse(Fs.existsSync(lockOf(folder)))
       yield* Effect.scoped(open(folder))
     }))
+
+  it.scoped("the lock that a live process took from a dead one meanwhile stays with that process", () =>
+    Effect.gen(function*() {
+      const path = Path.join(newFolder(), "some.lock")
+      Fs.mkdirSync(Path.dirname(path))
+      Fs.writeFileSync(path, lockFor(deadPid()))
+      yield* afterLockIsRead(() => Fs.writeFileSync(path, lockFor(process.ppid)))
+      assert.strictEqual(takeLock(path)._tag, "Refused")
+      assert.strictEqual(Fs.readFileSync(path, "utf8"), lockFor(process.ppid))
+      assert.deepStrictEqual(Fs.readdirSync(Path.dirname(path)), ["some.lock"])
+    }))
+
+  if (long) {
+    it.scopedLive("a first start that is killed is repeated by the next", () =>
+      Effect.gen(function*() {
+        const folder = newFolder()
+        for (const seen of ["lastcall.new", "base", "PG_VERSION", "pg_wal"]) {
+          const child = runFixture("openFolder.ts", {}, [folder])
+          while (!Fs.existsSync(Path.join(folder, seen)) && !child.output.includes("holds it")) {
+            yield* Effect.sleep("5 millis")
+          }
+          yield* Effect.promise(() => child.end())
+        }
+        const { sql } = yield* openDatabase(`pglite:${folder}`)
+        assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
+        assert.deepStrictEqual(Fs.readdirSync(folder).filter((name) => name.startsWith("lastcall")), ["lastcall.lock"])
+      }))
+  }
 })

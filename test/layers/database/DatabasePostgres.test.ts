@@ -8,11 +8,11 @@ import { openDatabase } from "../../kit/database.js"
 import { describePostgresServer } from "../../kit/postgres.js"
 import { eventually } from "../../kit/until.js"
 
-/** How long an effect took, in milliseconds of the wall clock. */
+/** The duration of an effect, in milliseconds of the wall clock. */
 const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.timed(effect), ([duration, value]) => [Duration.toMillis(duration), value] as const)
 
-/** Something that listens and never says a word. */
+/** A server that accepts connections and never sends a byte. */
 const silentServer = Effect.acquireRelease(
   Effect.async<{ readonly port: number; readonly close: () => void }>((resume) => {
     const sockets = new Set<Net.Socket>()
@@ -36,7 +36,7 @@ const freePort = Effect.scoped(Effect.map(silentServer, ({ port }) => port))
 describe("Database on PostgreSQL: starting", () => {
   const secret = "correct-horse"
 
-  it.effect("nonsense in the URL is an error that does not repeat it", () =>
+  it.effect("an invalid URL is an error that does not repeat the URL", () =>
     Effect.gen(function*() {
       const urls = [
         "",
@@ -53,7 +53,7 @@ describe("Database on PostgreSQL: starting", () => {
       }
     }))
 
-  it.live("a server that is not there is an error that says where, and no password", () =>
+  it.live("a server that cannot be reached is an error with its address, without the password", () =>
     Effect.gen(function*() {
       const url = `postgres://me:${secret}@127.0.0.1:${yield* freePort}/shop`
       const error = yield* Effect.flip(Effect.scoped(openDatabase(url)))
@@ -62,7 +62,7 @@ describe("Database on PostgreSQL: starting", () => {
       assert.notInclude(JSON.stringify(error) + String(error.stack), secret)
     }))
 
-  it.scopedLive("a server that accepts and never answers fails the start in time", () =>
+  it.scopedLive("a server that accepts connections and never answers fails the start within `connectTimeout`", () =>
     Effect.gen(function*() {
       const { port } = yield* silentServer
       const [took, error] = yield* timed(
@@ -90,12 +90,12 @@ describe("Database on PostgreSQL: starting", () => {
 describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
   const open = (options: Parameters<typeof openDatabase>[1] = {}) => openDatabase(server.url, options)
 
-  /** Statements of the service that the server is running now, besides its own bookkeeping. */
+  /** The statements of the service that the server is running. */
   const running = Effect.promise(() =>
     server.query("SELECT query FROM pg_stat_activity WHERE application_name = 'lastcall' AND state = 'active'")
   )
 
-  /** Connections of the service, of whatever kind. */
+  /** All connections of the service. */
   const connected = Effect.promise(() =>
     server.query("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'lastcall%'")
   )
@@ -103,7 +103,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
   const fresh = (name: string) =>
     Effect.promise(() => server.query(`DROP TABLE IF EXISTS ${name}; CREATE TABLE ${name} (n integer)`))
 
-  it.scopedLive("interrupting cancels in the server, also when every connection is taken", () =>
+  it.scopedLive("an interruption cancels the statement in the server, also when every connection is in use", () =>
     Effect.gen(function*() {
       const { sql } = yield* open({ maxConnections: 2 })
       const alone = yield* Effect.fork(sql`SELECT pg_sleep(60)`)
@@ -115,7 +115,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
       assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
     }))
 
-  it.scopedLive("a cancelled statement takes no other one with it", () =>
+  it.scopedLive("cancelling a statement affects no other statement", () =>
     Effect.gen(function*() {
       const { sql } = yield* open({ maxConnections: 1 })
       const round = Effect.gen(function*() {
@@ -128,7 +128,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
       yield* Effect.repeatN(round, 30)
     }))
 
-  it.scopedLive("what is reserved does not wait behind work", () =>
+  it.scopedLive("the reserved client does not wait behind work", () =>
     Effect.gen(function*() {
       const { database, sql } = yield* open({ maxConnections: 1 })
       yield* fresh("reserved")
@@ -141,14 +141,14 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
       assert.deepStrictEqual(yield* database.reserved`SELECT 1 AS n`, [{ n: 1 }])
       yield* Deferred.succeed(go, void 0)
       yield* Fiber.join(holder)
-      // Nor does it join a transaction of the others.
+      // It does not join a transaction of the other client either.
       yield* Effect.ignore(
         sql.withTransaction(Effect.zipRight(database.reserved`INSERT INTO reserved VALUES (1)`, Effect.fail("no")))
       )
       assert.deepStrictEqual(yield* sql`SELECT n FROM reserved`, [{ n: 1 }])
     }))
 
-  it.scopedLive("the release cancels what runs, and leaves neither connection nor statement behind", () =>
+  it.scopedLive("the release cancels statements, and leaves neither connections nor statements in the server", () =>
     Effect.gen(function*() {
       const { database, release, sql } = yield* open({ drainTimeout: "50 millis" })
       yield* fresh("released")
@@ -172,7 +172,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
     }))
 
   for (const end of ["stop", "kill"] as const) {
-    it.scopedLive(`a server that ends (${end}) and comes back: errors meanwhile, and then as before`, () =>
+    it.scopedLive(`a server that ends (${end}) and returns: errors meanwhile, then normal operation`, () =>
       Effect.gen(function*() {
         const { database, sql } = yield* open({ maxConnections: 3, connectTimeout: "1 second" })
         yield* fresh("outage")
@@ -200,7 +200,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
         yield* Deferred.succeed(go, void 0)
         assert.strictEqual((yield* Effect.flip(Fiber.join(transaction)))._tag, "SqlError")
         assert.strictEqual((yield* Effect.flip(Fiber.join(busy)))._tag, "SqlError")
-        // Whose end has not been heard of yet may be handed out once more.
+        // A connection whose end was not noticed yet may be leased once more.
         yield* eventually(
           "connections are refused",
           Effect.either(sql`SELECT 1`),
@@ -216,7 +216,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
       }))
   }
 
-  it.scopedLive("a transaction that stands still is ended by the server, and holds nobody up any longer", () =>
+  it.scopedLive("the server ends an idle transaction, which releases its locks", () =>
     Effect.gen(function*() {
       yield* fresh("still")
       const { sql } = yield* open({ idleTransactionTimeout: "200 millis" })
@@ -242,7 +242,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
       assert.strictEqual(yield* unlimited.withTransaction(limit(unlimited)), "0")
     }))
 
-  it.scopedLive("a connection that dies while it is handed out does not end the process", () =>
+  it.scopedLive("a connection that is lost while it is leased does not end the process", () =>
     Effect.gen(function*() {
       const { sql } = yield* open({})
       // Without a listener, emitting an error throws it, here into the promise of the connection.
@@ -259,7 +259,7 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
     }))
 
   it.scopedLive(
-    "a server that stands still holds up neither an interruption nor the release, and commits nothing",
+    "a frozen server delays neither an interruption nor the release, and commits nothing",
     () =>
       Effect.gen(function*() {
         const { release, sql } = yield* open({ drainTimeout: "50 millis", releaseTimeout: "500 millis" })

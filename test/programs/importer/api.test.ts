@@ -15,7 +15,7 @@ const count = (world: World, table: string, where = "true") =>
 
 const many = (rows: number) => `n,text\n${Array.from({ length: rows }, (_, i) => `${i + 1},row ${i + 1}\n`).join("")}`
 
-// The statements are the same, and the tests of the layers run over both: PostgreSQL is left to the long form.
+// The long form also runs over PostgreSQL: the statements are the same, and the layers have tests over both.
 describeService("the importer", { overPostgres: long }, (world) => {
   describe("an import", () => {
     it.live("of a CSV file has its rows loaded, and its bad rows rejected with number and reason", () =>
@@ -68,7 +68,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         )
       }))
 
-    it.live("of many rows is read in pages, and reading ends where the rows do", () =>
+    it.live("of many rows is read in pages, the last of which has no next", () =>
       Effect.gen(function*() {
         const found = yield* load(world(), many(2500))
         assert.deepStrictEqual([found.rowsTotal, found.rowsLoaded, found.rowsRejected], [2500, 2500, 0])
@@ -83,7 +83,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         assert.deepStrictEqual(yield* rowsOf(world(), found.id, "?after=2500"), { rows: [], next: null })
       }))
 
-    it.live("of large rows is read in pages that are not", () =>
+    it.live("of large rows is read in pages of bounded size", () =>
       Effect.gen(function*() {
         const file = `a\n${`${"x".repeat(160_000)}\n`.repeat(6)}`
         const { id, rowsLoaded } = yield* load(world(), file)
@@ -122,11 +122,13 @@ describeService("the importer", { overPostgres: long }, (world) => {
       ["without a header", 422, "InvalidFile", "\n1,2\n3,4\n", {}],
       ["with half a header", 422, "InvalidFile", "a,,c\n1,2,3\n", {}],
       ["of UTF-16", 422, "InvalidFile", Buffer.from("\ufeffa\nb\n", "utf16le"), {}],
-      ["without a column that is asked for", 422, "InvalidFile", "a\n1\n", { path: "/imports?columns=b:date" }],
+      ["without a column whose type is declared", 422, "InvalidFile", "a\n1\n", { path: "/imports?columns=b:date" }],
       ["with an unknown type", 422, "InvalidColumns", "a\n1\n", { path: "/imports?columns=a:money" }],
-      ["with a name out of bounds", 400, "HttpApiDecodeError", "a\n1\n", { path: `/imports?name=${"x".repeat(300)}` }],
+      ["with a name that is too long", 400, "HttpApiDecodeError", "a\n1\n", {
+        path: `/imports?name=${"x".repeat(300)}`
+      }],
       ["with a name that cannot be stored", 400, "HttpApiDecodeError", "a\n1\n", { path: "/imports?name=%00" }],
-      ["with a key out of bounds", 400, "HttpApiDecodeError", "a\n1\n", {
+      ["with a key that is too long", 400, "HttpApiDecodeError", "a\n1\n", {
         headers: { "idempotency-key": "k".repeat(300) }
       }]
     ] as const
@@ -141,7 +143,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         }))
     }
 
-    it.live("that is too large is refused, whether or not it says so, and the connection goes on", () =>
+    it.live("that is too large is refused, with or without Content-Length, and the connection is reused", () =>
       Effect.gen(function*() {
         const socket = yield* connect(world())
         const declared = hear(socket, /BodyTooLarge/)
@@ -156,7 +158,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
 
         const chunked = hear(socket, /BodyTooLarge/)
         socket.write(head() + chunk("a\n"))
-        // More than the limit, and still more after the answer: it is read away.
+        // The body goes on after the response: the server reads and drops it.
         for (let i = 0; i < 11; i++) socket.write(chunk(`${"x".repeat(99_999)}\n`))
         assert.match(yield* chunked, /^HTTP\/1.1 413 /)
         for (let i = 0; i < 5; i++) socket.write(chunk(`${"x".repeat(99_999)}\n`))
@@ -168,7 +170,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         assert.strictEqual(yield* count(world(), "imports", "status = 'Uploading'"), 0)
       }).pipe(Effect.scoped))
 
-    it.live("that is cut off in the middle leaves nothing behind", () =>
+    it.live("that is aborted leaves nothing behind", () =>
       Effect.gen(function*() {
         const socket = yield* connect(world())
         const before = yield* count(world(), "imports")
@@ -180,7 +182,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
           [null]
         )
         socket.destroy()
-        // At once, not when the sweep finds that nobody cares for it any more.
+        // At once, before the cleanup of orphans.
         yield* Effect.timeout(
           eventually("the upload is removed", count(world(), "imports"), (n) => n === before),
           "10 seconds"
@@ -189,14 +191,14 @@ describeService("the importer", { overPostgres: long }, (world) => {
         assert.strictEqual(yield* count(world(), "import_rows", "import_id NOT IN (SELECT id FROM imports)"), 0)
       }).pipe(Effect.scoped))
 
-    it.live("whose process has died is removed by whoever sees it first", () =>
+    it.live("whose process has died is deleted by any process", () =>
       Effect.gen(function*() {
         const id = "00000000-0000-4000-8000-000000000000"
         yield* world().sql`
         INSERT INTO imports (id, name, format, columns, status, idempotency_key, heartbeat_at)
         VALUES (${id}, 'dead', 'csv', '', 'Uploading', 'dead', now() - interval '1 minute')`
         yield* world().sql`INSERT INTO import_chunks VALUES (${id}, 0, '\\x61')`
-        // An upload under its key need not wait for the sweep.
+        // An upload with its key need not wait for the cleanup.
         const { body, status } = yield* post(world(), "a\n1\n", { headers: { "idempotency-key": "dead" } })
         assert.deepStrictEqual([status, body.name], [202, "import.csv"])
         yield* ended(world(), body.id)
@@ -206,7 +208,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         yield* eventually("the dead upload is removed", count(world(), "imports", "name = 'dead'"), (n) => n === 0)
       }))
 
-    it.live("under a key is the same import for the same file, and no other", () =>
+    it.live("with a key is the same import for the same file, and an error for another file", () =>
       Effect.gen(function*() {
         const send = (body: string, path = "/imports?columns=a:number") =>
           post(world(), body, { path, headers: { "idempotency-key": "again" } })
@@ -224,7 +226,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         assert.deepStrictEqual([third.body.id, third.body.status], [first.body.id, "Completed"])
       }))
 
-    it.live("under the key of one that is in progress is refused; that of one that failed is free", () =>
+    it.live("with the key of an upload in progress is refused; the key of a failed upload is free", () =>
       Effect.gen(function*() {
         const key = { "idempotency-key": "twice" }
         const socket = yield* connect(world())
@@ -247,7 +249,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         yield* ended(world(), whole.body.id)
       }).pipe(Effect.scoped))
 
-    it.live("ten times at once under one key is one import", () =>
+    it.live("repeated ten times at once with one key is one import", () =>
       Effect.gen(function*() {
         const answers = yield* Effect.all(
           Array.from({ length: 10 }, () => post(world(), many(500), { headers: { "idempotency-key": "ten" } })),
@@ -266,7 +268,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
   describe("a cancelled import", () => {
     const cancel = (id: string) => request(world(), `/imports/${id}`, { method: "DELETE" })
 
-    it.live("that was uploading ends its upload, and frees its key", () =>
+    it.live("that is uploading ends its upload, and frees its key", () =>
       Effect.gen(function*() {
         const socket = yield* connect(world())
         const answer = hear(socket, /UploadCancelled/)
@@ -283,12 +285,12 @@ describeService("the importer", { overPostgres: long }, (world) => {
         yield* ended(world(), again.body.id)
       }).pipe(Effect.scoped))
 
-    it.live("that was queued is never loaded, one that was loading stops, and their rows are as many as they say", () =>
+    it.live("that is queued is never loaded, one that is loading stops, and their counts match their rows", () =>
       Effect.gen(function*() {
         const uploads = yield* Effect.all(Array.from({ length: 4 }, () => post(world(), many(30_000))), {
           concurrency: 4
         })
-        // Two workers: two imports are loading, or soon will be, two are queued.
+        // Two workers: two imports are loading or about to be, two are queued.
         yield* eventually(
           "some rows are loaded",
           count(world(), "imports", "status = 'Loading' AND rows_loaded > 0"),
@@ -296,7 +298,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         )
         const cancelled = yield* Effect.forEach(uploads, ({ body }) => cancel(body.id))
         assert.deepStrictEqual(cancelled.map(({ body }) => body.status), Array.from({ length: 4 }, () => "Cancelled"))
-        // What comes after them is loaded, so their jobs have ended.
+        // Later imports are loaded, so the jobs of the cancelled ones have ended.
         yield* Effect.all([load(world(), "a\n1\n"), load(world(), "a\n1\n")], { concurrency: 2 })
         for (const { body } of cancelled) {
           const now = (yield* request(world(), `/imports/${body.id}`)).body
@@ -308,7 +310,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         assert.strictEqual(yield* count(world(), "lastcall_jobs"), 0)
       }))
 
-    it.live("that is over already stays as it is", () =>
+    it.live("that has ended stays as it is", () =>
       Effect.gen(function*() {
         const { id } = yield* load(world(), "a\n1\n")
         const { body, status } = yield* cancel(id)
@@ -317,7 +319,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
       }))
   })
 
-  describe("everything else", () => {
+  describe("any other request", () => {
     it.live("is answered in JSON with a stable _tag", () =>
       Effect.gen(function*() {
         const unknown = "/imports/00000000-0000-4000-8000-00000000000f"
@@ -343,7 +345,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         assert.deepStrictEqual([method.status, method.body._tag], [404, "RouteNotFound"])
       }))
 
-    it.live("is a page, the API's description, its documentation and the state of the service", () =>
+    it.live("gets the page, the OpenAPI description, the documentation or the state of the service", () =>
       Effect.gen(function*() {
         assert.match((yield* request(world(), "/")).body, /^<!doctype html>[^]*<form id="upload">/)
         assert.match((yield* request(world(), "/docs")).body, /<html/)
@@ -353,7 +355,7 @@ describeService("the importer", { overPostgres: long }, (world) => {
         assert.deepStrictEqual((yield* request(world(), "/status")).body, { state: "Running" })
       }))
 
-    it.live("goes on when a client disappears in the middle of an answer", () =>
+    it.live("is answered after a client disappeared in the middle of a response", () =>
       Effect.gen(function*() {
         const { body: { id } } = yield* post(world(), many(10_000))
         for (let i = 0; i < 5; i++) {

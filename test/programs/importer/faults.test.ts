@@ -20,7 +20,7 @@ const many = (rows: number) => `n,text\n${Array.from({ length: rows }, (_, i) =>
 const large = { bodyBytes: 10_000_000 }
 
 describe("a service that is restarted in the middle of an import", () => {
-  it.live("goes on where it was, and each row is there once", () =>
+  it.live("continues from the last checkpoint, and loads each row once", () =>
     Effect.gen(function*() {
       const database = yield* openDatabase(`pglite:${yield* Effect.promise(databaseFolder)}`)
       const first = yield* start(database, large)
@@ -43,7 +43,7 @@ describe("a service that is restarted in the middle of an import", () => {
 
 describe("a service that is stopped", () => {
   it.live(
-    "ends the events of an import that goes on, and what is gone ends its events too",
+    "ends the events of an unfinished import; a deleted import ends its events too",
     () =>
       Effect.gen(function*() {
         const database = yield* openDatabase(`pglite:${yield* Effect.promise(databaseFolder)}`)
@@ -71,7 +71,7 @@ describe("a service that is stopped", () => {
 
         const waiting = yield* follow(yield* upload("00000000-0000-4000-8000-000000000002"))
         yield* Effect.fork(world.stop)
-        // At once: long before streams that do not end by themselves are cut off.
+        // At once, long before `streamTimeout`.
         assert.match(yield* Effect.timeout(Fiber.join(waiting), "4 seconds"), /\r\n0\r\n\r\n$/)
       }).pipe(Effect.scoped),
     60_000
@@ -80,7 +80,7 @@ describe("a service that is stopped", () => {
 
 describe("a row that cannot be written", () => {
   it.live(
-    "fails its import after some attempts, which says why and is kept to be retried or discarded",
+    "fails its import after all attempts, with the reason, until the dead letter is retried or discarded",
     () =>
       Effect.gen(function*() {
         const database = yield* openDatabase(`pglite:${yield* Effect.promise(databaseFolder)}`)
@@ -88,7 +88,7 @@ describe("a row that cannot be written", () => {
         yield* world.sql`ALTER TABLE import_rows ADD CHECK (row_number < 5)`
         const { body: { id } } = yield* post(world, many(10))
         const { body: { id: other } } = yield* post(world, many(10))
-        // As if the attempts of the schedule had been spent: it takes minutes.
+        // Spends the attempts at once: by the schedule it takes minutes.
         const spend = world.sql<{ id: string }>`
         UPDATE lastcall_jobs SET attempt = 100, due_at = now() WHERE state = 'waiting' AND attempt > 1 RETURNING id`
         const spent = new Set<string>()
@@ -139,7 +139,7 @@ const isAway = ({ body, headers, status }: Answer) => {
 
 describePostgresServer("a database", (server) => {
   it.live(
-    "that refuses, does not answer, or comes back: requests are told to come again, and imports go on",
+    "that refuses connections or does not answer: requests get 503 with Retry-After, and imports continue when it returns",
     () =>
       Effect.gen(function*() {
         const database = yield* openDatabase(server.url)
@@ -181,8 +181,8 @@ describePostgresServer("a database", (server) => {
   )
 })
 
-describe("what is a bug", () => {
-  it.live("is told to the log, and to the client in JSON and without a stack", () =>
+describe("a defect in a handler", () => {
+  it.live("is logged, and answered in JSON without its stack", () =>
     Effect.gen(function*() {
       const logged: Array<string> = []
       const log = Logger.make(({ cause, message }) => void logged.push(`${message} ${Cause.pretty(cause)}`))
@@ -215,7 +215,7 @@ describe("what is a bug", () => {
     }).pipe(Effect.scoped))
 })
 
-describe("nonsense in the environment", () => {
+describe("an invalid value in the environment", () => {
   const table = [
     ["PORT", "abc", /PORT.*integer from 0 to 65535.*"abc"/],
     ["PORT", "65536", /PORT.*integer from 0 to 65535.*"65536"/],
@@ -229,7 +229,7 @@ describe("nonsense in the environment", () => {
     ["DATABASE_URL", "mysql://u:secret@h/db", /DATABASE_URL.*mysql.*expected postgres:/]
   ] as const
   for (const [name, value, expected] of table) {
-    it.live(`${name}=${JSON.stringify(value)} is one line that says what was expected`, () =>
+    it.live(`${name}=${JSON.stringify(value)} is one line with what was expected`, () =>
       Effect.gen(function*() {
         const environment = new Map([["PORT", "0"], [name, value]])
         const exit = yield* Layer.build(App).pipe(

@@ -8,7 +8,7 @@ type Format = "csv" | "ndjson"
 
 const bytes = (text: string | Uint8Array) => Buffer.from(text as string)
 
-/** The pieces of `file` of which each is `size` bytes long, in turn. */
+/** The file in chunks, whose sizes are `sizes` in turn. */
 const cut = (file: Buffer, sizes: ReadonlyArray<number>) => {
   const pieces: Array<Buffer> = []
   for (let at = 0, i = 0; at < file.length; i++) {
@@ -19,7 +19,7 @@ const cut = (file: Buffer, sizes: ReadonlyArray<number>) => {
   return pieces
 }
 
-/** What becomes of a file: the JSON of each row, or `!` and the reason; or why the file is refused. */
+/** The rows of a file: the JSON of each, or `!` and the reason; or why the file is invalid. */
 const load = (
   file: string | Uint8Array,
   format: Format = "csv",
@@ -62,7 +62,7 @@ describe("CSV", () => {
       b: "l1\nl2\r\nl3"
     }]],
     ["empty values, also quoted", "a,b\n,\"\"\n", [{ a: "", b: "" }]],
-    ["blank lines, which are no rows", "\n\na,b\n\n1,2\n\r\n\n3,4\n\n", [{ a: "1", b: "2" }, { a: "3", b: "4" }]],
+    ["blank lines, which are skipped", "\n\na,b\n\n1,2\n\r\n\n3,4\n\n", [{ a: "1", b: "2" }, { a: "3", b: "4" }]],
     ["UTF-8", "näme,b\nجوهر,𝄞\n", [{ näme: "جوهر", b: "𝄞" }]],
     ["names an object has already", "__proto__,constructor\n1,2\n", [
       JSON.parse("{\"__proto__\":\"1\",\"constructor\":\"2\"}")
@@ -141,7 +141,7 @@ describe("CSV", () => {
     assert.deepStrictEqual(load(file, "csv", "", [30_000_000]), rows)
   })
 
-  it("an open quote at the beginning of a large file costs its own row", () => {
+  it("an unclosed quote at the beginning of a large file costs its own row", () => {
     const lines = Array.from({ length: 50_000 }, (_, index) => `${index},${"some value".repeat(10)}`)
     for (const sizes of [[65_536], [9_999_991]]) {
       const rows = load(["a,b", "0,\"open", ...lines].join("\n"), "csv", "", sizes)
@@ -158,14 +158,14 @@ describe("NDJSON", () => {
   const table: ReadonlyArray<readonly [behaviour: string, file: string | Uint8Array, expected: unknown]> = [
     ["objects, blank lines between them", "{\"a\":1}\n\n  \r\n{\"b\":[{}]}\r\n", [{ a: 1 }, { b: [{}] }]],
     ["a byte order mark", "\ufeff{\"a\":1}", [{ a: 1 }]],
-    ["what is no object", "[1]\nnull\n1\n\"x\"\n{}\n", [
+    ["values that are not objects", "[1]\nnull\n1\n\"x\"\n{}\n", [
       "!not a JSON object",
       "!not a JSON object",
       "!not a JSON object",
       "!not a JSON object",
       {}
     ]],
-    ["what is no JSON", "{\"a\":\n{a:1}\n{\"a\":1} {}\n{}\n", [
+    ["lines that are not JSON", "{\"a\":\n{a:1}\n{\"a\":1} {}\n{}\n", [
       "!not valid JSON",
       "!not valid JSON",
       "!not valid JSON",
@@ -175,12 +175,16 @@ describe("NDJSON", () => {
       "!the row is not valid UTF-8",
       {}
     ]],
-    ["escapes that the database cannot hold", "{\"a\":\"\\u0000\"}\n{\"a\":\"\\ud800x\"}\n{\"a\":\"x\\udc00\"}\n{}\n", [
-      "!the row contains a NUL character",
-      "!the row contains half of a character",
-      "!the row contains half of a character",
-      {}
-    ]],
+    [
+      "escapes that the database cannot store",
+      "{\"a\":\"\\u0000\"}\n{\"a\":\"\\ud800x\"}\n{\"a\":\"x\\udc00\"}\n{}\n",
+      [
+        "!the row contains a NUL character",
+        "!the row contains half of a character",
+        "!the row contains half of a character",
+        {}
+      ]
+    ],
     ["escapes that only look like those", "{\"a\":\"\\\\u0000\",\"b\":\"\\ud83d\\ude00\"}\n", [{
       a: "\\u0000",
       b: "😀"
@@ -215,10 +219,10 @@ describe("NDJSON", () => {
   })
 })
 
-describe("types asked for", () => {
+describe("declared column types", () => {
   const spec = "n:number,i:integer,b:boolean,d:date,s:string"
 
-  it("are those of the values in the database, and a value of another one rejects its row", () => {
+  it("are the types of the values in the database; a value of another type rejects its row", () => {
     const wrong = (column: string, expected: string, found: string) =>
       `!${column}: expected ${expected}, but found "${found}"`
     assert.deepStrictEqual(
@@ -255,7 +259,7 @@ describe("types asked for", () => {
     )
   })
 
-  it("with a question mark let an empty value pass", () => {
+  it("with a question mark accept an empty value", () => {
     assert.deepStrictEqual(load("n,x\n,1\n2,1\nz,1\n", "csv", "n:number?"), [
       { n: null, x: "1" },
       { n: 2, x: "1" },
@@ -264,7 +268,7 @@ describe("types asked for", () => {
     assert.deepStrictEqual(load("{}\n{\"n\":null}\n", "ndjson", "n:number?"), [{}, { n: null }])
   })
 
-  it("refuse a file without such a column, and nonsense is refused with what was expected", () => {
+  it("fail a file without such a column; an invalid declaration fails with what was expected", () => {
     assert.strictEqual(
       load("a,b\n1,2\n", "csv", "c:date"),
       "the header has no column \"c\", whose type was declared"
@@ -281,7 +285,7 @@ describe("types asked for", () => {
 })
 
 describe("any file", () => {
-  // Pieces of everything that matters to a parser, so that each of them meets each other one.
+  // Fragments of everything that matters to a parser, in all neighbourhoods.
   const token = fc.constantFrom(
     "a",
     "1",
@@ -305,7 +309,7 @@ describe("any file", () => {
   const sizes = fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 8 })
 
   for (const format of ["csv", "ndjson"] as const) {
-    it(`${format}: in any pieces, has the same rows`, () => {
+    it(`${format}: in chunks of any size, has the same rows`, () => {
       fc.assert(
         fc.property(file, sizes, (file, sizes) => {
           const text = format === "csv" ? `a,b\n${file}` : file
@@ -315,7 +319,7 @@ describe("any file", () => {
       )
     })
 
-    it(`${format}: read again from the end of any row, has the rows that follow`, () => {
+    it(`${format}: read from the end of any row, has the rows that follow`, () => {
       fc.assert(
         fc.property(file, sizes, (file, sizes) => {
           const layout = { format, names: ["a", "b"], columns: [] }

@@ -16,16 +16,16 @@ export interface Options {
   readonly databaseTimeout?: Duration.DurationInput
 }
 
-/** The whole service in this process, on a port of its own. */
+/** The service in this process, on a free port. */
 export interface World {
   readonly sql: SqlClient.SqlClient
   readonly port: number
   readonly url: string
-  /** Ends it as a signal would; the database stays for the next one. */
+  /** Stops the service as a signal would; the database stays open for the next one. */
   readonly stop: Effect.Effect<void>
 }
 
-/** Starts the service over a database that is open, for as long as the scope. */
+/** Starts the service over an open database, until the scope closes. */
 export const start = (
   database: Context.Context<Database.Database | SqlClient.SqlClient>,
   { bodyBytes = 1_000_000, databaseTimeout = "10 seconds", workers = 2 }: Options = {}
@@ -55,7 +55,7 @@ export const start = (
 
 export const openDatabase = (url: string) => Layer.build(Database.layer({ url: Redacted.make(url) }))
 
-/** The same tests over PGlite and, where asked for, over PostgreSQL, each with one service and one database for all tests. */
+/** Runs the tests over PGlite and, if wanted, over PostgreSQL, with one service and one database for all tests. */
 export const describeService = (
   name: string,
   options: { readonly overPostgres: boolean },
@@ -107,14 +107,14 @@ export const post = (
     ...(body === undefined ? {} : { body, duplex: "half" })
   })
 
-/** The import when it has come to its end: its events end then. */
+/** The import in its final status, with which its events end. */
 export const ended = (world: World, id: string): Effect.Effect<any> =>
   Effect.gen(function*() {
     const { body } = yield* request(world, `/imports/${id}/events`)
     return JSON.parse(/data: (.*)\n\n$/.exec(body.replaceAll(": keep-alive\n\n", ""))![1]!)
   })
 
-/** Uploads, and waits for the end. */
+/** Uploads a file, and waits for the final status of the import. */
 export const load = (world: World, body: RequestInit["body"], options?: Parameters<typeof post>[2]) =>
   Effect.gen(function*() {
     const answer = yield* post(world, body, options)
@@ -122,7 +122,7 @@ export const load = (world: World, body: RequestInit["body"], options?: Paramete
     return yield* ended(world, answer.body.id)
   })
 
-/** A connection on which the test says what it likes. */
+/** A raw connection to the service. */
 export const connect = (world: World) =>
   Effect.acquireRelease(
     Effect.async<Net.Socket>((resume) => {
@@ -132,7 +132,7 @@ export const connect = (world: World) =>
     (socket) => Effect.sync(() => socket.destroy())
   )
 
-/** Everything that the server says until it matches. */
+/** The bytes of the server until they match. */
 export const hear = (socket: Net.Socket, pattern: RegExp): Effect.Effect<string> =>
   Effect.async((resume) => {
     let heard = ""
@@ -143,7 +143,7 @@ export const hear = (socket: Net.Socket, pattern: RegExp): Effect.Effect<string>
     socket.on("close", () => resume(Effect.succeed(heard)))
   })
 
-/** The head of an upload whose body comes later, or never. */
+/** The head of an upload, whose body follows later or never. */
 export const head = (headers: Record<string, string> = {}) =>
   `POST /imports HTTP/1.1\r\nHost: test\r\nContent-Type: text/csv\r\n${
     Object.entries({ "Transfer-Encoding": "chunked", ...headers }).map(([name, value]) => `${name}: ${value}\r\n`).join(
