@@ -16,8 +16,8 @@
  * @since 0.1.0
  */
 import { Clock, Config, type ConfigError, Deferred, Duration, Effect, Exit, FiberId, Layer, Option } from "effect"
-import { idsFault } from "./internal/jobIds.js"
 import { makeMemoryQueue } from "./internal/memoryQueue.js"
+import { idsFault } from "./internal/storable.js"
 import {
   type Claim,
   type JobQueue,

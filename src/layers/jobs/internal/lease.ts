@@ -1,11 +1,17 @@
-import { Duration } from "effect"
+import { Duration, Effect } from "effect"
+import { JobSourceError, type QueueOptions } from "../JobSource.js"
 
-/** Why an engine refuses a lease: it must outlast one failed renewal. */
-export const leaseError = (lease: Duration.DurationInput, renewEvery: Duration.Duration): Error | undefined => {
+/** The lease of a queue, its own or the source's. Refused unless it outlasts one failed renewal. */
+export const queueLease = (
+  { lease, name }: QueueOptions,
+  sourceLease: Duration.Duration,
+  renewEvery: Duration.Duration
+): Effect.Effect<Duration.Duration, JobSourceError> => {
   const shortest = Duration.times(renewEvery, 2)
-  return Duration.lessThan(lease, shortest)
-    ? new Error(`its lease is shorter than ${Duration.format(shortest)}, two renewals`)
-    : undefined
+  const own = Duration.decode(lease ?? sourceLease)
+  if (Duration.greaterThanOrEqualTo(own, shortest)) return Effect.succeed(own)
+  const cause = new Error(`its lease is shorter than ${Duration.format(shortest)}, two renewals`)
+  return new JobSourceError({ operation: "open", queue: name, cause })
 }
 
 /** How often leases are renewed: as the source says, and more often when the pool's own lease is short. */

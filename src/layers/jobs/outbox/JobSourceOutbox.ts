@@ -1,75 +1,93 @@
 /**
- * Transactions with the database, for an engine that has none: jobs are offered and settled in the database's own
- * transactions, and the engine (Redis) says who is to run what, and when.
+ * Transactions with the database for an engine that has none: jobs are offered and settled in transactions of the
+ * database, and the engine (Redis) distributes them to processes.
  *
- * The job is a row in a table of the database: its payload, its cursor, its attempts, and among the dead letters what
- * went wrong. The engine is given its id.
+ * A job is a row in a table of the database, with its payload, cursor and attempts. The engine holds its id.
  *
- * - **Offered** in the caller's transaction: nobody sees it before the commit, and a rollback takes it back. A relay moves
- *   committed rows to the engine, woken at once, in the order in which they were offered; two offers that different
- *   processes move at the same moment may change places. It is drained like everything else, and any process moves what
- *   another one has left.
- * - **Claimed** from the engine, and then in the table, which gives each claim a number of its own: the fence.
- * - **Settled** in one transaction with what the job writes: fence, writes, and the row is gone, or has its cursor. Then the
- *   engine is told. When it cannot be told, it gives out a job again that has no row any more, which is told off.
+ * - **Offered** in the transaction of the caller: the job exists after its commit. A relay then moves committed rows to the
+ *   engine, at once and in the order of their offers; rows that two processes moved at the same moment may change
+ *   places. Any process moves rows that another one left. The relay is drained like everything else.
+ * - **Claimed** from the engine, then in the table, which gives every claim a number that no other claim ever has: the
+ *   fence.
+ * - **Settled** in one transaction with the writes of the job: fence, writes, and the row is deleted or has its cursor. The
+ *   engine is updated after the commit. An engine that misses the update redelivers a job whose row is gone; it is
+ *   acknowledged and dropped.
  *
- * So what jobs write in `complete` and `checkpoint` is written exactly once, and a holder that has lost its lease writes
- * nothing, on Redis as on the database itself; and what Redis has lost (its last second after a crash, or all of it) is
- * offered to it again.
- *
- * @since 0.1.0
- */
-import type { SqlClient } from "@effect/sql"
-import { Duration, Effect, Layer } from "effect"
-import type { Timeouts } from "../../../core/Drain.js"
-import type { Database } from "../../database/contract.js"
-import { JobSource } from "../JobSource.js"
-import { make } from "./internal/source.js"
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface Options extends Timeouts {
-  /**
-   * The table of the jobs, made where it is missing: at most 40 lower-case letters, digits and `_`. `lastcall_outbox` by
-   * default.
-   */
-  readonly table?: string | undefined
-  /**
-   * How long the outbox is left alone when nobody says that there is something in it: the longest a job waits when a
-   * notification was lost. 2 seconds by default, a quarter more or less.
-   */
-  readonly pollInterval?: Duration.DurationInput | undefined
-  /**
-   * When a job that is not done is offered to the engine again, which takes no notice if it holds it. 10 seconds after the
-   * first time by default, which is also how long a job waits whose relay died in the middle; then at intervals as long
-   * as it is old, so that a long queue costs little, and every hour at least.
-   */
-  readonly offerAgainAfter?: Duration.DurationInput | undefined
-}
-
-/** An engine that holds every job from then on has them all again within an hour of losing them. */
-const latest = Duration.hours(1)
-
-/**
- * Puts the outbox in front of the `JobSource` that it is given, and provides it as `JobSource` in its place. The client
- * must be the one the database gave, as it is when both come from `Database.layer`.
- *
- * Jobs that are put into the engine past the outbox are run as well, and written down when they are claimed. When their
- * process dies between the commit and telling the engine, they run once more.
- *
- * Payloads and cursors are JSON that Postgres can store: without `\u0000` and without halves of surrogate pairs.
+ * **Promised:** what a job writes in `complete` and `checkpoint` is committed once, and a holder that has lost its lease writes
+ * nothing. Jobs that Redis has lost (its last second after a crash, or all of its data) are offered to it again.
+ * **Not promised:** that a job runs only once, or that jobs of different offers keep their order.
  *
  * @example
  * ```ts
  * import { Config, Layer } from "effect"
  * import { Database, JobSourceOutbox, JobSourceRedis } from "lastcall"
  *
- * const Redis = JobSourceRedis.layerConfig(Config.all({ url: Config.redacted("JOBS_URL") }))
+ * const Redis = JobSourceRedis.layerConfig({ url: Config.redacted("JOBS_URL") })
  *
  * export const Jobs = JobSourceOutbox.layer().pipe(Layer.provide(Redis), Layer.provideMerge(Database.layerFromEnv))
  * ```
+ *
+ * @since 0.1.0
+ */
+import type { SqlClient } from "@effect/sql"
+import { Config, type ConfigError, Duration, Effect, Layer } from "effect"
+import type { Timeouts } from "../../../core/Drain.js"
+import type { Database } from "../../database/contract.js"
+import { JobSource } from "../JobSource.js"
+import { make } from "./internal/source.js"
+
+/**
+ * Where the jobs are kept, and how soon they reach the engine.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends Timeouts {
+  /**
+   * The table of the jobs, made where it is missing: at most 40 lower-case letters, digits and `_`. `lastcall_outbox` by
+   * default. Sources over different tables share nothing in the database.
+   */
+  readonly table?: string | undefined
+  /**
+   * How long the outbox is left alone when no notification arrives: the longest a job waits when its notification was
+   * lost. 2 seconds by default, and up to a quarter more or less, so that processes do not poll at the same moment.
+   */
+  readonly pollInterval?: Duration.DurationInput | undefined
+  /**
+   * When an unfinished job is offered to the engine again, which ignores jobs that it holds. 10 seconds after the first
+   * time by default: so long a job waits whose relay died in between. Then at intervals as long as the job is old, so
+   * that a long queue costs little, and at least every hour, so that an engine that lost its data has all jobs again within
+   * an hour.
+   */
+  readonly offerAgainAfter?: Duration.DurationInput | undefined
+}
+
+/**
+ * The defaults of `Options`, each with its reason there. Those of the timeouts are the ones of every drain.
+ *
+ * @since 0.1.0
+ * @category defaults
+ */
+export const defaults = {
+  table: "lastcall_outbox",
+  pollInterval: Duration.seconds(2),
+  offerAgainAfter: Duration.seconds(10)
+}
+
+const offerAgainAtLatest = Duration.hours(1)
+
+/**
+ * Puts the outbox in front of the `JobSource` that it is given, and provides it as `JobSource` in its place. The
+ * `SqlClient` must be the one that the database provides, as it is when both come from `Database.layer`.
+ *
+ * Jobs that were added to the engine directly run, too; they get a row when they are claimed. Such a job runs again when its
+ * process dies between the commit and the update of the engine.
+ *
+ * Payloads and cursors are JSON that PostgreSQL can store: without `\u0000` and without halves of surrogate pairs. The
+ * same holds for ids, which have at most 2,600 bytes.
+ *
+ * **Errors:** offers and settlements fail with `JobSourceError` while the database is away. An engine that is away fails
+ * claims and renewals; offers succeed, and wait in the table.
  *
  * @since 0.1.0
  * @category layers
@@ -80,13 +98,24 @@ export const layer = (
   Layer.scoped(
     JobSource,
     Effect.suspend(() => {
-      const earliest = Duration.decode(options.offerAgainAfter ?? "10 seconds")
+      const earliest = Duration.decode(options.offerAgainAfter ?? defaults.offerAgainAfter)
       return make({
         drainTimeout: options.drainTimeout,
         releaseTimeout: options.releaseTimeout,
-        table: options.table ?? "lastcall_outbox",
-        pollInterval: Duration.decode(options.pollInterval ?? "2 seconds"),
-        patience: { earliest, latest: Duration.max(earliest, latest) }
+        table: options.table ?? defaults.table,
+        pollInterval: Duration.decode(options.pollInterval ?? defaults.pollInterval),
+        redelivery: { earliest, latest: Duration.max(earliest, offerAgainAtLatest) }
       })
     })
   )
+
+/**
+ * `layer` with options from the configuration. Fails with a `ConfigError` when one of them is missing or invalid.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config.Wrap<Options>
+): Layer.Layer<JobSource, ConfigError.ConfigError, JobSource | Database | SqlClient.SqlClient> =>
+  Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))

@@ -1,35 +1,47 @@
 /**
- * Jobs in Redis: as quick as it gets, and at least once.
+ * Jobs in Redis: fast, and at least once.
  *
- * The engine is BullMQ 6, driven command by command: none of its workers, timers or loops run. Its keys are BullMQ's, so
- * its dashboards show the queues, and others may put jobs into them.
+ * The engine is BullMQ 6, driven command by command: none of its workers, timers or loops run. The keys are BullMQ's, so its
+ * dashboards show the queues, and other programs may add jobs to them.
  *
- * - A job belongs to a claim as long as its lock is renewed. Every claim has a lock of its own, and whatever settles the
- *   job names it.
- * - A hand-back spends no attempt, a failure and the death of a process spend one. The pool alone gives a job up.
- * - Peers are woken by a message; where messages are lost, polling makes up for it. Jobs that others put in are found
- *   by polling.
+ * - A job belongs to a claim for as long as its lock is renewed. Every claim has a lock token of its own, and each command
+ *   that settles a job names it.
+ * - A failure and the death of a process spend an attempt, a hand-back does not. Only the pool makes a job a dead letter.
+ * - Other processes are woken by a message; polling finds jobs whose message was lost, and jobs added by other programs.
  *
- * **At least once.** Redis and the database share no transaction: what `complete` and `checkpoint` write is written
- * before the job is settled, and when the process dies between the two, or has lost the job meanwhile, it is written
- * again by the next run. Either the writes are `Database.once(job.id, ...)`, with the job's id as their idempotency key,
- * or `JobSourceOutbox` keeps the jobs in the database, and then all of them are written once. Nor is a job offered in a
- * transaction held back until its commit, except by the outbox.
+ * **Promised:** every offered job is settled at least once, as long as Redis keeps its data. It keeps what it is configured to
+ * keep: with its defaults a crash loses up to minutes of jobs, with `appendonly yes` a second, with
+ * `appendfsync always` none. Its `maxmemory-policy` must be `noeviction`.
  *
- * Redis keeps what it was told to keep: with its defaults a crash costs up to minutes of jobs, with `appendonly yes` a
- * second, with `appendfsync always` none. Its `maxmemory-policy` must be `noeviction`. One server, 6.2 or later, or what
- * takes its place when it fails; no cluster.
+ * **Not promised:** that writes are committed once. Redis and the database share no transaction: the writes of `complete` and
+ * `checkpoint` are committed before the job is settled. When the process dies in between, or the lease was lost meanwhile, the
+ * next run writes again. Either make the writes idempotent with `Database.once(job.id, writes)`, or put `JobSourceOutbox` in
+ * front, which also holds back an offer until the transaction around it commits.
+ *
+ * One server, 6.2 or later, or its replacement after a failover; no cluster.
+ *
+ * @example
+ * ```ts
+ * import { Config, Effect, Layer } from "effect"
+ * import { JobSourceRedis, WorkerPool } from "lastcall"
+ *
+ * class Thumbnails extends WorkerPool.Tag("thumbnails")<Thumbnails, { readonly image: string }>() {}
+ *
+ * const Workers = Thumbnails.layer({ concurrency: 10, process: ({ image }) => Effect.log(`resizing ${image}`) })
+ *
+ * export const Live = Workers.pipe(Layer.provide(JobSourceRedis.layerConfig({ url: Config.redacted("JOBS_URL") })))
+ * ```
  *
  * @since 0.1.0
  */
-import { type Config, type ConfigError, Duration, Effect, Layer, type Redacted } from "effect"
+import { Config, type ConfigError, Duration, Effect, Layer, type Redacted } from "effect"
 import { JobSource } from "../JobSource.js"
 import { make } from "./internal/source.js"
 import { RedisError } from "./internal/url.js"
 
 export {
   /**
-   * Why Redis could not be connected to. The message is for people, names the place and never a password.
+   * Why the first connection failed. The message is for people: it names the place, and never a password.
    *
    * @since 0.1.0
    * @category errors
@@ -38,6 +50,8 @@ export {
 }
 
 /**
+ * Where Redis is, and how soon other processes act.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -45,33 +59,52 @@ export interface Options {
   /** `redis://user:password@host:port/number`, or `rediss://` for TLS. */
   readonly url: Redacted.Redacted
   /**
-   * What the keys of the queues begin with, `lastcall` by default. Sources with different prefixes know nothing of each
-   * other. BullMQ's own default is `bull`.
+   * The beginning of all keys. `lastcall` by default, so that the keys are apart from those of an application's own BullMQ,
+   * whose default is `bull`. Sources with different prefixes share nothing.
    */
   readonly prefix?: string | undefined
   /**
    * How long the lease of a job lasts without being renewed. 10 seconds by default, so that the job of a dead process is
-   * available again within 15. It is renewed four times as often. A queue may have a longer one of its own.
+   * available again within 15. It is renewed four times as often, so two renewals may fail. A queue may ask for a longer
+   * one of its own.
    */
   readonly lease?: Duration.DurationInput | undefined
-  /** How often the leases of the dead are looked for. A second by default; one process does it at a time. */
+  /**
+   * How often expired leases are looked for. A second by default, a small part of a lease; one process does it at a
+   * time.
+   */
   readonly expireEvery?: Duration.DurationInput | undefined
   /**
-   * How long a queue without jobs is left alone when nobody says that there are some: the longest a job waits when a
-   * message was lost. 2 seconds by default, a quarter more or less.
+   * How long a queue without jobs is left alone when no message arrives: the longest a job waits when its message was
+   * lost. 2 seconds by default, and up to a quarter more or less, so that processes do not poll at the same moment.
    */
   readonly pollInterval?: Duration.DurationInput | undefined
   /**
-   * How long a server may take to accept a connection, and later to answer. 5 seconds by default. One that takes longer
-   * is away, and connected to anew.
+   * How long the server may take to accept a connection, and to respond to a command. 5 seconds by default: longer than a
+   * busy server takes, and short beside a lease. A server that takes longer is away, and the connection is made anew.
    */
   readonly connectTimeout?: Duration.DurationInput | undefined
 }
 
 /**
- * Jobs in the Redis that the options name. Connected when acquired, or `RedisError`. When the server goes away later,
- * what is asked of it fails at once with `JobSourceError`, and the connection is made anew. Locks run out meanwhile, but
- * whoever still runs their jobs has the time to take them again before the jobs are given to others.
+ * The defaults of `Options`, each with its reason there. The URL has none.
+ *
+ * @since 0.1.0
+ * @category defaults
+ */
+export const defaults = {
+  prefix: "lastcall",
+  lease: Duration.seconds(10),
+  expireEvery: Duration.seconds(1),
+  pollInterval: Duration.seconds(2),
+  connectTimeout: Duration.seconds(5)
+}
+
+/**
+ * A `JobSource` over Redis. Connected when it is acquired, or it fails with `RedisError`.
+ *
+ * After that, operations fail with `JobSourceError` while the server is away, at once, and the connection is made anew. Leases
+ * expire meanwhile, but live processes have time to take them again before their jobs are given to others.
  *
  * @since 0.1.0
  * @category layers
@@ -82,21 +115,22 @@ export const layer = (options: Options): Layer.Layer<JobSource, RedisError> =>
     Effect.suspend(() =>
       make({
         url: options.url,
-        prefix: options.prefix ?? "lastcall",
-        lease: Duration.decode(options.lease ?? "10 seconds"),
-        expireEvery: Duration.decode(options.expireEvery ?? "1 second"),
-        pollInterval: Duration.decode(options.pollInterval ?? "2 seconds"),
-        connectTimeout: Duration.decode(options.connectTimeout ?? "5 seconds")
+        prefix: options.prefix ?? defaults.prefix,
+        lease: Duration.decode(options.lease ?? defaults.lease),
+        expireEvery: Duration.decode(options.expireEvery ?? defaults.expireEvery),
+        pollInterval: Duration.decode(options.pollInterval ?? defaults.pollInterval),
+        connectTimeout: Duration.decode(options.connectTimeout ?? defaults.connectTimeout)
       })
     )
   )
 
 /**
- * `layer` by options from the configuration.
+ * `layer` with options from the configuration. Fails with a `ConfigError` when one of them is missing or invalid.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerConfig = (
-  options: Config.Config<Options>
-): Layer.Layer<JobSource, RedisError | ConfigError.ConfigError> => Layer.unwrapEffect(Effect.map(options, layer))
+  options: Config.Config.Wrap<Options>
+): Layer.Layer<JobSource, RedisError | ConfigError.ConfigError> =>
+  Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))

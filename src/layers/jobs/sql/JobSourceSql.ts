@@ -131,7 +131,7 @@ export const layer = (options: Options = {}): Layer.Layer<JobSource, never, Data
   )
 
 /**
- * `layer` with options from the configuration.
+ * `layer` with options from the configuration. Fails with a `ConfigError` when one of them is missing or invalid.
  *
  * @since 0.1.0
  * @category layers

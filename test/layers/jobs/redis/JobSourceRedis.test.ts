@@ -3,7 +3,7 @@ import { Queue } from "bullmq"
 import { Duration, Effect, Exit, Fiber, Layer, Logger, Option, Redacted, Scope } from "effect"
 import { Redis } from "ioredis"
 import type { Claim } from "../../../../src/layers/jobs/JobSource.js"
-import { connect } from "../../../../src/layers/jobs/redis/internal/connect.js"
+import { connect } from "../../../../src/layers/jobs/redis/internal/connection.js"
 import { parseUrl } from "../../../../src/layers/jobs/redis/internal/url.js"
 import * as JobSourceRedis from "../../../../src/layers/jobs/redis/JobSourceRedis.js"
 import * as WorkerPool from "../../../../src/layers/jobs/WorkerPool.js"
@@ -76,11 +76,11 @@ describeRedis("JobSourceRedis", (redis) => {
     Effect.gen(function*() {
       const target = yield* parseUrl(Redacted.make(redis.url))
       const connecting = yield* Effect.fork(
-        connect({ Redis, target, connectTimeout: Duration.seconds(1), patience: undefined })
+        connect({ Redis, target, connectTimeout: Duration.seconds(1), responseTimeout: undefined })
       )
       yield* Effect.repeatN(standStill(1_200), 1)
-      const { away } = yield* Fiber.join(connecting)
-      assert.isUndefined(away())
+      const { awayError } = yield* Fiber.join(connecting)
+      assert.isUndefined(awayError())
     }))
 
   it.scopedLive("any text is an id", () =>

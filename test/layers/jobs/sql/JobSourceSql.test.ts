@@ -334,7 +334,7 @@ describeEngines("JobSourceSql", (databases) => {
       yield* sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at, state, error, failed_at)
         SELECT ${name}, 'dead ' || n, '1', now(), 'dead', 'no', now() FROM generate_series(1, 20000) AS n`
       yield* one.offer(["now"])
-      const { claim, due, expire, deadLetters } = statementsOf("lastcall_jobs")
+      const { claim, deadLetters, due, reap } = statementsOf("lastcall_jobs")
       const plan = (statement: string, values: ReadonlyArray<unknown>) =>
         Effect.map(
           sql.unsafe<Record<string, string>>(`EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) ${statement}`, [...values]),
@@ -344,7 +344,7 @@ describeEngines("JobSourceSql", (databases) => {
         Math.max(...[...plan.matchAll(/Scan.*rows=(\d+)|Removed by Filter: (\d+)/g)].map((_) => Number(_[1] ?? _[2])))
       const plans = yield* Effect.all([
         plan(due, [name]),
-        plan(expire, [[name]]),
+        plan(reap, [[name]]),
         plan(deadLetters, [name, 10, new Date().toISOString(), "dead 1"]),
         plan(claim, [name, 10, 10])
       ])

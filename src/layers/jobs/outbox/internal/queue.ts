@@ -1,38 +1,34 @@
-import { Duration, Effect, Option } from "effect"
+import { Duration, Effect } from "effect"
 import { randomUUID } from "node:crypto"
 import { transaction } from "../../../database/contract.js"
-import { idsFault, isStorableId } from "../../internal/jobIds.js"
 import { toJob } from "../../internal/jobRecord.js"
+import { idsFault, storableText } from "../../internal/storable.js"
 import { type Claim, type JobQueue, JobSourceError, LeaseLost, type Settlement } from "../../JobSource.js"
-import type { Ledger } from "./ledger.js"
-import { letters } from "./letters.js"
-import { isTicket, toStoredJob } from "./rows.js"
+import { deadLetters, find, type OutboxRows } from "./outboxRows.js"
+import { isReference } from "./relay.js"
 
 const json = JSON.stringify
 
-/** Text that Postgres can store. */
-const storable = (text: string) => text.replaceAll("\u0000", "\uFFFD")
-
-/** The number of a claim in the ledger, and the engine's own claim. */
-const tokenOf = (number: string, engine: Claim) => `${number} ${engine.token}`
-const numberOf = ({ token }: Claim) => token.slice(0, token.indexOf(" "))
+/** A token is the fence, which is the number of the claim in the table, and the token of the engine's claim. */
+const tokenOf = (fence: string, engineClaim: Claim) => `${fence} ${engineClaim.token}`
+const fenceOf = ({ token }: Claim) => token.slice(0, token.indexOf(" "))
 const engineClaim = (claim: Claim): Claim => ({ ...claim, token: claim.token.slice(claim.token.indexOf(" ") + 1) })
 
-/** A job whose row is busy is looked at again after a while. */
-const busy = { delay: Duration.seconds(1), error: "its last holder is in a transaction" }
+/** A job whose row is locked by its last holder is claimed again after a while. */
+const lockedRow = { delay: Duration.seconds(1), error: "its last holder is in a transaction" }
 
-/** The queue of an engine, with the jobs in the ledger; `reserved` is the same one, on a connection that jobs never hold. */
-export const make = (ledger: Ledger, reserved: Ledger, engine: JobQueue): JobQueue => {
-  const { failure, queue, run, sql, statements } = ledger
+/** A queue whose jobs are rows of the table. `reserved` is the same rows, over a connection that jobs never hold. */
+export const make = (rows: OutboxRows, reserved: OutboxRows, engine: JobQueue): JobQueue => {
+  const { failure, queue, run, sql, statements } = rows
   const none: ReadonlyArray<Claim> = []
 
-  /** The ledger has it already, so the engine only has to hear of it; if it does not, it gives out the job once more. */
-  const tellEngine = (told: Effect.Effect<unknown, unknown>) =>
-    Effect.catchAll(told, (error) => Effect.logDebug(`${queue}: the engine could not be told`, error))
-  const ackEngine = (claim: Claim) => tellEngine(engine.transact(claim, Effect.void, { _tag: "Ack" }))
+  /** Updates the engine after the table. An engine that misses the update delivers the job again, and the row decides. */
+  const updateEngine = (update: Effect.Effect<unknown, unknown>) =>
+    Effect.catchAll(update, (error) => Effect.logDebug(`${queue}: the engine could not be updated`, error))
+  const ackEngine = (claim: Claim) => updateEngine(engine.transact(claim, Effect.void, { _tag: "Ack" }))
 
   const fenced = (claim: Claim, operation: string, statement: string, ...values: ReadonlyArray<unknown>) =>
-    run(operation, statement, claim.id, numberOf(claim), ...values).pipe(
+    run(operation, statement, claim.id, fenceOf(claim), ...values).pipe(
       Effect.filterOrFail((rows) => rows.length === 1, () => new LeaseLost({ queue, id: claim.id })),
       Effect.asVoid
     )
@@ -43,18 +39,18 @@ export const make = (ledger: Ledger, reserved: Ledger, engine: JobQueue): JobQue
     return fenced(claim, "transact", statement, json(how.cursor ?? null))
   }
 
-  /** One statement for all of them: who has no row is done with, who has a busy one comes later. */
-  const register = (given: ReadonlyArray<Claim>) =>
+  /** Claims the rows of jobs that the engine has delivered, in one statement. A job without a row is done. */
+  const claimRows = (delivered: ReadonlyArray<Claim>) =>
     Effect.gen(function*() {
-      const strangers = given.filter(({ payload }) => !isTicket(payload))
-      if (strangers.length > 0) yield* reserved.run("claim", statements.adopt, json(strangers))
-      const rows = yield* reserved.run("claim", statements.register, given.map(({ id }) => id))
+      const withoutRow = delivered.filter(({ payload }) => !isReference(payload))
+      if (withoutRow.length > 0) yield* reserved.run("claim", statements.adopt, json(withoutRow))
+      const rows = yield* reserved.run("claim", statements.claim, delivered.map(({ id }) => id))
       const found = new Map(rows.map((row) => [row.id as string, row]))
       const claims: Array<Claim> = []
-      for (const claim of given) {
+      for (const claim of delivered) {
         const row = found.get(claim.id)
         if (row === undefined) yield* ackEngine(claim)
-        else if (row.claim === null) yield* tellEngine(engine.retry(claim, busy))
+        else if (row.claim === null) yield* updateEngine(engine.retry(claim, lockedRow))
         else claims.push({ ...toJob(row), token: tokenOf(row.claim as string, claim) })
       }
       return claims
@@ -74,63 +70,60 @@ export const make = (ledger: Ledger, reserved: Ledger, engine: JobQueue): JobQue
     claim: (limit) =>
       Effect.flatMap(
         engine.claim(limit),
-        (given) =>
-          given.length === 0 ? Effect.succeed(none) : Effect.tapError(register(given), () =>
-            // Nobody has begun with them. If the engine is away as well, their leases run out.
-            Effect.ignore(engine.handBack(given)))
+        (delivered) =>
+          delivered.length === 0 ? Effect.succeed(none) : Effect.tapError(claimRows(delivered), () =>
+            // None of the jobs has begun. If the engine is away, too, their leases expire.
+            Effect.ignore(engine.handBack(delivered)))
       ).pipe(Effect.uninterruptible),
 
-    // Settling comes first: it is the fence, and holds the job's row until the writes are committed along with it.
+    // Settling comes first: it is the fence, and locks the job's row until the writes are committed along with it.
     transact: (claim, writes, how) =>
       Effect.uninterruptibleMask((restore) => {
         const body = Effect.zipRight(settle(claim, how), writes)
         // One statement is a transaction already.
-        const nothing = (writes as unknown) === Effect.void
-        return Effect.tap(restore(nothing ? body : transaction(sql, body, failure("transact"))), () => {
+        const writesNothing = (writes as unknown) === Effect.void
+        return Effect.tap(restore(writesNothing ? body : transaction(sql, body, failure("transact"))), () => {
           if (how._tag === "Ack") return ackEngine(engineClaim(claim))
-          return how.handBack ? tellEngine(engine.handBack([engineClaim(claim)])) : Effect.void
+          return how.handBack ? updateEngine(engine.handBack([engineClaim(claim)])) : Effect.void
         })
       }),
 
     retry: (claim, { delay, error }) =>
       Effect.zipRight(
-        fenced(claim, "retry", statements.fail, storable(error)),
+        fenced(claim, "retry", statements.retry, storableText(error)),
         engine.retry(engineClaim(claim), { delay, error })
       ),
 
     deadLetter: (claim, error) =>
       Effect.zipRight(
-        fenced(claim, "deadLetter", statements.bury, storable(error)),
+        fenced(claim, "deadLetter", statements.deadLetter, storableText(error)),
         ackEngine(engineClaim(claim))
       ),
 
     handBack: (claims) =>
       claims.length === 0 ? Effect.succeed(none) : Effect.gen(function*() {
-        const rows = yield* run("handBack", statements.handBack, claims.map(({ id }) => id), claims.map(numberOf))
-        const ours = new Set(rows.map(({ claim }) => claim))
-        const held = claims.filter((claim) => ours.has(numberOf(claim)))
-        const gone = new Set((yield* engine.handBack(held.map(engineClaim))).map(({ id }) => id))
-        return claims.filter((claim) => !ours.has(numberOf(claim)) || gone.has(claim.id))
+        const settled = yield* run("handBack", statements.handBack, claims.map(({ id }) => id), claims.map(fenceOf))
+        const fences = new Set(settled.map(({ claim }) => claim))
+        const held = claims.filter((claim) => fences.has(fenceOf(claim)))
+        const lost = new Set((yield* engine.handBack(held.map(engineClaim))).map(({ id }) => id))
+        return claims.filter((claim) => !fences.has(fenceOf(claim)) || lost.has(claim.id))
       }),
 
-    // What the engine does not have any more it may have forgotten altogether.
+    // The engine may have lost its data, and these jobs with it: they are offered to it again.
     renew: (claims) =>
       Effect.flatMap(engine.renew(claims.map(engineClaim)), (lost) => {
         if (lost.length === 0) return Effect.succeed(none)
-        const gone = new Set(lost.map(({ id, token }) => `${id} ${token}`))
+        const lostClaims = new Set(lost.map(({ id, token }) => `${id} ${token}`))
         return Effect.as(
           Effect.ignore(reserved.run("renew", statements.offerAgain, lost.map(({ id }) => id))),
-          claims.filter((claim) => gone.has(`${claim.id} ${engineClaim(claim).token}`))
+          claims.filter((claim) => lostClaims.has(`${claim.id} ${engineClaim(claim).token}`))
         )
       }),
 
     size: Effect.map(run("size", statements.size), ([row]) => row?.jobs as number),
 
-    find: (id) =>
-      !isStorableId(id)
-        ? Effect.succeedNone
-        : Effect.map(run("find", statements.find, id), ([row]) => Option.map(Option.fromNullable(row), toStoredJob)),
+    find: (id) => find(rows, id),
 
-    deadLetters: letters(ledger)
+    deadLetters: deadLetters(rows)
   }
 }

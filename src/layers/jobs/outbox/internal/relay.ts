@@ -2,61 +2,72 @@ import { Duration, Effect } from "effect"
 import { backoff } from "../../../../core/internal/backoff.js"
 import type { WakeUp } from "../../internal/wakeUp.js"
 import type { JobQueue, JobSourceError } from "../../JobSource.js"
-import type { Ledger, Patience } from "./ledger.js"
-import { ticket } from "./rows.js"
+import type { OutboxRows } from "./outboxRows.js"
 
-/** Rows that are taken at a time. */
-const batch = 200
+/** The payload of a job in the engine, in place of the one in its row. */
+const reference = { lastcall: "outbox" }
 
-/** Moves the rows of one queue to the engine: what is taken at a time in the order in which it was offered. */
+/** Whether the engine's job refers to a row. A job that was added to the engine directly has a payload of its own. */
+export const isReference = (payload: unknown): boolean =>
+  typeof payload === "object" && payload !== null && "lastcall" in payload && payload.lastcall === reference.lastcall
+
+/** How many rows are offered to the engine at a time. */
+const batchSize = 200
+
+/** After what time a row is offered again, to an engine that may have lost it. */
+export interface RedeliveryWindow {
+  readonly earliest: Duration.Duration
+  readonly latest: Duration.Duration
+}
+
+/** Offers the rows of one queue to the engine, those of one batch in the order of their offers. */
 export interface Relay {
-  /** Moves what is to be moved now. Gives how many there were. */
+  /** Offers the rows that are due. Returns their number. */
   readonly flush: Effect.Effect<number, JobSourceError>
-  /** Moves whatever comes, for ever. */
+  /** Offers rows as they become due, without end. */
   readonly run: Effect.Effect<never>
 }
 
-/** How often an engine that is away is tried again. */
-const untilBack = backoff("5 seconds")
+const retryWhileAway = backoff("5 seconds")
 
 export const makeRelay = (options: {
-  readonly ledger: Ledger
+  readonly rows: OutboxRows
   readonly engine: JobQueue
   readonly wakeUp: WakeUp
-  readonly patience: Patience
+  readonly redelivery: RedeliveryWindow
 }): Relay => {
-  const { engine, ledger, patience, wakeUp } = options
-  const { queue, run, statements } = ledger
-  const earliest = Duration.toSeconds(patience.earliest)
-  const latest = Duration.toSeconds(patience.latest)
+  const { engine, redelivery, rows, wakeUp } = options
+  const { failure, queue, run, statements } = rows
+  const earliest = Duration.toSeconds(redelivery.earliest)
+  const latest = Duration.toSeconds(redelivery.latest)
 
   /**
-   * Takes rows by putting off when they are offered again, and offers them. Several processes never take the same ones;
-   * whoever dies in between has only put them off.
+   * Takes rows, which sets when they are offered next, and offers them. No two processes take the same row. A process that
+   * dies in between has only delayed its rows.
    */
-  const some = Effect.gen(function*() {
-    const rows = yield* run("relay", statements.take, batch, earliest, latest)
-    if (rows.length === 0) return 0
-    const ids = rows
+  const offerBatch = Effect.gen(function*() {
+    const taken = yield* run("relay", statements.take, batchSize, earliest, latest)
+    if (taken.length === 0) return 0
+    const ids = taken
       .map(({ id, number }) => ({ id: id as string, number: BigInt(number as string) }))
       .sort((a, b) => a.number < b.number ? -1 : 1)
       .map(({ id }) => id)
     yield* Effect.tapError(
-      engine.offer(ids.map(() => ticket), { ids }),
+      engine.offer(ids.map(() => reference), { ids }),
       () => Effect.ignore(run("relay", statements.untake, ids))
     )
-    return rows.length
+    return taken.length
   }).pipe(
-    Effect.catchTag("QueueFull", (full) => Effect.fail(ledger.failure("relay")(full))),
+    Effect.catchTag("QueueFull", (error) => Effect.fail(failure("relay")(error))),
     Effect.uninterruptible
   )
 
   const flush: Effect.Effect<number, JobSourceError> = Effect.flatMap(
-    some,
-    (moved) => moved < batch ? Effect.succeed(moved) : Effect.map(flush, (more) => moved + more)
+    offerBatch,
+    (offered) => offered < batchSize ? Effect.succeed(offered) : Effect.map(flush, (more) => offered + more)
   )
 
-  const turn = Effect.gen(function*() {
+  const offerDue = Effect.gen(function*() {
     yield* wakeUp.reset
     yield* flush
     const [row] = yield* run("relay", statements.due)
@@ -64,27 +75,30 @@ export const makeRelay = (options: {
   })
 
   let away = false
-  const note = (error: JobSourceError) =>
+  const logAway = (error: JobSourceError) =>
     Effect.suspend(() => {
       if (away) return Effect.void
       away = true
-      return Effect.logWarning(`${queue}: what was offered waits in the outbox`, error)
+      return Effect.logWarning(`${queue}: the outbox cannot be moved, its jobs wait`, error)
     })
-  const noteBack = Effect.suspend(() => {
+  const logBack = Effect.suspend(() => {
     if (!away) return Effect.void
     away = false
-    return Effect.logInfo(`${queue}: the outbox is moved on`)
+    return Effect.logInfo(`${queue}: the outbox is moved again`)
   })
 
   return {
     flush,
-    run: turn.pipe(
-      Effect.tapError(note),
-      Effect.retry(untilBack),
-      Effect.zipRight(noteBack),
-      // No schedule has an end here, and no defect of a driver ends a relay.
+    run: offerDue.pipe(
+      Effect.tapError(logAway),
+      Effect.retry(retryWhileAway),
+      Effect.zipRight(logBack),
+      // The schedule never ends, and a defect of a driver must not end the relay.
       Effect.catchAllCause((cause) =>
-        Effect.zipRight(Effect.logError(`${queue}: the outbox could not be moved on`, cause), Effect.sleep("5 seconds"))
+        Effect.zipRight(
+          Effect.logError(`${queue}: the outbox could not be moved, trying again`, cause),
+          Effect.sleep("5 seconds")
+        )
       ),
       Effect.zipRight(wakeUp.wait),
       Effect.forever

@@ -1,9 +1,9 @@
 import type { JobTable } from "../../internal/jobTable.js"
 
-/** Where it is said that rows are there to be offered, with the name of the queue as the payload. */
+/** The channel on which `NOTIFY` announces rows to be moved, with the name of the queue as the payload. */
 export const channelOf = (table: string): string => table
 
-/** The table that `statementsOf` describes. */
+/** See `statementsOf` for the columns. */
 export const outboxTable = (table: string): JobTable => ({
   name: table,
   migrations: [
@@ -32,15 +32,14 @@ export const outboxTable = (table: string): JobTable => ({
 })
 
 /**
- * The table holds every job from its offer until it is done with: the row is the job, and what the engine has is its id.
- * No row, nothing to do.
+ * The table holds every job from its offer until it is acknowledged. The row is the job; the engine holds its id.
  *
  * - `state`: `New`, `Held` (claimed), `HandedBack`, `Failed` (to be retried) or `Dead`.
  * - `claim` is the number of the last claim, which no other claim has. With the state it is the fence: what settles a job
  *   names it.
  * - `attempt` counts claims, without those that came after a hand-back.
- * - `offer_at` is when the row is to be offered to the engine next, again and again, at growing intervals. An engine that
- *   holds the job takes no notice; one that has lost it (Redis keeps what it was told to keep) has it again.
+ * - `offer_at` is when the row is offered to the engine next, again and again at growing intervals. An engine that holds
+ *   the job ignores that; one that has lost its data has the job again.
  *
  * `$1` is the queue everywhere. Times are `clock_timestamp()`: in a transaction that took a while, `now()` is long past.
  */
@@ -62,8 +61,8 @@ export const statementsOf = (table: string) => {
         ON CONFLICT (queue, id) DO NOTHING)
       SELECT ${wake}`,
     /**
-     * One process at a time, or two would part what was offered together, and the second part might be moved first.
-     * `$2` is the limit, `$3` after how many seconds they are offered again at the earliest, `$4` at the latest.
+     * One process at a time: two would split what was offered together, and might move the second part first.
+     * `$2` is the limit, `$3` and `$4` are the earliest and the latest time of the next offer, in seconds.
      */
     take: `WITH turn AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(hashtextextended('lastcall.${table}.take.' || $1, 0))::text AS mine),
@@ -80,35 +79,35 @@ export const statementsOf = (table: string) => {
     offerAgain: `WITH lost AS (
         UPDATE ${table} SET offer_at = clock_timestamp() WHERE ${named} AND state <> 'Dead' RETURNING id)
       SELECT max(${wake}) FROM lost`,
-    /** Milliseconds until the next row is to be offered: null when there is none to come. */
+    /** Milliseconds until the next row is to be offered, null when there is none. */
     due: `SELECT (extract(epoch FROM min(offer_at) - clock_timestamp()) * 1000)::float8 AS due FROM ${table}
       WHERE queue = $1 AND offer_at < 'infinity'`,
-    /** `$2` are `{ id, payload, attempt }` of jobs that somebody gave to the engine itself. */
+    /** `$2` are `{ id, payload, attempt }` of jobs that were added to the engine directly. */
     adopt: `INSERT INTO ${table} (queue, id, payload, attempt, offer_at)
       SELECT $1::text, job->>'id', coalesce(job->'payload', 'null'), (job->>'attempt')::int - 1,
         clock_timestamp() + interval '1 minute'
       FROM jsonb_array_elements($2::text::jsonb) AS jobs (job) ON CONFLICT (queue, id) DO NOTHING`,
     /**
-     * `$2` are ids. Gives those that are there and not dead, each with its new claim; without one when somebody else is
-     * at it in this moment: whoever has lost it and does not know it yet.
+     * `$2` are ids. Returns the rows that exist and are not dead, each with the number of its new claim, or without one when
+     * another process has locked the row: it has lost the lease, and does not know it yet.
      */
-    register: `WITH there AS (SELECT id FROM ${table} WHERE ${named} AND state <> 'Dead'),
+    claim: `WITH present AS (SELECT id FROM ${table} WHERE ${named} AND state <> 'Dead'),
       free AS (SELECT id FROM ${table} WHERE ${named} AND state <> 'Dead' FOR NO KEY UPDATE SKIP LOCKED),
       held AS (
         UPDATE ${table} AS job SET state = 'Held', claim = nextval('${table}_fence'),
           attempt = attempt + CASE WHEN state = 'HandedBack' THEN 0 ELSE 1 END
         FROM free WHERE job.queue = $1 AND job.id = free.id
         RETURNING job.id, claim, attempt, payload::text AS payload, cursor::text AS cursor)
-      SELECT there.id, claim::text AS claim, attempt, payload, cursor FROM there LEFT JOIN held USING (id)`,
+      SELECT present.id, claim::text AS claim, attempt, payload, cursor FROM present LEFT JOIN held USING (id)`,
     /** `$2` is the id, `$3` the claim, here and below. */
     ack: `DELETE FROM ${table} WHERE ${mine} = 'Held' RETURNING id`,
     /** `$4` is the cursor. */
     checkpoint: `UPDATE ${table} SET cursor = $4::text::jsonb WHERE ${mine} = 'Held' RETURNING id`,
     checkpointAndHandBack: `UPDATE ${table} SET cursor = $4::text::jsonb, state = 'HandedBack'
       WHERE ${mine} = 'Held' RETURNING id`,
-    /** `$4` is the error. What is said twice is said once. */
-    fail: `UPDATE ${table} SET state = 'Failed', error = $4 WHERE ${mine} IN ('Held', 'Failed') RETURNING id`,
-    bury: `UPDATE ${table} SET state = 'Dead', error = $4, offer_at = 'infinity',
+    /** `$4` is the error. May be repeated until the engine has been updated, too. */
+    retry: `UPDATE ${table} SET state = 'Failed', error = $4 WHERE ${mine} IN ('Held', 'Failed') RETURNING id`,
+    deadLetter: `UPDATE ${table} SET state = 'Dead', error = $4, offer_at = 'infinity',
         failed_at = date_trunc('milliseconds', clock_timestamp())
       WHERE ${mine} = 'Held' RETURNING id`,
     /** `$2` are ids, `$3` their claims. */
@@ -119,19 +118,19 @@ export const statementsOf = (table: string) => {
     /** `$2` is the id. */
     find: `SELECT ${job} FROM ${table} WHERE queue = $1 AND id = $2`,
     /** `$2` is the id. */
-    letter: `SELECT ${letter} FROM ${table} WHERE queue = $1 AND id = $2 AND state = 'Dead'`,
-    /** `$2` is the limit, `$3` and `$4` say after which one, by its date and id. */
-    letters: `SELECT ${letter} FROM ${table} WHERE queue = $1 AND state = 'Dead'
+    getDeadLetter: `SELECT ${letter} FROM ${table} WHERE queue = $1 AND id = $2 AND state = 'Dead'`,
+    /** `$2` is the limit, `$3` and `$4` are the date and the id of the dead letter before the page. */
+    deadLetters: `SELECT ${letter} FROM ${table} WHERE queue = $1 AND state = 'Dead'
         AND ($3::timestamptz IS NULL OR (failed_at, id) > ($3::timestamptz, $4::text))
       ORDER BY failed_at, id LIMIT $2::int`,
-    /** `$2` are ids, `$3` says whether from the start. */
-    redrive: `WITH retried AS (
+    /** `$2` are ids, `$3` is whether they run from the start. */
+    redrive: `WITH redriven AS (
         UPDATE ${table} SET state = 'New', attempt = 0, failed_at = NULL, offer_at = clock_timestamp(),
           offered_at = clock_timestamp(), cursor = CASE WHEN $3::boolean THEN NULL ELSE cursor END
         WHERE ${named} AND state = 'Dead' RETURNING id)
-      ${count}, max(${wake}) AS woken FROM retried`,
+      ${count}, max(${wake}) AS woken FROM redriven`,
     /** `$2` are ids. */
-    discardDead: `WITH discarded AS (DELETE FROM ${table} WHERE ${named} AND state = 'Dead' RETURNING id)
+    discard: `WITH discarded AS (DELETE FROM ${table} WHERE ${named} AND state = 'Dead' RETURNING id)
       ${count} FROM discarded`
   }
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto"
 
-/** Keys that a queue has beside those of its jobs. */
+/** The names of a queue's own keys, next to the keys of its jobs. */
 const reserved = new Set(
   "active wait waiting-children paused id delayed prioritized stalled-check completed failed stalled repeat limiter meta events pc marker de"
     .split(" ")
@@ -9,8 +9,8 @@ const reserved = new Set(
 const escape = (char: string) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`
 
 /**
- * The id of a job in BullMQ's keys, where it must not contain a colon, and not be the name of another key. Other ids stay
- * as they are.
+ * Encodes an id for BullMQ's keys, where it must contain no colon and not be the name of another key. Most ids stay as they
+ * are.
  */
 export const encodeId = (id: string): string => {
   if (id === "") return "%7F"
@@ -18,13 +18,13 @@ export const encodeId = (id: string): string => {
   return id.replace(/%(?=[0-7][0-9A-F])|:/g, escape)
 }
 
-/** And back. */
+/** The inverse of `encodeId`. */
 export const decodeId = (jobId: string): string =>
   jobId === "%7F" ? "" : jobId.replace(/%([0-7][0-9A-F])/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))
 
 /**
- * Ids of our own making, a UUID of version 7 each: of two that one process made, the later one is the greater. So dead
- * letters of the same millisecond, which Redis keeps by their ids, come in the order of the jobs.
+ * Generates UUIDs of version 7, in increasing order within a process. Redis keeps dead letters of one millisecond in the
+ * order of their ids, so these come in the order of their offers.
  */
 export const makeIds = (): (now: number) => string => {
   let last = 0

@@ -1,29 +1,30 @@
 import type { JobJson, RedisQueueBackend } from "bullmq"
 import { Clock, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
-import { idsFault } from "../../internal/jobIds.js"
+import { idsFault } from "../../internal/storable.js"
 import type { WakeUp } from "../../internal/wakeUp.js"
 import { type Claim, type JobQueue, JobSourceError, LeaseLost, type StoredJob } from "../../JobSource.js"
-import { asking, codeOf } from "./asking.js"
-import type { Connection } from "./connect.js"
+import type { Connection } from "./connection.js"
+import { deadLetters } from "./deadLetters.js"
 import { encodeId } from "./ids.js"
-import { letters } from "./letters.js"
+import { encodeCursor, encodePayload, toClaim, toJob } from "./jobRecord.js"
+import { isRefused, redisCommands } from "./redisCommands.js"
 import { scriptsOf } from "./scripts.js"
-import { encodeCursor, encodePayload, toClaim, toJob } from "./stored.js"
 
 type Finished = Parameters<RedisQueueBackend["moveToCompleted"]>[0]
 
-/** What BullMQ wants to know of a job that is done with. */
+/** The part of a job that BullMQ reads to finish it. */
 const finished = (id: string) => ({ id, opts: { attempts: 1 } }) as unknown as Finished
 
-const none = Effect.succeed<ReadonlyArray<Claim>>([])
+const noClaims = Effect.succeed<ReadonlyArray<Claim>>([])
 
-/** Claims that are asked for at a time: few when there may be none. */
-const growth = 4
+/** How the number of claims sent at a time grows. Starts with one, because the queue may be empty. */
+const claimGrowth = 4
 
+/** One queue of BullMQ. */
 export const make = (options: {
   readonly name: string
-  /** The same in keys. */
+  /** The name, encoded for keys. */
   readonly key: string
   readonly prefix: string
   readonly backend: RedisQueueBackend
@@ -31,7 +32,7 @@ export const make = (options: {
   readonly lease: Duration.Duration
   readonly wakeUp: WakeUp
   readonly makeId: (now: number) => string
-  /** Says to everybody who waits for this queue that there may be something. */
+  /** Wakes the pools of this queue in all processes. */
   readonly wake: Effect.Effect<void>
 }): JobQueue => {
   const { backend, connection, key, makeId, name, prefix, wake, wakeUp } = options
@@ -39,23 +40,23 @@ export const make = (options: {
   const lease = Math.ceil(Duration.toMillis(options.lease))
   const scripts = scriptsOf(redis, (type) => backend.toKey(type))
   const leaseOf = ({ id, token }: Claim) => ({ id: encodeId(id), token })
-  const take = async (claim: Claim) => (await scripts.renew([leaseOf(claim)], lease)).length === 0
-  const { ask, fenced } = asking(name, connection, take)
-  const lost = ({ id }: Claim) => new LeaseLost({ queue: name, id })
+  const renewOne = async (claim: Claim) => (await scripts.renew([leaseOf(claim)], lease)).length === 0
+  const { send, sendFenced } = redisCommands(name, connection, renewOne)
+  const leaseLost = ({ id }: Claim) => new LeaseLost({ queue: name, id })
 
-  /** Up to `count` jobs at once, and when the next one is due, if that is known. */
+  /** Claims up to `count` jobs at once. Returns when the next one is due, if BullMQ said so. */
   const claimSome = async (count: number) => {
-    const answers = await Promise.allSettled(Array.from({ length: count }, async () => {
+    const results = await Promise.allSettled(Array.from({ length: count }, async () => {
       const token = randomUUID()
       const [json, id, , due] = await backend.moveToActive(token) as [JobJson | undefined, string, number, number]
       return json ? { claim: toClaim(id, json, token) } : { due }
     }))
-    const failed = answers.find((answer) => answer.status === "rejected")
-    const given = answers.flatMap((answer) => answer.status === "fulfilled" ? [answer.value] : [])
-    const claims = given.flatMap(({ claim }) => claim ?? [])
-    // What we were given is ours, whatever else goes wrong.
+    const failed = results.find((result) => result.status === "rejected")
+    const received = results.flatMap((result) => result.status === "fulfilled" ? [result.value] : [])
+    const claims = received.flatMap(({ claim }) => claim ?? [])
+    // The jobs that were received are leased: an error of another command must not lose them.
     if (failed !== undefined && claims.length === 0) throw failed.reason
-    return { claims, none: claims.length < count, due: given.find(({ due }) => due !== undefined)?.due, failed }
+    return { claims, empty: claims.length < count, due: received.find(({ due }) => due !== undefined)?.due, failed }
   }
 
   const claim = (limit: number) =>
@@ -63,9 +64,9 @@ export const make = (options: {
       if (limit < 1) return []
       yield* wakeUp.reset
       const claims: Array<Claim> = []
-      for (let count = 1; claims.length < limit; count *= growth) {
+      for (let count = 1; claims.length < limit; count *= claimGrowth) {
         const some = yield* Effect.either(
-          ask("claim", () => claimSome(Math.min(count, limit - claims.length)))
+          send("claim", () => claimSome(Math.min(count, limit - claims.length)))
         )
         if (some._tag === "Left") {
           yield* wakeUp.notify
@@ -73,7 +74,7 @@ export const make = (options: {
         }
         claims.push(...some.right.claims)
         if (some.right.failed !== undefined) break
-        if (some.right.none) {
+        if (some.right.empty) {
           const { due } = some.right
           const now = yield* Clock.currentTimeMillis
           yield* wakeUp.setDue(due ? due - now : undefined)
@@ -84,7 +85,7 @@ export const make = (options: {
       return claims
     }).pipe(Effect.uninterruptible)
 
-  const held = async (id: string): Promise<StoredJob | undefined> => {
+  const find = async (id: string): Promise<StoredJob | undefined> => {
     const jobId = encodeId(id)
     const [json, failed, active] = await Promise.all([
       backend.getJobData(jobId),
@@ -98,22 +99,22 @@ export const make = (options: {
     return { ...job, state: active === null ? "Waiting" : "Running" }
   }
 
-  /** Gives back, and returns those that were not ours to give. The last one first: each goes to the head of the line. */
+  /** Returns the claims whose lease is lost. In reverse, because BullMQ puts each job in front of the others. */
   const handBack = (claims: ReadonlyArray<Claim>) =>
-    ask("handBack", async () => {
-      const given = await Promise.all(
+    send("handBack", async () => {
+      const lost = await Promise.all(
         [...claims].reverse().map(async (claim) => {
           const { id, token } = leaseOf(claim)
           try {
             await backend.moveJobFromActiveToWait(id, token)
             return []
           } catch (error) {
-            if (codeOf(error) === undefined) throw error
+            if (!isRefused(error)) throw error
             return [claim]
           }
         })
       )
-      return given.flat().reverse()
+      return lost.flat().reverse()
     })
 
   return {
@@ -123,14 +124,14 @@ export const make = (options: {
         const cause = ids === undefined ? undefined : idsFault(payloads.length, ids)
         if (cause !== undefined) return yield* new JobSourceError({ operation: "offer", queue: name, cause })
         const now = yield* Clock.currentTimeMillis
-        const given = ids ?? payloads.map(() => makeId(now))
+        const jobIds = ids ?? payloads.map(() => makeId(now))
         const millis = Math.ceil(Duration.toMillis(delay))
-        // One transaction, so all of them or none.
-        yield* ask("offer", async () => {
+        // One transaction: all of the jobs are stored, or none.
+        yield* send("offer", async () => {
           const entries = payloads.map((payload, n) => ({
             prefix,
             queueName: key,
-            jobId: encodeId(given[n]!),
+            jobId: encodeId(jobIds[n]!),
             parentKeyOpts: {},
             jobData: {
               name: "job",
@@ -142,27 +143,27 @@ export const make = (options: {
           for (const [error] of await backend.addFlow(entries)) if (error !== null) throw error
         })
         yield* wake
-        return given
+        return jobIds
       }),
 
     wait: wakeUp.wait,
     claim,
 
-    // The writes are another system's: the lease is looked at before them, and settled after them.
+    // The writes belong to another system: the lease is checked before them, and the job settled after them.
     transact: (claim, writes, how) =>
       Effect.gen(function*() {
-        const nothing = (writes as unknown) === Effect.void
-        if (!nothing && !(yield* ask("transact", () => take(claim)))) return yield* lost(claim)
+        const writesNothing = (writes as unknown) === Effect.void
+        if (!writesNothing && !(yield* send("transact", () => renewOne(claim)))) return yield* leaseLost(claim)
         const value = yield* writes
         const { id, token } = leaseOf(claim)
         if (how._tag === "Ack") {
-          yield* fenced(claim, "transact", () => backend.moveToCompleted(finished(id), null, true, token, false))
+          yield* sendFenced(claim, "transact", () => backend.moveToCompleted(finished(id), null, true, token, false))
           return value
         }
-        const written = yield* ask("transact", () => scripts.progress({ id, token }, encodeCursor(how.cursor)))
-        if (!written) return yield* lost(claim)
+        const written = yield* send("transact", () => scripts.setProgress({ id, token }, encodeCursor(how.cursor)))
+        if (!written) return yield* leaseLost(claim)
         if (!how.handBack) return value
-        if ((yield* handBack([claim])).length > 0) return yield* lost(claim)
+        if ((yield* handBack([claim])).length > 0) return yield* leaseLost(claim)
         yield* wake
         return value
       }),
@@ -173,7 +174,7 @@ export const make = (options: {
         const now = yield* Clock.currentTimeMillis
         const millis = Math.ceil(Duration.toMillis(delay))
         const fieldsToUpdate = { failedReason: error }
-        yield* fenced(claim, "retry", () =>
+        yield* sendFenced(claim, "retry", () =>
           millis > 0
             ? backend.moveToDelayed(id, now, millis, token, { skipAttempt: false, fieldsToUpdate })
             : backend.retryJob(id, false, token, { fieldsToUpdate }))
@@ -182,24 +183,24 @@ export const make = (options: {
 
     deadLetter: (claim, error) => {
       const { id, token } = leaseOf(claim)
-      return fenced(claim, "deadLetter", () => backend.moveToFailed(finished(id), error, false, token, false))
+      return sendFenced(claim, "deadLetter", () => backend.moveToFailed(finished(id), error, false, token, false))
     },
 
-    handBack: (claims) => claims.length === 0 ? none : Effect.zipLeft(handBack(claims), wake),
+    handBack: (claims) => claims.length === 0 ? noClaims : Effect.zipLeft(handBack(claims), wake),
 
     renew: (claims) =>
-      claims.length === 0 ? none : Effect.map(
-        ask("renew", () => scripts.renew(claims.map(leaseOf), lease)),
-        (gone) => gone.map((place): Claim => claims[place]!)
+      claims.length === 0 ? noClaims : Effect.map(
+        send("renew", () => scripts.renew(claims.map(leaseOf), lease)),
+        (lost) => lost.map((index): Claim => claims[index]!)
       ),
 
     size: Effect.map(
-      ask("size", () => backend.getCounts(["wait", "delayed", "prioritized"])),
+      send("size", () => backend.getCounts(["wait", "delayed", "prioritized"])),
       (counts) => counts.reduce((sum, count) => sum + count, 0)
     ),
 
-    find: (id) => Effect.map(ask("find", () => held(id)), Option.fromNullable),
+    find: (id) => Effect.map(send("find", () => find(id)), Option.fromNullable),
 
-    deadLetters: letters({ backend, redis, scripts, ask, wake })
+    deadLetters: deadLetters({ backend, redis, scripts, send, wake })
   }
 }

@@ -1,19 +1,19 @@
 import type { RedisQueueBackend } from "bullmq"
 import { Duration, Effect, Queue, type Redacted } from "effect"
 import { optionalPeers, rethrow } from "../../../../core/internal/optionalPeers.js"
-import { leaseError } from "../../internal/lease.js"
+import { queueLease } from "../../internal/lease.js"
+import { type Reaped, reapLeases } from "../../internal/leaseReaper.js"
 import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSourceError, type Service } from "../../JobSource.js"
-import { connect } from "./connect.js"
-import { expiring } from "./expiring.js"
+import { connect } from "./connection.js"
 import { encodeId, makeIds } from "./ids.js"
 import * as RedisQueue from "./queue.js"
 import { parseUrl } from "./url.js"
 
-/** More than anybody counts to: who gives a job up is the pool. */
+/** Effectively unlimited: the pool decides when a job becomes a dead letter. */
 const maxStalledCount = 2 ** 31
 
-interface Entry {
+interface OpenQueue {
   readonly name: string
   readonly wakeUp: WakeUp.WakeUp
   readonly backend: RedisQueueBackend
@@ -24,7 +24,7 @@ const peers = optionalPeers("JobSourceRedis", {
   ioredis: () => import("ioredis").catch(rethrow)
 })
 
-/** See `JobSourceRedis.layer`. Connected, listening, and expiring leases, until the scope closes. */
+/** See `JobSourceRedis.layer`. Connected, subscribed and reaping expired leases until the scope closes. */
 export const make = (options: {
   readonly url: Redacted.Redacted
   readonly prefix: string
@@ -38,26 +38,49 @@ export const make = (options: {
     const target = yield* parseUrl(options.url)
     const { bullmq: { createRedisBackend }, ioredis: { Redis } } = yield* peers
     const renewEvery = Duration.times(lease, 1 / 4)
-    const queues = new Set<Entry>()
+    const queues = new Set<OpenQueue>()
     const makeId = makeIds()
     const channel = `${prefix}:lastcall:wake`
 
-    const connection = yield* connect({ Redis, target, connectTimeout, patience: connectTimeout })
+    const connection = yield* connect({ Redis, target, connectTimeout, responseTimeout: connectTimeout })
     const { redis } = connection
-    const news = yield* Queue.unbounded<string>()
+    const messages = yield* Queue.unbounded<string>()
     const subscriber = yield* connect({
       Redis,
       target,
       connectTimeout,
-      patience: undefined,
-      onReady: (redis) => void redis.subscribe(channel).then(() => news.unsafeOffer(WakeUp.everyQueue), () => undefined)
+      responseTimeout: undefined,
+      onReady: (redis) =>
+        void redis.subscribe(channel).then(() => messages.unsafeOffer(WakeUp.everyQueue), () => undefined)
     })
-    subscriber.redis.on("message", (_, name) => news.unsafeOffer(name))
-    yield* Effect.forkScoped(Effect.forever(Effect.flatMap(Queue.take(news), (name) => WakeUp.notify(queues, name))))
+    subscriber.redis.on("message", (_, name) => messages.unsafeOffer(name))
+    yield* Effect.forkScoped(
+      Effect.forever(Effect.flatMap(Queue.take(messages), (name) => WakeUp.notify(queues, name)))
+    )
 
-    /** Those who are not told find out by looking again. */
+    /** Processes that miss the message find the jobs by polling. */
     const wake = (name: string) => Effect.ignore(Effect.tryPromise(() => redis.publish(channel, name)))
-    yield* Effect.forkScoped(expiring({ queues, ping: () => redis.ping(), every: expireEvery, renewEvery, wake }))
+
+    /** BullMQ makes a job available when it had no lock in two looks in a row. */
+    const reap = Effect.gen(function*() {
+      const reaped: Array<Reaped> = []
+      for (const { backend, name } of queues) {
+        const jobs = yield* Effect.tryPromise(() => backend.moveStalledJobsToWait())
+        if (jobs.length === 0) continue
+        reaped.push({ queue: name, jobs: jobs.length })
+        yield* wake(name)
+      }
+      return reaped
+    })
+    yield* Effect.forkScoped(reapLeases({
+      every: expireEvery,
+      renewEvery,
+      // A pool whose renewals fail tries again every five seconds at last.
+      grace: Duration.times(renewEvery, 3),
+      // When this process starts, the server may have been away.
+      graceAtStart: true,
+      reach: Effect.as(Effect.tryPromise(() => redis.ping()), reap)
+    }))
     yield* Effect.logInfo(`jobs: ${target.label}`)
 
     const openBackend = (key: string, lease: Duration.Duration) => {
@@ -67,11 +90,11 @@ export const make = (options: {
         skipVersionCheck: true,
         lockDuration: Math.ceil(Duration.toMillis(lease)),
         maxStalledCount,
-        // One process looks each time: for the others it was looked at not long ago.
+        // Within this time only one process looks for stalled jobs.
         stalledInterval: Math.max(1, Math.floor(Duration.toMillis(expireEvery) / 2))
       }
       const backend = createRedisBackend(key, settings)
-      // The connection's errors are told to those who ask. An emitter without a listener throws them at the process.
+      // Commands report the errors of the connection. Without a listener the emitter would throw them.
       backend.on("error", () => undefined)
       return backend
     }
@@ -79,27 +102,25 @@ export const make = (options: {
     const source: Service = {
       durable: true,
       renewEvery,
-      open: ({ lease: wanted = lease, name }) =>
+      open: (options) =>
         Effect.gen(function*() {
-          const failure = (cause: unknown) => new JobSourceError({ operation: "open", queue: name, cause })
-          const ownLease = Duration.decode(wanted)
-          const away = connection.away()
-          if (away !== undefined) return yield* failure(away)
-          const fault = leaseError(ownLease, renewEvery)
-          if (fault !== undefined) return yield* failure(fault)
+          const { name } = options
+          const away = connection.awayError()
+          if (away !== undefined) return yield* new JobSourceError({ operation: "open", queue: name, cause: away })
+          const ownLease = yield* queueLease(options, lease, renewEvery)
           const key = encodeId(name)
           const wakeUp = yield* WakeUp.make(pollInterval)
           const { backend } = yield* Effect.acquireRelease(
             Effect.sync(() => {
-              const entry = { name, wakeUp, backend: openBackend(key, ownLease) }
-              queues.add(entry)
-              return entry
+              const queue = { name, wakeUp, backend: openBackend(key, ownLease) }
+              queues.add(queue)
+              return queue
             }),
-            (entry) =>
+            (queue) =>
               Effect.suspend(() => {
-                queues.delete(entry)
-                // Stops listening to the connection, which is not the queue's to close.
-                return Effect.promise(() => entry.backend.close())
+                queues.delete(queue)
+                // Removes its listeners. The connection stays open: the source owns it.
+                return Effect.promise(() => queue.backend.close())
               })
           )
           return RedisQueue.make({

@@ -6,7 +6,7 @@ export class RedisError extends Schema.TaggedError<RedisError>()("RedisError", {
   message: Schema.String
 }) {}
 
-/** Where a URL leads. `label` says so without the password. */
+/** The server and database that a URL names. */
 export interface Target {
   readonly host: string
   readonly port: number
@@ -14,6 +14,7 @@ export interface Target {
   readonly password: string | undefined
   readonly db: number
   readonly tls: boolean
+  /** Names the place without the password. */
   readonly label: string
 }
 
@@ -24,7 +25,7 @@ const invalid = (what: string) =>
 
 const text = (encoded: string) => encoded === "" ? undefined : decodeURIComponent(encoded)
 
-/** Messages never repeat the URL: it may hold a password, also where nobody expects one. */
+/** Error messages never repeat the URL: it may hold a password, also in an unexpected place. */
 export const parseUrl = (redacted: Redacted.Redacted): Either.Either<Target, RedisError> => {
   const given = Redacted.value(redacted).trim()
   if (given === "") return invalid("is empty")

@@ -3,8 +3,8 @@ import { Array, Clock, DateTime, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
 import { bounded } from "../../../../core/internal/bounded.js"
 import { causeOf, execute, type Row, transaction, TransactionTag } from "../../../database/contract.js"
-import { idsFault, isStorableId } from "../../internal/jobIds.js"
 import { toDeadLetter, toJob } from "../../internal/jobRecord.js"
+import { idsFault, isStorableId, storableText } from "../../internal/storable.js"
 import type { WakeUp } from "../../internal/wakeUp.js"
 import {
   type Claim,
@@ -16,9 +16,6 @@ import {
 } from "../../JobSource.js"
 import { makeAckBatcher } from "./ackBatcher.js"
 import type { Statements } from "./statements.js"
-
-/** PostgreSQL stores any text but NUL. */
-const storable = (text: string) => text.replaceAll("\u0000", "\uFFFD")
 
 const json = (value: unknown): string => JSON.stringify(value) ?? "null"
 
@@ -149,9 +146,10 @@ export const make = (options: {
     },
 
     retry: (claim, { delay, error }) =>
-      Effect.asVoid(settle("retry", statements.retry, claim, storable(error), Duration.toSeconds(delay))),
+      Effect.asVoid(settle("retry", statements.retry, claim, storableText(error), Duration.toSeconds(delay))),
 
-    deadLetter: (claim, error) => Effect.asVoid(settle("deadLetter", statements.deadLetter, claim, storable(error))),
+    deadLetter: (claim, error) =>
+      Effect.asVoid(settle("deadLetter", statements.deadLetter, claim, storableText(error))),
 
     handBack: (claims) => settleAll(sql)("handBack", statements.handBack, claims),
 
@@ -180,7 +178,7 @@ export const make = (options: {
         ),
       redrive: (ids, options) =>
         count("deadLetters.redrive", statements.redrive, ids.filter(isStorableId), options?.fromStart === true),
-      discard: (ids) => count("deadLetters.discard", statements.discardDead, ids.filter(isStorableId))
+      discard: (ids) => count("deadLetters.discard", statements.discard, ids.filter(isStorableId))
     }
   }
 }

@@ -94,7 +94,7 @@ export const statementsOf = (table: string) => {
     ),
     /**
      * `$4` is the lease in seconds. Gives the fences of all that are still leased. A job whose row is locked is being
-     * settled at this moment: it needs no renewal (`expire` skips it, too), and to wait for it would starve the others.
+     * settled at this moment: it needs no renewal (`reap` skips it, too), and to wait for it would starve the others.
      */
     renew: `WITH leased AS (SELECT fence FROM ${table} WHERE ${leased}),
       free AS MATERIALIZED (SELECT id FROM ${table} WHERE ${leased} FOR NO KEY UPDATE SKIP LOCKED),
@@ -104,10 +104,10 @@ export const statementsOf = (table: string) => {
     /** `$4` is the lease in seconds. Waits for the row, then lets the lease begin anew. */
     touch: `UPDATE ${table} SET lease_until = ${after("$4")} WHERE ${leased}`,
     /**
-     * `$1` are names of queues. Makes jobs available whose leases ran out, at the cost of an attempt, and says how many
-     * of which queue. One process at a time: without the lock there is nothing to do.
+     * `$1` are names of queues. Makes jobs available whose leases ran out, at the cost of an attempt, and returns
+     * how many of which queue. One process at a time: without the lock there is nothing to do.
      */
-    expire: `WITH turn AS MATERIALIZED (
+    reap: `WITH turn AS MATERIALIZED (
         SELECT pg_try_advisory_xact_lock(hashtextextended('lastcall.${table}.expire', 0)) AS mine),
       orphans AS MATERIALIZED (
         SELECT queue, id FROM ${table}
@@ -122,18 +122,18 @@ export const statementsOf = (table: string) => {
     size: `SELECT count(*)::int AS jobs FROM ${table} WHERE queue = $1 AND state = 'waiting'`,
     /** `$2` is the id. */
     find: `SELECT ${found} FROM ${table} WHERE queue = $1 AND id = $2`,
-    /** `$2` is the limit, `$3` and `$4` say after which one, by its date and id. */
+    /** `$2` is the limit, `$3` and `$4` are the date and the id of the dead letter before the page. */
     deadLetters: `SELECT ${found} FROM ${table}
       WHERE ${dead} AND (failed_at, id) > (coalesce($3::timestamptz, '-infinity'), coalesce($4::text, ''))
       ORDER BY failed_at, id LIMIT $2::int`,
-    /** `$2` are ids, `$3` says whether from the start. */
-    redrive: `WITH retried AS (
+    /** `$2` are ids, `$3` is whether they run from the start. */
+    redrive: `WITH redriven AS (
         UPDATE ${table} SET state = 'waiting', attempt = 1, due_at = clock_timestamp(), failed_at = NULL,
           cursor = CASE WHEN $3::boolean THEN NULL ELSE cursor END
         WHERE ${dead} AND ${ids} RETURNING id)
-      SELECT count(*)::int AS jobs, max(pg_notify('${channelOf(table)}', $1)::text) AS woken FROM retried`,
+      SELECT count(*)::int AS jobs, max(pg_notify('${channelOf(table)}', $1)::text) AS woken FROM redriven`,
     /** `$2` are ids. */
-    discardDead: `WITH discarded AS (DELETE FROM ${table} WHERE ${dead} AND ${ids} RETURNING id)
+    discard: `WITH discarded AS (DELETE FROM ${table} WHERE ${dead} AND ${ids} RETURNING id)
       SELECT count(*)::int AS jobs FROM discarded`
   }
 }

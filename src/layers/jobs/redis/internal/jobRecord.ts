@@ -3,7 +3,7 @@ import { DateTime, Option, Predicate } from "effect"
 import type { Claim, DeadLetter } from "../../JobSource.js"
 import { decodeId } from "./ids.js"
 
-/** How BullMQ keeps a payload: JSON. Others may have put anything there. */
+/** BullMQ stores a payload as JSON. Jobs that other programs added may hold any text. */
 export const encodePayload = (payload: unknown): string => JSON.stringify(payload) ?? "null"
 
 const decodePayload = (data: string): unknown => {
@@ -14,20 +14,20 @@ const decodePayload = (data: string): unknown => {
   }
 }
 
-/** A cursor is the job's progress, which BullMQ's tools show. */
+/** The cursor is stored as the job's progress, which BullMQ's dashboards show. */
 export const encodeCursor = (cursor: unknown): string => JSON.stringify({ cursor: cursor ?? null })
 
 const cursorOf = ({ progress }: JobJson): Option.Option<unknown> =>
   Predicate.hasProperty(progress, "cursor") ? Option.some(progress.cursor) : Option.none()
 
-/** The attempts that are over: failures, and deaths of processes. Hand-backs are neither. */
-const spent = ({ attemptsMade = 0, stalledCounter = 0 }: JobJson): number => attemptsMade + stalledCounter
+/** Failures, and deaths of processes. A hand-back is neither. */
+const spentAttempts = ({ attemptsMade = 0, stalledCounter = 0 }: JobJson): number => attemptsMade + stalledCounter
 
-/** What is known of a job that is not dead. */
+/** A job that is not a dead letter. */
 export const toJob = (jobId: string, json: JobJson) => ({
   id: decodeId(jobId),
   payload: decodePayload(json.data),
-  attempt: spent(json) + 1,
+  attempt: spentAttempts(json) + 1,
   cursor: cursorOf(json)
 })
 
@@ -35,7 +35,7 @@ export const toClaim = (jobId: string, json: JobJson, token: string): Claim => (
 
 export const toDeadLetter = (jobId: string, json: JobJson): DeadLetter => ({
   ...toJob(jobId, json),
-  attempt: spent(json),
+  attempt: spentAttempts(json),
   error: json.failedReason ?? "",
   failedAt: DateTime.unsafeMake(json.finishedOn ?? 0)
 })

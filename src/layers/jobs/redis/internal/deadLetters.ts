@@ -2,28 +2,28 @@ import type { RedisQueueBackend } from "bullmq"
 import { DateTime, Effect, Option } from "effect"
 import type { Redis } from "ioredis"
 import type { DeadLetter, DeadLetters, JobSourceError } from "../../JobSource.js"
-import { type Asking, codeOf } from "./asking.js"
 import { encodeId } from "./ids.js"
+import { toDeadLetter } from "./jobRecord.js"
+import { isNoDeadLetter, type RedisCommands } from "./redisCommands.js"
 import type { Scripts } from "./scripts.js"
-import { toDeadLetter } from "./stored.js"
 
-/** The dead letters of a queue are what BullMQ calls its failed jobs. */
-export const letters = (options: {
+/** The dead letters of a queue are BullMQ's failed jobs. */
+export const deadLetters = (options: {
   readonly backend: RedisQueueBackend
   readonly redis: Redis
   readonly scripts: Scripts
-  readonly ask: Asking["ask"]
+  readonly send: RedisCommands["send"]
   readonly wake: Effect.Effect<void>
 }): DeadLetters => {
-  const { ask, backend, redis, scripts, wake } = options
+  const { backend, redis, scripts, send, wake } = options
   const failed = backend.keys["failed"]!
 
-  const dead = async (jobId: string): Promise<DeadLetter | undefined> => {
+  const get = async (jobId: string): Promise<DeadLetter | undefined> => {
     const [score, json] = await Promise.all([redis.zscore(failed, jobId), backend.getJobData(jobId)])
     return score === null || json === undefined ? undefined : toDeadLetter(jobId, json)
   }
 
-  /** Those that failed at that moment or later, in their order: by the moment, then by id. */
+  /** In the order of their failures, those of one millisecond in the order of their ids. */
   const list = async (limit: number, after: { readonly id: string; readonly at: number } | undefined) => {
     const found: Array<DeadLetter> = []
     for (let offset = 0; found.length < limit;) {
@@ -31,7 +31,7 @@ export const letters = (options: {
       for (let n = 0; n < page.length && found.length < limit; n += 2) {
         const jobId = page[n]!
         if (after !== undefined && Number(page[n + 1]) === after.at && jobId <= after.id) continue
-        const letter = await dead(jobId)
+        const letter = await get(jobId)
         if (letter !== undefined) found.push(letter)
       }
       offset += limit
@@ -40,15 +40,14 @@ export const letters = (options: {
     return found
   }
 
-  const retry = async (jobId: string, fromStart: boolean): Promise<boolean> => {
-    if (!(await scripts.forgive(jobId, fromStart))) return false
+  const redrive = async (jobId: string, fromStart: boolean): Promise<boolean> => {
+    if (!(await scripts.resetAttempts(jobId, fromStart))) return false
     try {
       const job = { id: jobId, opts: {} } as unknown as Parameters<typeof backend.retryFinishedJob>[0]
       await backend.retryFinishedJob(job, "failed", { resetAttemptsMade: true, resetAttemptsStarted: true })
       return true
     } catch (error) {
-      // Somebody else was quicker.
-      if (codeOf(error) === -1 || codeOf(error) === -3) return false
+      if (isNoDeadLetter(error)) return false
       throw error
     }
   }
@@ -56,23 +55,23 @@ export const letters = (options: {
   const count = (
     operation: string,
     ids: ReadonlyArray<string>,
-    each: (jobId: string) => Promise<boolean>
+    change: (jobId: string) => Promise<boolean>
   ): Effect.Effect<number, JobSourceError> =>
-    ask(operation, async () => {
-      let done = 0
-      for (const id of new Set(ids)) if (await each(encodeId(id))) done++
-      return done
+    send(operation, async () => {
+      let changed = 0
+      for (const id of new Set(ids)) if (await change(encodeId(id))) changed++
+      return changed
     })
 
   return {
     list: (limit, after) =>
-      ask(
+      send(
         "deadLetters.list",
         () => list(limit, after && { id: encodeId(after.id), at: DateTime.toEpochMillis(after.failedAt) })
       ),
-    get: (id) => Effect.map(ask("deadLetters.get", () => dead(encodeId(id))), Option.fromNullable),
+    get: (id) => Effect.map(send("deadLetters.get", () => get(encodeId(id))), Option.fromNullable),
     redrive: (ids, options) =>
-      Effect.zipLeft(count("deadLetters.redrive", ids, (jobId) => retry(jobId, options?.fromStart === true)), wake),
+      Effect.zipLeft(count("deadLetters.redrive", ids, (jobId) => redrive(jobId, options?.fromStart === true)), wake),
     discard: (ids) => count("deadLetters.discard", ids, scripts.discard)
   }
 }

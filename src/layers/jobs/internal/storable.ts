@@ -8,5 +8,8 @@ export const idsFault = (jobs: number, ids: ReadonlyArray<string>): Error | unde
   return broken === undefined ? undefined : new Error(`the id ${JSON.stringify(broken)} has half a surrogate pair`)
 }
 
-/** Whether PostgreSQL can store the id. One that it cannot store it does not hold either. */
+/** Whether PostgreSQL can store the id. An id that it cannot store belongs to no job. */
 export const isStorableId = (id: string): boolean => !id.includes("\u0000") && !halfCharacter.test(id)
+
+/** The text with its NUL characters replaced, which PostgreSQL does not store. */
+export const storableText = (text: string): string => text.replaceAll("\u0000", "\uFFFD")

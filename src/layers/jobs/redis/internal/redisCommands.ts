@@ -1,0 +1,67 @@
+import { Effect, Predicate } from "effect"
+import { type Claim, JobSourceError, LeaseLost } from "../../JobSource.js"
+import type { Connection } from "./connection.js"
+
+/** BullMQ's codes of a job that is missing, has no lock, is not active, or is locked with another token. */
+const missing = -1
+const noLock = -2
+const notActive = -3
+const otherToken = -6
+const leaseLost: ReadonlyArray<unknown> = [missing, noLock, notActive, otherToken]
+
+const codeOf = (error: unknown): unknown => Predicate.hasProperty(error, "code") ? error.code : undefined
+
+/** Whether BullMQ itself refused the command, as opposed to a failure of the connection. */
+export const isRefused = (error: unknown): boolean => typeof codeOf(error) === "number"
+
+/** Whether a dead letter was redriven or discarded meanwhile. */
+export const isNoDeadLetter = (error: unknown): boolean => codeOf(error) === missing || codeOf(error) === notActive
+
+/** Sends commands on behalf of one queue. */
+export interface RedisCommands {
+  /**
+   * Uninterruptible, because a command that was sent is executed whether or not its caller waits. The wait is bounded: by the
+   * connection's response timeout, and a command fails at once while the server is away.
+   */
+  readonly send: <A>(operation: string, command: () => Promise<A>) => Effect.Effect<A, JobSourceError>
+  /** `send` for a command that needs the lease. Takes an expired lock again first, if no other process has the job. */
+  readonly sendFenced: (
+    claim: Claim,
+    operation: string,
+    command: () => Promise<unknown>
+  ) => Effect.Effect<void, LeaseLost | JobSourceError>
+}
+
+export const redisCommands = (
+  queue: string,
+  connection: Connection,
+  /** Renews the lock, also one that has expired. */
+  renew: (claim: Claim) => Promise<boolean>
+): RedisCommands => {
+  const send: RedisCommands["send"] = (operation, command) =>
+    Effect.uninterruptible(Effect.tryPromise({
+      try: command,
+      catch: (error) => new JobSourceError({ operation, queue, cause: connection.explain(error) })
+    }))
+
+  return {
+    send,
+    sendFenced: (claim, operation, command) =>
+      send(operation, async () => {
+        for (let retried = false;; retried = true) {
+          try {
+            await command()
+            return true
+          } catch (error) {
+            const code = codeOf(error)
+            if (code === noLock && !retried && await renew(claim)) continue
+            if (leaseLost.includes(code)) return false
+            throw error
+          }
+        }
+      }).pipe(
+        Effect.filterOrFail((settled) => settled, () => new LeaseLost({ queue, id: claim.id })),
+        Effect.asVoid
+      )
+  }
+}
