@@ -1,6 +1,6 @@
 import { SqlClient } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Option, Schedule, Scope } from "effect"
+import { Duration, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { afterAll, beforeAll } from "vitest"
 import * as Database from "../../../../src/layers/database/Database.js"
 import { type Claim, type JobQueue, JobSourceError, type Service } from "../../../../src/layers/jobs/JobSource.js"
