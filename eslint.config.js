@@ -41,7 +41,7 @@ const globals = (...restricted) => ({
 const syntax = (...restricted) => ({ "no-restricted-syntax": ["error", ...restricted] })
 
 export default tseslint.config(
-  { ignores: ["**/dist/", "**/node_modules/", "bundle/", "docs/api/", "data/", "coverage/", "bench/"] },
+  { ignores: ["**/dist/", "**/node_modules/", "bundle/", "docs/api/", "test/.docs/", "data/", "coverage/", "bench/"] },
   {
     files: ["**/*.{ts,js,mjs}"],
     plugins: { "@effect": effect, "@typescript-eslint": tseslint.plugin },

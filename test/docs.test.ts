@@ -1,38 +1,25 @@
+// The code of pages and doc comments: all of it compiles, and the tests that pages show pass. Their programs run in edge/docs.test.ts.
 import { readdirSync, readFileSync } from "node:fs"
-import { dirname, relative, resolve } from "node:path"
-import { fileURLToPath } from "node:url"
+import { relative, resolve } from "node:path"
 import ts from "typescript"
-import { assert, it } from "vitest"
+import { assert, describe, it } from "vitest"
+import { modulesOf, pages, root, writeModules } from "./kit/docs.js"
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), "..")
-const read = (path: string) => readFileSync(resolve(root, path), "utf8")
-
-const blocks = (text: string) => Array.from(text.matchAll(/```ts\n([\s\S]*?)```/g), (match) => match[1]!)
-
-/** The README's blocks are one program, with what a reader knows to import in a test. */
-const readme = [
-  "import { assert, it } from \"@effect/vitest\"",
-  "import { TestApp } from \"lastcall/testing\"",
-  ...blocks(read("README.md"))
-].join("\n")
-
-/** The examples of one docstring after the other, each a module of its own. */
-const docstrings = readdirSync(resolve(root, "src"), { recursive: true, encoding: "utf8" })
+/** The examples of doc comments, each a module of its own. */
+const docComments = readdirSync(resolve(root, "src"), { recursive: true, encoding: "utf8" })
   .filter((path) => path.endsWith(".ts"))
-  .flatMap((path) =>
-    blocks(read(`src/${path}`).replaceAll(/^ \* ?/gm, "")).map((code, index) =>
-      [`examples/${path.replaceAll("/", ".")}.${index}.ts`, code] as const
+  .flatMap((path) => {
+    const text = readFileSync(resolve(root, "src", path), "utf8").replaceAll(/^ *\* ?/gm, "")
+    return Array.from(
+      text.matchAll(/```ts\n([\s\S]*?)```/g),
+      ([, code], index) => [`${path.replaceAll("/", ".")}.${index}.ts`, code!] as const
     )
-  )
+  })
 
-it("what the README and the docstrings show compiles", () => {
+const compile = (modules: ReadonlyArray<readonly [path: string, code: string]>): ReadonlyArray<string> => {
   const config = ts.readConfigFile(resolve(root, "tsconfig.json"), (path) => ts.sys.readFile(path))
   const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, root)
-  const sources = new Map(
-    [["examples/README.ts", readme] as const, ...docstrings].map(([path, code]) =>
-      [resolve(root, path), `${code}\nexport {}\n`] as const
-    )
-  )
+  const sources = new Map(modules.map(([path, code]) => [resolve(root, "examples", path), `${code}\nexport {}\n`]))
   const host = ts.createCompilerHost(options)
   const { fileExists, getSourceFile, readFile } = host
   host.fileExists = (path) => sources.has(path) || fileExists.call(host, path)
@@ -41,13 +28,29 @@ it("what the README and the docstrings show compiles", () => {
     sources.has(path)
       ? ts.createSourceFile(path, sources.get(path)!, version)
       : getSourceFile.call(host, path, version, ...rest)
+  // The folder of a page is in none that exists.
+  host.directoryExists = () => true
   const program = ts.createProgram([...sources.keys()], { ...options, noEmit: true }, host)
-  const wrong = [...sources.keys()].flatMap((path) => {
+  return [...sources.keys()].flatMap((path) => {
     const file = program.getSourceFile(path)
     return [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)].map(({ messageText }) =>
       `${relative(root, path)}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`
     )
   })
-  assert.isAbove(sources.size, 10)
-  assert.deepStrictEqual(wrong, [])
+}
+
+it("the code of all pages and doc comments compiles", () => {
+  const ofPages = pages.flatMap((page) => modulesOf(page).map(([file, code]) => [`${page}/${file}`, code] as const))
+  assert.isAbove(ofPages.length, 3)
+  assert.isAbove(docComments.length, 10)
+  assert.deepStrictEqual(compile([...ofPages, ...docComments]), [])
 })
+
+for (const page of pages) {
+  const tests = modulesOf(page).map(([file]) => file).filter((file) => file.endsWith(".test.ts"))
+  if (tests.length === 0) continue
+  const folder = writeModules(page)
+  describe(page, async () => {
+    for (const file of tests) await import(resolve(folder, file))
+  })
+}

@@ -44,7 +44,13 @@ const once = (name: string, make: (draft: string) => void): string => {
   return path
 }
 
-const common: BuildOptions = { platform: "node", format: "esm", logLevel: "error", absWorkingDir: root }
+const common: BuildOptions = {
+  platform: "node",
+  format: "esm",
+  logLevel: "error",
+  absWorkingDir: root,
+  conditions: ["@lastcall/source"]
+}
 
 /** A TypeScript program, named by its path from the root, as one file for Node. It starts in half the time of many files. */
 export const bundle = (program: string): string =>

@@ -1,0 +1,45 @@
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { fileURLToPath } from "node:url"
+
+export const root = fileURLToPath(new URL("../..", import.meta.url))
+
+/** A fenced block of a page. `name` is what follows the language, as in ` ```ts app.ts `. */
+export interface Block {
+  readonly language: string
+  readonly name: string | undefined
+  readonly code: string
+}
+
+/** The pages whose blocks are run. */
+export const pages: ReadonlyArray<string> = [
+  "README.md",
+  "ARCHITECTURE.md",
+  ...Fs.readdirSync(Path.join(root, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)
+]
+
+export const blocksOf = (page: string): ReadonlyArray<Block> =>
+  Array.from(
+    Fs.readFileSync(Path.join(root, page), "utf8").matchAll(/^```(\w*)(?: +(\S+))?\n([\s\S]*?)^```/gm),
+    ([, language, name, code]) => ({ language: language!, name, code: code! })
+  )
+
+/** The TypeScript of a page by file name. A block without a name is a program of its own. */
+export const modulesOf = (page: string): ReadonlyArray<readonly [file: string, code: string]> =>
+  blocksOf(page)
+    .filter(({ language }) => language === "ts")
+    .map(({ code, name }, index) => [name ?? `block-${index + 1}.ts`, code])
+
+/**
+ * Writes the modules of a page to a folder in which `lastcall` is this package, and returns it. A server listens on a free port
+ * there instead of 3000, which may be taken on the machine of a test.
+ */
+export const writeModules = (page: string): string => {
+  const folder = Path.join(root, "test/.docs", page)
+  Fs.rmSync(folder, { recursive: true, force: true })
+  Fs.mkdirSync(folder, { recursive: true })
+  for (const [file, code] of modulesOf(page)) {
+    Fs.writeFileSync(Path.join(folder, file), code.replaceAll("port: 3000", "port: 0"))
+  }
+  return folder
+}
