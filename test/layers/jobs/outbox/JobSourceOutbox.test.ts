@@ -2,9 +2,11 @@ import { SqlClient } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { afterAll, beforeAll } from "vitest"
+import { execute } from "../../../../src/layers/database/contract.js"
 import * as Database from "../../../../src/layers/database/Database.js"
 import { type Claim, type JobQueue, JobSourceError, type Service } from "../../../../src/layers/jobs/JobSource.js"
 import * as JobSourceMemory from "../../../../src/layers/jobs/JobSourceMemory.js"
+import { outboxTable } from "../../../../src/layers/jobs/outbox/internal/statements.js"
 import { openDatabase, type Opened } from "../../../kit/database.js"
 import { describePostgres } from "../../../kit/postgres.js"
 import { eventually } from "../../../kit/until.js"
@@ -14,7 +16,7 @@ import { newTable, outbox } from "./JobSourceOutboxWorld.js"
 const ack = { _tag: "Ack" } as const
 const at = (cursor: unknown, handBack = false) => ({ _tag: "Checkpoint", cursor, handBack }) as const
 
-// One database for all tests, a table for each. The engine is in memory, so that it can be hurt.
+// One database for all tests, with a table for each. The engine is in memory, so that its failures can be simulated.
 const scope = Effect.runSync(Scope.make())
 let opened: Opened
 let sql: SqlClient.SqlClient
@@ -25,18 +27,18 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
-type Part = "offer" | "transact" | "retry" | "handBack"
+type Operation = "offer" | "transact" | "retry" | "handBack"
 
-/** An engine whose server can go away, for some of what it is asked or for all, and forget everything. */
+/** An engine some or all of whose operations can be made to fail, and whose data can be lost. */
 const makeEngine = Effect.gen(function*() {
   const options = { durable: true, lease: "1 hour" } as const
   let memory = yield* JobSourceMemory.make(options)
-  let broken: ReadonlyArray<Part> = []
-  const asked: Array<Part> = []
-  const away = (operation: Part) =>
+  let failing: ReadonlyArray<Operation> = []
+  const called: Array<Operation> = []
+  const away = (operation: Operation) =>
     Effect.suspend(() => {
-      asked.push(operation)
-      return broken.includes(operation)
+      called.push(operation)
+      return failing.includes(operation)
         ? Effect.fail(new JobSourceError({ operation, queue: "jobs", cause: new Error("away") }))
         : Effect.void
     })
@@ -66,11 +68,11 @@ const makeEngine = Effect.gen(function*() {
   }
   return {
     service,
-    asked,
-    breaks: (...parts: ReadonlyArray<Part>) => Effect.sync(() => (broken = parts)),
-    forgets: Effect.flatMap(JobSourceMemory.make(options), (fresh) => Effect.sync(() => void (memory = fresh))),
-    /** As a lease that has run out: whoever held the jobs is dead, or cannot be heard. */
-    expires: (claims: ReadonlyArray<Claim>) =>
+    called,
+    fail: (...operations: ReadonlyArray<Operation>) => Effect.sync(() => (failing = operations)),
+    loseData: Effect.flatMap(JobSourceMemory.make(options), (fresh) => Effect.sync(() => void (memory = fresh))),
+    /** Expires the leases, as when their process is dead or cut off. */
+    expireLeases: (claims: ReadonlyArray<Claim>) =>
       Effect.scoped(
         Effect.flatMap(memory.open({ name: "jobs" }), (queue) =>
           Effect.forEach(claims, (claim) =>
@@ -116,7 +118,7 @@ const makeWorld = (options: { readonly offerAgainAfter?: Duration.DurationInput 
 
 const payloads = (claims: ReadonlyArray<Claim>) => claims.map(({ payload }) => payload)
 
-/** Claims until nothing has come for a while. */
+/** Claims until no job has arrived for a while. */
 const takeAll = (queue: JobQueue) =>
   Effect.gen(function*() {
     const all: Array<Claim> = []
@@ -134,7 +136,7 @@ const refused = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 
 describe("JobSourceOutbox", () => {
   describe("between a commit and the engine", () => {
-    it.scopedLive("jobs come in the order in which they were offered, whoever moves them", () =>
+    it.scopedLive("jobs are delivered in the order of their offers, whichever process moves them", () =>
       Effect.gen(function*() {
         const { one, open } = yield* makeWorld()
         const other = yield* open
@@ -145,21 +147,21 @@ describe("JobSourceOutbox", () => {
         assert.deepStrictEqual(all, [1, 2, 3, 4, 5, 6])
       }))
 
-    it.scopedLive("an engine that is away holds up nobody who offers, and gets all of it when it is back", () =>
+    it.scopedLive("offers succeed while the engine is away, and reach it when it is back", () =>
       Effect.gen(function*() {
         const { engine, one } = yield* makeWorld()
-        yield* engine.breaks("offer")
+        yield* engine.fail("offer")
         yield* one.offer(["a", "b"])
         yield* one.offer(["c"])
-        yield* eventually("the engine is offered the jobs", Effect.sync(() => engine.asked.includes("offer")))
+        yield* eventually("the engine is offered the jobs", Effect.sync(() => engine.called.includes("offer")))
         assert.deepStrictEqual(yield* takeAll(one), [])
         assert.strictEqual(yield* one.size, 3)
-        yield* engine.breaks()
+        yield* engine.fail()
         const all = [yield* take(one), yield* take(one), yield* take(one)]
         assert.deepStrictEqual(payloads(all), ["a", "b", "c"])
       }))
 
-    it.scopedLive("what a process that died has taken and not moved is moved by another one", () =>
+    it.scopedLive("a row that a dead process has taken and not moved is moved by another process", () =>
       Effect.gen(function*() {
         const { one, open, table } = yield* makeWorld({ offerAgainAfter: "300 millis" })
         yield* sql`INSERT INTO ${sql(table)} (queue, id, payload, offer_at)
@@ -169,12 +171,12 @@ describe("JobSourceOutbox", () => {
         assert.deepStrictEqual(payloads([yield* take(other), yield* take(other)]), ["new", "left"])
       }))
 
-    it.scopedLive("what the engine has forgotten it is offered again, and runs once", () =>
+    it.scopedLive("jobs that the engine has lost are offered again, and written once", () =>
       Effect.gen(function*() {
         const { engine, one, write, written } = yield* makeWorld({ offerAgainAfter: "200 millis" })
         yield* one.offer(["held", "waiting"], { ids: ["held", "waiting"] })
         const held = yield* take(one)
-        yield* engine.forgets
+        yield* engine.loseData
         const claims = [yield* take(one), yield* take(one)]
         assert.deepStrictEqual(claims.map(({ attempt, id }) => `${id} ${attempt}`).sort(), ["held 2", "waiting 1"])
         assert.strictEqual(yield* refused(one.transact(held, write("stale"), ack)), "LeaseLost")
@@ -183,83 +185,83 @@ describe("JobSourceOutbox", () => {
         assert.deepStrictEqual(yield* written, ["held", "waiting"])
       }))
 
-    it.scopedLive("a job whose lease the engine has forgotten is offered to it at once", () =>
+    it.scopedLive("a job whose lease the engine has lost is offered again at once", () =>
       Effect.gen(function*() {
         const { engine, one } = yield* makeWorld()
         yield* one.offer(["held"])
         const held = yield* take(one)
-        yield* engine.forgets
+        yield* engine.loseData
         assert.deepStrictEqual(yield* one.renew([held]), [held])
         assert.deepInclude(yield* take(one), { id: held.id, attempt: 2 })
       }))
 
-    it.scopedLive("what is offered at the end is moved before the engine goes", () =>
+    it.scopedLive("rows offered before the release are moved before the engine is released", () =>
       Effect.gen(function*() {
         const engine = yield* makeEngine
         const life = yield* Scope.make()
         const table = newTable()
         const { open } = yield* Scope.extend(outbox(opened, engine.service, { table }), life)
         const queue = yield* Scope.extend(open({ name: "jobs" }), life)
-        yield* engine.breaks("offer")
+        yield* engine.fail("offer")
         yield* queue.offer(["last"], { ids: ["last"] })
-        yield* engine.breaks()
+        yield* engine.fail()
         yield* Scope.close(life, Exit.void)
         const left = yield* engine.service.open({ name: "jobs" })
         assert.isTrue(Option.isSome(yield* left.find("last")))
       }))
   })
 
-  describe("when a process dies, or the engine cannot be told,", () => {
-    it.scopedLive("between the commit and the acknowledgement: the job is given out again, and not run", () =>
+  describe("a process that dies, or an engine that is away,", () => {
+    it.scopedLive("between the commit and the acknowledgement: the job is redelivered, and does not run", () =>
       Effect.gen(function*() {
         const { engine, one, rows, write, written } = yield* makeWorld()
         yield* one.offer(["job"])
         const claim = yield* take(one)
-        yield* engine.breaks("transact")
+        yield* engine.fail("transact")
         assert.deepStrictEqual(yield* one.transact(claim, Effect.as(write("once"), 42), ack), 42)
-        yield* engine.breaks()
-        yield* engine.expires([claim])
+        yield* engine.fail()
+        yield* engine.expireLeases([claim])
         assert.deepStrictEqual(yield* takeAll(one), [])
         assert.deepStrictEqual(yield* written, ["once"])
         assert.deepStrictEqual(yield* rows, [])
         assert.deepStrictEqual(yield* one.find(claim.id), Option.none())
       }))
 
-    it.scopedLive("between a checkpoint's commit and its hand-back: it goes on from there, in the same attempt", () =>
+    it.scopedLive("between the commit of a checkpoint and its hand-back: the job continues from its cursor in the same attempt", () =>
       Effect.gen(function*() {
         const { engine, one, write } = yield* makeWorld()
         yield* one.offer(["job"])
         const claim = yield* take(one)
-        yield* engine.breaks("handBack")
+        yield* engine.fail("handBack")
         yield* one.transact(claim, write("first half"), at({ row: 1 }, true))
-        yield* engine.breaks()
-        yield* engine.expires([claim])
+        yield* engine.fail()
+        yield* engine.expireLeases([claim])
         const next = yield* take(one)
         assert.deepStrictEqual([next.attempt, next.cursor], [1, Option.some({ row: 1 })])
       }))
 
-    it.scopedLive("between giving a job up and saying so: it is a dead letter, and not run", () =>
+    it.scopedLive("between the commit of a dead letter and the acknowledgement: the job does not run", () =>
       Effect.gen(function*() {
         const { engine, one, rows } = yield* makeWorld()
         yield* one.offer(["job"], { ids: ["job"] })
         const claim = yield* take(one)
-        yield* engine.breaks("transact")
+        yield* engine.fail("transact")
         yield* one.deadLetter(claim, "no")
-        yield* engine.breaks()
-        yield* engine.expires([claim])
+        yield* engine.fail()
+        yield* engine.expireLeases([claim])
         assert.deepStrictEqual(yield* takeAll(one), [])
         assert.deepStrictEqual(yield* rows, ["job: Dead 1"])
         assert.strictEqual(yield* one.deadLetters.redrive(["job"], { fromStart: true }), 1)
         assert.strictEqual((yield* take(one)).attempt, 1)
       }))
 
-    it.scopedLive("while it works: the attempt is spent, and its checkpoint is kept", () =>
+    it.scopedLive("during a run: the attempt is spent, and the checkpoint is kept", () =>
       Effect.gen(function*() {
         const { engine, one, write, written } = yield* makeWorld()
         yield* one.offer(["job"])
         const dead = yield* take(one)
         yield* one.transact(dead, write("first half"), at(1))
-        yield* engine.expires([dead])
+        yield* engine.expireLeases([dead])
         const next = yield* take(one)
         assert.deepStrictEqual([next.attempt, next.cursor], [2, Option.some(1)])
         assert.strictEqual(yield* refused(one.transact(dead, write("late"), at(2))), "LeaseLost")
@@ -268,16 +270,16 @@ describe("JobSourceOutbox", () => {
         assert.deepStrictEqual(yield* written, ["first half", "second half"])
       }))
 
-    it.scopedLive("a retry, or a hand-back, may be said again until it is heard", () =>
+    it.scopedLive("a retry and a hand-back can be repeated until the engine is updated", () =>
       Effect.gen(function*() {
         const { engine, one } = yield* makeWorld()
         yield* one.offer(["a", "b"])
         const [a, b] = [yield* take(one), yield* take(one)]
-        yield* engine.breaks("retry", "handBack")
+        yield* engine.fail("retry", "handBack")
         const retry = one.retry(a, { delay: Duration.zero, error: "no" })
         assert.strictEqual(yield* refused(retry), "JobSourceError")
         assert.strictEqual(yield* refused(one.handBack([b])), "JobSourceError")
-        yield* engine.breaks()
+        yield* engine.fail()
         yield* retry
         assert.deepStrictEqual(yield* one.handBack([b]), [])
         const again = [yield* take(one), yield* take(one)]
@@ -288,7 +290,20 @@ describe("JobSourceOutbox", () => {
       }))
   })
 
-  it.scopedLive("who handed a job back can write nothing any more, also before anybody has claimed it", () =>
+  it.scopedLive("a table of the first form is migrated, and its claims are numbered above those that were made", () =>
+    Effect.gen(function*() {
+      const table = newTable()
+      yield* execute(sql, outboxTable(table).migrations[0]!)
+      yield* sql`INSERT INTO ${sql(table)} (queue, id, payload, state, claim, attempt, offer_at)
+        VALUES ('jobs', 'old', '"old"', 'HandedBack', 7, 2, clock_timestamp())`
+      const engine = yield* makeEngine
+      const { open } = yield* outbox(opened, engine.service, { table })
+      const claim = yield* take(yield* open({ name: "jobs" }))
+      assert.deepInclude(claim, { id: "old", payload: "old", attempt: 2 })
+      assert.isAbove(Number(claim.token.split(" ")[0]), 7)
+    }))
+
+  it.scopedLive("the writes of a holder are refused after its hand-back, also before the next claim", () =>
     Effect.gen(function*() {
       const { one, write, written } = yield* makeWorld()
       yield* one.offer(["job"])
@@ -302,7 +317,7 @@ describe("JobSourceOutbox", () => {
       assert.strictEqual((yield* take(one)).attempt, 1)
     }))
 
-  it.scopedLive("jobs that were given to the engine past the outbox are run as well", () =>
+  it.scopedLive("jobs that were added to the engine directly run, too", () =>
     Effect.gen(function*() {
       const { engine, one, rows, write, written } = yield* makeWorld()
       const past = yield* engine.service.open({ name: "jobs" })
@@ -317,14 +332,14 @@ describe("JobSourceOutbox", () => {
       assert.deepStrictEqual([yield* written, yield* rows], [["once"], []])
     }))
 
-  it.scopedLive("a job that was claimed while the database is away is given back", () =>
+  it.scopedLive("a job that is delivered while the database is away is handed back", () =>
     Effect.gen(function*() {
       const { engine, one, table } = yield* makeWorld()
       yield* one.offer(["job"])
       yield* one.wait
       yield* sql`ALTER TABLE ${sql(table)} RENAME TO gone`
       const fiber = yield* Effect.fork(
-        Effect.repeat(Effect.flip(one.claim(1)), { until: () => engine.asked.includes("handBack") })
+        Effect.repeat(Effect.flip(one.claim(1)), { until: () => engine.called.includes("handBack") })
       )
       yield* Fiber.join(fiber)
       yield* sql`ALTER TABLE gone RENAME TO ${sql(table)}`
@@ -342,7 +357,7 @@ describe("Database.once", () => {
       Effect.provideService(SqlClient.SqlClient, sql)
     )
 
-  it.effect("writes what was not written under its key, and nothing of what fails", () =>
+  it.effect("runs the writes once for each key, and again after a failure", () =>
     Effect.gen(function*() {
       yield* Effect.flip(once("a", Effect.fail("no")))
       const all = yield* Effect.all([once("a"), once("b"), once("a")], { concurrency: "unbounded" })
@@ -351,7 +366,7 @@ describe("Database.once", () => {
       assert.deepStrictEqual(yield* written, ["a", "b"])
     }))
 
-  it.effect("knows its keys for as long as it was told", () =>
+  it.effect("keeps a key for `keptFor`", () =>
     Effect.gen(function*() {
       yield* once("c", Effect.void, "0 seconds")
       yield* once("d", Effect.void, "0 seconds")
@@ -361,7 +376,7 @@ describe("Database.once", () => {
 })
 
 describePostgres("JobSourceOutbox in two processes", (postgres) => {
-  it.scopedLive("what was offered together reaches the engine together, in its order", () =>
+  it.scopedLive("jobs offered together reach the engine together and in order", () =>
     Effect.gen(function*() {
       const memory = yield* JobSourceMemory.make({ durable: true, lease: "1 hour" })
       const calls: Array<string> = []

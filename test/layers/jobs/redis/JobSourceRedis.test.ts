@@ -24,14 +24,14 @@ const connections = (redis: RedisPlace) =>
     return list.split("\n").filter((line) => line.includes("name=lastcall")).length
   })
 
-describe("JobSourceRedis at its start", () => {
+describe("JobSourceRedis when it connects", () => {
   const why = (url: string) =>
     Layer.launch(JobSourceRedis.layer({ url: Redacted.make(url), connectTimeout: "2 seconds" })).pipe(
       Effect.flip,
       Effect.map((error) => `${error.reason}: ${error.message}`)
     )
 
-  it.live("says what is wrong with its URL, without the password", () =>
+  it.live("an invalid URL fails with what is wrong with it, without the password", () =>
     Effect.gen(function*() {
       const expected = "expected redis://user:password@host:port/number, or rediss:// for TLS."
       assert.deepStrictEqual(
@@ -55,7 +55,7 @@ describe("JobSourceRedis at its start", () => {
       )
     }))
 
-  it.live("says that nobody is there, and where", () =>
+  it.live("an unreachable server fails with its address", () =>
     Effect.gen(function*() {
       assert.strictEqual(
         yield* why("redis://me:secret@127.0.0.1:1/2"),
@@ -64,21 +64,21 @@ describe("JobSourceRedis at its start", () => {
     }))
 })
 
-/** As a database in memory does while it starts. */
-const standStill = (millis: number) =>
+/** Blocks the event loop, as a database in memory does while it starts. */
+const blockEventLoop = (millis: number) =>
   Effect.zipRight(
     Effect.promise(() => new Promise(setImmediate)),
     Effect.sync(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis))
   )
 
 describeRedis("JobSourceRedis", (redis) => {
-  it.scopedLive("a process that stands still while it connects blames nobody", () =>
+  it.scopedLive("a process whose event loop is blocked while it connects does not report the server as away", () =>
     Effect.gen(function*() {
       const target = yield* parseUrl(Redacted.make(redis.url))
       const connecting = yield* Effect.fork(
         connect({ Redis, target, connectTimeout: Duration.seconds(1), responseTimeout: undefined })
       )
-      yield* Effect.repeatN(standStill(1_200), 1)
+      yield* Effect.repeatN(blockEventLoop(1_200), 1)
       const { awayError } = yield* Fiber.join(connecting)
       assert.isUndefined(awayError())
     }))
@@ -97,7 +97,7 @@ describeRedis("JobSourceRedis", (redis) => {
       assert.deepStrictEqual(yield* Effect.forEach(ids, one.find), ids.map(() => Option.none()))
     }))
 
-  it.scopedLive("jobs that others have put into the queue with BullMQ are run like any", () =>
+  it.scopedLive("jobs that were added to the queue by BullMQ run like any other", () =>
     Effect.gen(function*() {
       const { one, other, prefix } = yield* twoProcesses(redis)
       const connection = new Redis(redis.url)
@@ -116,7 +116,7 @@ describeRedis("JobSourceRedis", (redis) => {
       assert.deepStrictEqual(yield* Effect.promise(() => connection.keys(`${prefix}:queue:bob*`)), [])
     }))
 
-  it.scopedLive("an offer, a hand-back and a retry wake those who wait in other processes", () =>
+  it.scopedLive("an offer, a hand-back and a retry wake pools that wait in other processes", () =>
     Effect.gen(function*() {
       const { one, other } = yield* twoProcesses(redis)
       const offered = yield* takeWaiting(other)
@@ -130,7 +130,7 @@ describeRedis("JobSourceRedis", (redis) => {
       assert.deepInclude(yield* Fiber.join(retried), { id: claim.id, attempt: 2 })
     }))
 
-  it.scopedLive("a source that is released leaves no connection", () =>
+  it.scopedLive("a released source leaves no connection", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const { open } = yield* Scope.extend(source(redis, { prefix: newPrefix() }), scope)
@@ -143,7 +143,7 @@ describeRedis("JobSourceRedis", (redis) => {
       assert.strictEqual((yield* Effect.flip(queue.size))._tag, "JobSourceError")
     }))
 
-  it.scopedLive("a pool that is closed while it idles, takes or is full, without time to drain, hands every job to others", () =>
+  it.scopedLive("a pool that is closed without time to drain while idle, taking or full hands back every job", () =>
     Effect.gen(function*() {
       const prefix = newPrefix()
       const others = yield* (yield* source(redis, { prefix, lease: "10 seconds" })).open({ name: "closed" })

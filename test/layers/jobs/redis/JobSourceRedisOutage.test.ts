@@ -4,11 +4,11 @@ import { describeRedisServer, newPrefix } from "../../../kit/redis.js"
 import { ack, allFailed, everything, take, takeWaiting } from "../JobSourceWorld.js"
 import { source, twoProcesses } from "./JobSourceRedisWorld.js"
 
-describeRedisServer("JobSourceRedis and a server that goes away", (server) => {
+describeRedisServer("JobSourceRedis during an outage of the server", (server) => {
   const lease = "400 millis"
   const again = Effect.retry(Schedule.spaced("20 millis"))
 
-  it.scopedLive("everything fails while it is away, and works when it is back, with the leases there were", () =>
+  it.scopedLive("every operation fails, and works afterwards with the leases held before", () =>
     Effect.gen(function*() {
       const { one, other } = yield* twoProcesses(server, { lease })
       yield* one.offer(["running", "waiting"])
@@ -19,7 +19,7 @@ describeRedisServer("JobSourceRedis and a server that goes away", (server) => {
       assert.deepStrictEqual(yield* everything(one, claim), allFailed)
       const { message } = yield* Effect.flip(one.size)
       assert.include(message, `queue: size failed: Redis at 127.0.0.1:${server.port} is away: `)
-      // Longer than the lease.
+      // The lease expires meanwhile.
       yield* Effect.sleep("800 millis")
       yield* Effect.promise(server.start)
 
@@ -29,13 +29,13 @@ describeRedisServer("JobSourceRedis and a server that goes away", (server) => {
       yield* Effect.sleep("400 millis")
       assert.deepStrictEqual(yield* other.claim(9), [])
       yield* one.transact(claim, Effect.void, ack)
-      // Who waited while it was away is woken again.
+      // The subscription works again.
       const taken = yield* takeWaiting(other)
       yield* one.offer(["news"])
       assert.strictEqual((yield* Fiber.join(taken)).payload, "news")
     }))
 
-  it.scopedLive("an acknowledgement that comes when a lock has run out unnoticed is one all the same", () =>
+  it.scopedLive("a settlement after the lock has expired succeeds when no other process has the job", () =>
     Effect.gen(function*() {
       const { one } = yield* twoProcesses(server, { lease, expireEvery: "1 hour" })
       yield* one.offer(["job"])
@@ -48,7 +48,7 @@ describeRedisServer("JobSourceRedis and a server that goes away", (server) => {
       yield* one.transact(next, Effect.void, ack)
     }))
 
-  it.scopedLive("a server that is silent is given up, and connected to anew when it speaks", () =>
+  it.scopedLive("a connection to a silent server is closed, and made anew when the server responds", () =>
     Effect.gen(function*() {
       const { one } = yield* twoProcesses(server, { connectTimeout: "300 millis" })
       yield* one.offer(["job"])
@@ -59,7 +59,7 @@ describeRedisServer("JobSourceRedis and a server that goes away", (server) => {
       assert.strictEqual((yield* again(take(one))).attempt, 1)
     }))
 
-  it.scopedLive("a source can be released while its server answers nobody", () =>
+  it.scopedLive("a source is released while the server does not respond", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const { open } = yield* Scope.extend(source(server, { prefix: newPrefix() }), scope)

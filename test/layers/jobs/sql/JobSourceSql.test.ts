@@ -1,11 +1,26 @@
-import { SqlError } from "@effect/sql"
+import { SqlClient, SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
+import {
+  Cause,
+  Config,
+  ConfigProvider,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Option,
+  Scope
+} from "effect"
+import { Database } from "../../../../src/layers/database/Database.js"
 import { type JobQueue, JobSource, type Settlement } from "../../../../src/layers/jobs/JobSource.js"
 import { statementsOf } from "../../../../src/layers/jobs/sql/internal/statements.js"
+import * as JobSourceSql from "../../../../src/layers/jobs/sql/JobSourceSql.js"
 import * as WorkerPool from "../../../../src/layers/jobs/WorkerPool.js"
 import { take, takeWaiting } from "../JobSourceWorld.js"
-import { betweenClaimAndAnswer, describeEngines, source, twoProcesses } from "./JobSourceSqlWorld.js"
+import { afterClaim, describeEngines, source, twoProcesses } from "./JobSourceSqlWorld.js"
 
 const ack: Settlement = { _tag: "Ack" }
 const checkpoint = (cursor: unknown): Settlement => ({ _tag: "Checkpoint", cursor, handBack: false })
@@ -14,8 +29,8 @@ const at = (seconds: number) => ({ delay: Duration.seconds(seconds), error: "not
 
 const payloads = (jobs: ReadonlyArray<{ readonly payload: unknown }>) => jobs.map(({ payload }) => payload)
 
-/** Everything that can be done with a claim, by name, with what became of it. */
-const everything = (
+/** Settles a claim in every way, and returns the name of each with its result. */
+const settleInEveryWay = (
   queue: JobQueue,
   claim: Parameters<JobQueue["transact"]>[0],
   write: Effect.Effect<unknown, unknown>
@@ -47,7 +62,7 @@ describeEngines("JobSourceSql", (databases) => {
         assert.deepStrictEqual(claims.map(payloads), [[1, 2, 3], [4, 5, 6, 7, 8], [9, 10]])
       }))
 
-    it.scopedLive("a payload that Postgres cannot store is refused, and none of its batch is stored", () =>
+    it.scopedLive("a payload that PostgreSQL cannot store is refused with the whole batch", () =>
       Effect.gen(function*() {
         const { one } = yield* twoProcesses(databases)
         const error = yield* Effect.flip(one.offer(["fine", "\u0000"]))
@@ -55,7 +70,7 @@ describeEngines("JobSourceSql", (databases) => {
         assert.strictEqual(yield* one.size, 0)
       }))
 
-    it.scopedLive("an id that Postgres cannot store is refused, and not found", () =>
+    it.scopedLive("an id that PostgreSQL cannot store is refused, and belongs to no job", () =>
       Effect.gen(function*() {
         const { one } = yield* twoProcesses(databases)
         for (const id of ["nul \u0000", "half \ud83c"]) {
@@ -79,7 +94,7 @@ describeEngines("JobSourceSql", (databases) => {
   })
 
   describe("wait", () => {
-    it.scopedLive("an offer wakes those who wait in other processes", () =>
+    it.scopedLive("an offer wakes pools that wait in other processes", () =>
       Effect.gen(function*() {
         const { one, other } = yield* twoProcesses(databases)
         const taken = yield* takeWaiting(other)
@@ -90,24 +105,24 @@ describeEngines("JobSourceSql", (databases) => {
     it.scopedLive("a job offered between the last claim and the wait is not missed", () =>
       Effect.gen(function*() {
         const { one, other } = yield* twoProcesses(databases)
-        // Until the first notification, of having begun to listen, is behind us.
+        // Passes the notification that listening has begun.
         yield* Effect.zipRight(other.wait, other.claim(1))
         yield* one.offer(["news"])
         yield* other.wait
         assert.deepStrictEqual(payloads(yield* other.claim(1)), ["news"])
       }))
 
-    it.scopedLive("nor one that is offered while a claim finds nothing", () =>
+    it.scopedLive("a job offered while a claim finds nothing is not missed", () =>
       Effect.gen(function*() {
         const [first, second] = yield* databases
         const name = "offered-meanwhile"
         const { offer } = yield* Effect.flatMap(source(first), ({ open }) => open({ name }))
         let meanwhile: Effect.Effect<unknown> = Effect.void
-        const sql = betweenClaimAndAnswer(second.sql, Effect.suspend(() => meanwhile))
+        const sql = afterClaim(second.sql, Effect.suspend(() => meanwhile))
         const { open } = yield* source({ ...second, sql }, { pollInterval: "1 hour" })
         const [queue, neighbour] = [yield* open({ name }), yield* open({ name })]
         yield* neighbour.claim(1)
-        // What wakes the neighbour has reached the queue as well.
+        // A notification that wakes the neighbour has reached the queue, too.
         meanwhile = Effect.orDie(Effect.zipRight(offer(["news"]), neighbour.wait))
         assert.deepStrictEqual(yield* queue.claim(1), [])
         meanwhile = Effect.void
@@ -135,7 +150,7 @@ describeEngines("JobSourceSql", (databases) => {
         assert.deepStrictEqual([again.id, again.attempt], [claim.id, 2])
       }))
 
-    it.scopedLive("a hand-back wakes those who wait in other processes", () =>
+    it.scopedLive("a hand-back wakes pools that wait in other processes", () =>
       Effect.gen(function*() {
         const { one, other } = yield* twoProcesses(databases)
         yield* one.offer([1, 2])
@@ -148,7 +163,7 @@ describeEngines("JobSourceSql", (databases) => {
         assert.strictEqual((yield* Fiber.join(next)).payload, 2)
       }))
 
-    it.scopedLive("jobs that were not claimed for lack of a slot need no news", () =>
+    it.scopedLive("a wait after a full claim completes at once", () =>
       Effect.gen(function*() {
         const { one } = yield* twoProcesses(databases)
         yield* one.offer([1, 2, 3])
@@ -158,7 +173,7 @@ describeEngines("JobSourceSql", (databases) => {
   })
 
   describe("transact", () => {
-    it.scopedLive("a defect of the writes stays a defect, also one of SQL", () =>
+    it.scopedLive("a defect of the writes stays a defect, also a SqlError", () =>
       Effect.gen(function*() {
         const { one, sql } = yield* twoProcesses(databases)
         yield* one.offer(["job"])
@@ -170,7 +185,7 @@ describeEngines("JobSourceSql", (databases) => {
         assert.deepStrictEqual(yield* one.renew([claim]), [])
       }))
 
-    it.scopedLive("a transaction that Postgres will not commit has acknowledged nothing, and says so", () =>
+    it.scopedLive("a transaction that PostgreSQL rolls back instead of committing fails, and acknowledges nothing", () =>
       Effect.gen(function*() {
         const { one, sql, write, written } = yield* twoProcesses(databases)
         yield* one.offer(["job"])
@@ -183,7 +198,7 @@ describeEngines("JobSourceSql", (databases) => {
         assert.deepStrictEqual(yield* written, [])
       }))
 
-    it.scopedLive("acknowledgements that come together are told each its own, and those in a transaction end with it", () =>
+    it.scopedLive("acknowledgements sent together have results of their own, and those in a transaction are rolled back with it", () =>
       Effect.gen(function*() {
         const { one, other, sql } = yield* twoProcesses(databases)
         yield* one.offer([1, 2, 3, 4])
@@ -206,7 +221,7 @@ describeEngines("JobSourceSql", (databases) => {
         assert.deepStrictEqual(yield* other.renew([claim]), [claim])
       }))
 
-    it.scopedLive("more jobs than connections run at a time, and none waits for another", () =>
+    it.scopedLive("more jobs than connections settle at the same time", () =>
       Effect.gen(function*() {
         const { one, other, write, written } = yield* twoProcesses(databases)
         yield* one.offer(Array.from({ length: 40 }, (_, n) => n))
@@ -224,20 +239,20 @@ describeEngines("JobSourceSql", (databases) => {
         yield* one.offer(["job"])
         const stale = yield* take(one)
         assert.deepStrictEqual(yield* one.handBack([stale]), [])
-        assert.deepStrictEqual(yield* everything(one, stale, write("stale")), allLost)
+        assert.deepStrictEqual(yield* settleInEveryWay(one, stale, write("stale")), allLost)
         const claim = yield* take(other)
         assert.notStrictEqual(claim.token, stale.token)
-        assert.deepStrictEqual(yield* everything(one, stale, write("stale")), allLost)
+        assert.deepStrictEqual(yield* settleInEveryWay(one, stale, write("stale")), allLost)
         assert.deepStrictEqual(yield* one.handBack([stale]), [stale])
         assert.deepStrictEqual(yield* one.renew([stale, claim]), [stale])
         yield* other.transact(claim, write("fresh"), ack)
         assert.deepStrictEqual(yield* written, ["fresh"])
-        assert.deepStrictEqual(yield* everything(other, claim, write("late")), allLost)
+        assert.deepStrictEqual(yield* settleInEveryWay(other, claim, write("late")), allLost)
       }))
   })
 
   describe("attempts", () => {
-    it.scopedLive("a job longer than its lease keeps it while it is renewed, also when a transaction is as long", () =>
+    it.scopedLive("a job and a transaction longer than the lease keep it while it is renewed", () =>
       Effect.gen(function*() {
         const { one, other, write, written } = yield* twoProcesses(databases, {
           lease: "1 second",
@@ -255,7 +270,7 @@ describeEngines("JobSourceSql", (databases) => {
         assert.deepStrictEqual(yield* written, ["locked", "long"])
       }))
 
-    it.scopedLive("and keeps it when that transaction is rolled back, though nobody could renew it meanwhile", () =>
+    it.scopedLive("a transaction longer than the lease renews it after a rollback", () =>
       Effect.gen(function*() {
         const options = { name: "rolled-back", lease: "1 second", expireEvery: "1 hour" } as const
         const { one, write, written } = yield* twoProcesses(databases, options)
@@ -263,7 +278,7 @@ describeEngines("JobSourceSql", (databases) => {
         const [claim] = yield* one.claim(1)
         const fails = Effect.zipRight(Effect.delay(write("nothing"), "2 seconds"), Effect.fail("bad luck"))
         assert.strictEqual(yield* Effect.flip(one.transact(claim!, fails, checkpoint(1))), "bad luck")
-        // Somebody comes who looks for the dead.
+        // A process that reaps expired leases.
         const third = yield* source((yield* databases)[1], { ...options, expireEvery: "10 millis" })
         const queue = yield* third.open(options)
         yield* Effect.sleep("200 millis")
@@ -274,7 +289,7 @@ describeEngines("JobSourceSql", (databases) => {
   })
 
   describe("dead letters", () => {
-    it.scopedLive("keep payload and error, whatever its text, and are neither claimed nor counted", () =>
+    it.scopedLive("keep the payload and any text of an error, and are neither claimed nor counted", () =>
       Effect.gen(function*() {
         const { one, other } = yield* twoProcesses(databases)
         const [id] = yield* one.offer([{ n: 1 }])
@@ -289,10 +304,10 @@ describeEngines("JobSourceSql", (databases) => {
       }))
   })
 
-  describe("a pool over it", () => {
+  describe("a pool", () => {
     class Pool extends WorkerPool.Tag("pool-over-sql")<Pool, string>() {}
 
-    it.scopedLive("a job that ignored its interruption runs elsewhere at once, and writes nothing any more", () =>
+    it.scopedLive("a job that ignores its interruption runs in another process at once, and its late writes are refused", () =>
       Effect.gen(function*() {
         const { one, other, write, written } = yield* twoProcesses(databases, { name: "pool-over-sql" })
         const [first] = yield* databases
@@ -325,7 +340,7 @@ describeEngines("JobSourceSql", (databases) => {
       }))
   })
 
-  it.scopedLive("delayed and dead jobs are not read by a claim, however many there are", () =>
+  it.scopedLive("claims, waits, the reaper and pages of dead letters read no row of the backlog", () =>
     Effect.gen(function*() {
       const name = "backlog"
       const { one, sql } = yield* twoProcesses(databases, { name })
@@ -354,22 +369,57 @@ describeEngines("JobSourceSql", (databases) => {
       }
     }))
 
-  it.scopedLive("several processes may make the table, and the same queues, at a time", () =>
+  it.scopedLive("a table that a newer version has migrated is used as it is", () =>
     Effect.gen(function*() {
       const [first, second] = yield* databases
-      // Whether they meet in the moment that matters is a matter of luck, so more than once.
+      const { sql } = first
+      const table = "newer"
+      const queue = yield* Effect.flatMap(source(first, { table }), ({ open }) => open({ name: "queue" }))
+      yield* queue.offer(["job"])
+      yield* sql`ALTER TABLE newer ADD COLUMN color text`
+      yield* sql`INSERT INTO newer_migrations (number) VALUES (99)`
+      const other = yield* Effect.flatMap(source(second, { table }), ({ open }) => open({ name: "queue" }))
+      assert.deepStrictEqual(payloads(yield* other.claim(1)), ["job"])
+      assert.strictEqual((yield* sql`SELECT number FROM newer_migrations`).length, 2)
+    }))
+
+  it.scopedLive("options come from the configuration", () =>
+    Effect.gen(function*() {
+      const [{ database, sql }] = yield* databases
+      const config = ConfigProvider.fromMap(new Map([["TABLE", "configured"], ["LEASE", "20 seconds"]]))
+      const { open, renewEvery } = yield* Layer.build(
+        JobSourceSql.layerConfig({ table: Config.string("TABLE"), lease: Config.duration("LEASE") })
+      ).pipe(
+        Effect.map(Context.get(JobSource)),
+        Effect.withConfigProvider(config),
+        Effect.provideService(Database, database),
+        Effect.provideService(SqlClient.SqlClient, sql)
+      )
+      assert.deepStrictEqual(renewEvery, Duration.seconds(5))
+      yield* Effect.flatMap(open({ name: "queue" }), ({ offer }) => offer(["job"]))
+      assert.deepStrictEqual(yield* sql`SELECT queue, state, attempt FROM configured`, [
+        { queue: "queue", state: "waiting", attempt: 1 }
+      ])
+    }))
+
+  it.scopedLive("several processes may make the table and open the same queues at the same time", () =>
+    Effect.gen(function*() {
+      const [first, second] = yield* databases
+      // The processes meet at the critical moment only by chance, so there are several rounds.
       for (const table of ["made_by_many_1", "made_by_many_2", "made_by_many_3", "made_by_many_4"]) {
         const sources = yield* Effect.forEach([first, second, first, second], (opened) => source(opened, { table }))
-        const queues = yield* Effect.forEach(sources.flatMap(({ open }) => [open, open]), (open, n) =>
-          open({ name: n % 2 === 0 ? "even" : "odd" }), { concurrency: "unbounded" })
-        yield* Effect.forEach(queues, ({ offer }, n) =>
-          offer([n]))
+        const queues = yield* Effect.forEach(
+          sources.flatMap(({ open }) => [open, open]),
+          (open, n) => open({ name: n % 2 === 0 ? "even" : "odd" }),
+          { concurrency: "unbounded" }
+        )
+        yield* Effect.forEach(queues, ({ offer }, n) => offer([n]))
         assert.deepStrictEqual(payloads(yield* queues[0]!.claim(9)), [0, 2, 4, 6])
         assert.deepStrictEqual(payloads(yield* queues[7]!.claim(9)), [1, 3, 5, 7])
       }
     }))
 
-  it.scopedLive("a lease that renewals cannot keep is refused", () =>
+  it.scopedLive("a lease shorter than two renewals is refused", () =>
     Effect.gen(function*() {
       const { open, renewEvery } = yield* source((yield* databases)[0], { lease: "12 seconds" })
       assert.deepStrictEqual(renewEvery, Duration.seconds(3))

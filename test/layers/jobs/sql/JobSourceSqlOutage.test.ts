@@ -5,14 +5,14 @@ import { describePostgresServer } from "../../../kit/postgres.js"
 import { ack, allFailed, everything, take, takeWaiting } from "../JobSourceWorld.js"
 import { source, twoProcesses } from "./JobSourceSqlWorld.js"
 
-describePostgresServer("JobSourceSql and a server that goes away", (server) => {
+describePostgresServer("JobSourceSql during an outage of the server", (server) => {
   const databases = Effect.all([
     Effect.suspend(() => openDatabase(server.url)),
     Effect.suspend(() => openDatabase(server.url))
   ])
   const again = Effect.retry(Schedule.spaced("50 millis"))
 
-  it.scopedLive("everything fails while it is away, and works when it is back, with the leases there were", () =>
+  it.scopedLive("every operation fails, and works afterwards with the leases held before", () =>
     Effect.gen(function*() {
       const { one, other } = yield* twoProcesses(databases, { lease: "1 second", expireEvery: "200 millis" })
       yield* one.offer(["running", "waiting"])
@@ -35,7 +35,7 @@ describePostgresServer("JobSourceSql and a server that goes away", (server) => {
       assert.strictEqual((yield* Fiber.join(taken)).payload, "news")
     }))
 
-  it.scopedLive("a source can be released while its server answers nobody", () =>
+  it.scopedLive("a source is released while the server does not respond", () =>
     Effect.gen(function*() {
       const opened = yield* openDatabase(server.url)
       const scope = yield* Scope.make()
@@ -43,7 +43,7 @@ describePostgresServer("JobSourceSql and a server that goes away", (server) => {
       const queue = yield* Scope.extend(open({ name: "frozen" }), scope)
       yield* queue.offer(["job"])
       yield* Effect.acquireRelease(Effect.sync(server.freeze), () => Effect.sync(server.thaw))
-      // The leases are being looked at, or about to be.
+      // Long enough for the reaper to have sent its statement.
       yield* Effect.sleep("200 millis")
       yield* Scope.close(scope, Exit.void)
       server.thaw()

@@ -8,10 +8,10 @@ import { openDatabase, type Opened } from "../../../kit/database.js"
 import { databaseFolder } from "../../../kit/pglite.js"
 import { describePostgres } from "../../../kit/postgres.js"
 
-/** Opens the databases of two processes, which are one database. */
+/** Opens one database twice, as two processes do. */
 export type Databases = Effect.Effect<readonly [Opened, Opened], Database.DatabaseError, Scope.Scope>
 
-/** The same tests over PGlite, where the two "processes" share its one connection, and over PostgreSQL. */
+/** Runs the same tests over PGlite, where both processes share the one connection, and over PostgreSQL. */
 export const describeEngines = (name: string, body: (databases: Databases) => void): void => {
   describe(`${name} over PGlite`, () => {
     const scope = Effect.runSync(Scope.make())
@@ -36,18 +36,18 @@ export const source = ({ database, sql }: Opened, options: JobSourceSql.Options 
     Effect.provideService(SqlClient.SqlClient, sql)
   )
 
-/** A client on which something happens between the claiming of jobs and the answer to it. */
-export const betweenClaimAndAnswer = (sql: SqlClient.SqlClient, what: Effect.Effect<unknown>): SqlClient.SqlClient =>
+/** A client that runs an effect after the server has claimed jobs and before the caller has the response. */
+export const afterClaim = (sql: SqlClient.SqlClient, effect: Effect.Effect<unknown>): SqlClient.SqlClient =>
   Object.assign((...args: Parameters<SqlClient.SqlClient>) => sql(...args), sql, {
     unsafe: ((text, values) => {
       const statement = sql.unsafe(text, values)
-      return text.includes("SKIP LOCKED") ? { raw: Effect.zipLeft(statement.raw, what) } : statement
+      return text.includes("SKIP LOCKED") ? { raw: Effect.zipLeft(statement.raw, effect) } : statement
     }) as SqlClient.SqlClient["unsafe"]
   }) as SqlClient.SqlClient
 
 let queues = 0
 
-/** A queue of the test's own, as two processes see it. Nobody looks at it twice within the hour without being told. */
+/** A new queue, opened by two processes. They poll once an hour, so only a notification wakes them. */
 export const twoProcesses = (
   databases: Databases,
   { name = `queue-${++queues}`, ...options }: JobSourceSql.Options & Partial<QueueOptions> = {}
