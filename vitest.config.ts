@@ -26,7 +26,11 @@ export default defineConfig({
   test: {
     globalSetup: at("./test/kit/prepare.ts"),
     // Modules keep no state, so files share what is loaded: to load it again takes longer than most of them.
-    poolOptions: { forks: { isolate: false, maxForks: 2 }, threads: { isolate: false, maxThreads: 2 } },
+    // Workers that come and go crash tinypool 1.1: an idle worker may be terminated twice.
+    poolOptions: {
+      forks: { isolate: false, minForks: 2, maxForks: 2 },
+      threads: { isolate: false, minThreads: 3, maxThreads: 3 }
+    },
     // What a test that passes logs is of no interest.
     silent: "passed-only",
     reporters: ["default", at("./scripts/lastLines.mjs")],
