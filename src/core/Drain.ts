@@ -8,6 +8,7 @@ import { bounded as internalBounded } from "./internal/bounded.js"
 import { checkTimeout, drainBound, releaseBound } from "./internal/budget.js"
 import { shortDuration } from "./internal/duration.js"
 import { causeMessage } from "./internal/errorMessage.js"
+import { safeObservers } from "./internal/observers.js"
 import { once } from "./internal/once.js"
 import { type Progress, type Resource, Shutdown, type Stage } from "./Shutdown.js"
 import { BudgetError } from "./ShutdownConfig.js"
@@ -64,7 +65,7 @@ export interface Steps<in A, out R = never> extends Timeouts {
   readonly progress?: ((resource: A) => Progress) | undefined
   /**
    * Why the resource cannot work now, in a few words; `undefined` while it can. `/readyz` shows it to its callers: it
-   * must hold no secrets, and return at once.
+   * must hold no secrets, and return at once. One that throws is shown as a condition, without its message.
    */
   readonly condition?: ((resource: A) => string | undefined) | undefined
   /**
@@ -99,13 +100,10 @@ const makeRelease = <A, R>(
     const shutdown = yield* Shutdown
     const context = yield* Effect.context<R>()
     const problems = yield* Ref.make<{ reason?: string; failure?: string }>({})
-    const progress = () => {
-      try {
-        return steps.progress?.(resource) ?? idle
-      } catch {
-        return idle
-      }
-    }
+    const { condition, progress } = safeObservers({
+      progress: () => steps.progress?.(resource) ?? idle,
+      condition: () => steps.condition?.(resource)
+    })
     const registered: Ref.Ref<Resource> = yield* Ref.make(
       yield* shutdown.register({
         name: steps.name,
@@ -113,7 +111,7 @@ const makeRelease = <A, R>(
         report: Option.none(),
         drainTimeout,
         progress,
-        condition: () => steps.condition?.(resource),
+        condition,
         finalize: Effect.suspend(() => release(Exit.void))
       })
     )

@@ -21,6 +21,7 @@
  * @since 0.1.0
  */
 import { Clock, type ConfigError, Deferred, Duration, Effect, Option, PubSub, Queue, Stream } from "effect"
+import { safeObservers } from "./internal/observers.js"
 import type { Resource, Service } from "./Shutdown.js"
 import { type BudgetError, type Options, resolve, type Signal } from "./ShutdownConfig.js"
 import { type LifecycleState, make as makeReport, type ShutdownReport } from "./ShutdownReport.js"
@@ -216,7 +217,7 @@ export const make = (
     const register: Service["register"] = (resource) =>
       modify((before) => {
         const current = dropClosed(before)
-        const registered = { ...resource, name: uniqueName(current.resources, resource.name) }
+        const registered = { ...safeObservers(resource), name: uniqueName(current.resources, resource.name) }
         return [registered, { ...current, resources: [...current.resources, registered] }]
       })
 

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Ref, Scope, TestClock } from "effect"
 import * as Drain from "../../src/core/Drain.js"
+import * as Lifecycle from "../../src/core/Lifecycle.js"
+import { Shutdown } from "../../src/core/Shutdown.js"
 import * as Interruption from "../../src/testing/Interruption.js"
 import * as Journal from "../../src/testing/Journal.js"
 import * as TestApp from "../../src/testing/TestApp.js"
@@ -20,6 +22,13 @@ const noted = (journal: Journal.Journal, options: Partial<Drain.Steps<string>> =
     release: step("release")
   })
 }
+
+/** A resource as `Shutdown.register` receives it. */
+const registered = Effect.gen(function*() {
+  const { shutdown, snapshot } = yield* Lifecycle.make()
+  yield* Effect.provideService(Drain.acquire({ name: "registered", acquire: Effect.void }), Shutdown, shutdown)
+  return (yield* snapshot).resources[0]!
+})
 
 /** Closes the scope in the background, lets this much time pass, and returns the journal. */
 const closeAfter = (journal: Journal.Journal, options: Partial<Drain.Steps<string>>, millis: number) =>
@@ -46,6 +55,28 @@ describe("Drain.acquire", () => {
         yield* closeAfter(journal, { drain: () => Effect.never, drainTimeout: "3 seconds" }, 3000),
         ["0ms acquire", "0ms quiesce it", "0ms drain it", "3s interrupt it", "3s release it", "closed"]
       )
+    }))
+
+  it.scoped("shows a condition or a progress that throws as a condition", () =>
+    Effect.gen(function*() {
+      const { shutdown, snapshot } = yield* Lifecycle.make()
+      const broken = () => {
+        throw new TypeError("postgres://secret is not a url")
+      }
+      const options = { acquire: Effect.void }
+      yield* Effect.all([
+        Drain.acquire({ ...options, name: "printer", condition: broken }),
+        Drain.acquire({ ...options, name: "mailer", progress: broken }),
+        Drain.acquire({ ...options, name: "queue", progress: broken, condition: () => "full" }),
+        shutdown.register({ ...(yield* registered), name: "registered", condition: broken, progress: broken })
+      ]).pipe(Effect.provideService(Shutdown, shutdown))
+      assert.deepStrictEqual(yield* shutdown.conditions, {
+        printer: "its condition throws TypeError",
+        mailer: "its progress throws TypeError",
+        queue: "full",
+        registered: "its condition throws TypeError"
+      })
+      assert.deepStrictEqual((yield* snapshot).resources.map(({ progress }) => progress().inFlight), [0, 0, 0, 0])
     }))
 
   it.effect("accepts zero as a timeout", () =>

@@ -121,6 +121,35 @@ describe("The drain of a pool over a durable source", () => {
       assert.strictEqual(yield* Effect.flatMap(open("letters"), (_) => _.size), 4)
     }))
 
+  it.scoped("claims nothing once it is quiesced, however long `onEvent` takes then", () =>
+    Effect.gen(function*() {
+      let claims = 0
+      const { build, lifecycle, open } = yield* makeWorld({
+        durable: true,
+        wrap: (queue) => ({
+          ...queue,
+          claim: (count) => Effect.suspend(() => (claims++, queue.claim(count)))
+        })
+      })
+      const { lines, onEvent } = makeJournal()
+      const { context, stop } = yield* build(Letters.layer({
+        concurrency: 2,
+        onEvent: (event) =>
+          Effect.zipRight(onEvent(event), event._tag === "Quiesced" ? Effect.sleep("3 seconds") : Effect.void),
+        process: () => Effect.sleep("1 second")
+      }))
+      yield* Letters.offerAll(["a", "b", "c", "d", "e"]).pipe(Effect.provide(context))
+      yield* running(2).pipe(Effect.provide(context))
+      const before = claims
+      yield* lifecycle.shutdown.begin({ reason: "SIGTERM" })
+      yield* lifecycle.transition("Draining")
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(claims, before)
+      yield* stop
+      assert.deepStrictEqual(lines.filter((line) => line.includes("HandedBack")), [])
+      assert.strictEqual(yield* Effect.flatMap(open("letters"), (_) => _.size), 3)
+    }))
+
   it.scoped("hands back at the deadline, too, when no time is left", () =>
     Effect.gen(function*() {
       const { build, lifecycle, open } = yield* makeWorld({ durable: true, shutdown: { gracePeriod: "10 seconds" } })

@@ -14,6 +14,8 @@ const claimJobs = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Ef
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       yield* restore(pool.inFlight.awaitAtMost(pool.concurrency - 1))
+      // The loop is about to be interrupted.
+      if (!mayStart(pool)) return yield* restore(Effect.never)
       const free = pool.concurrency - pool.inFlight.size()
       const claims = yield* pool.queue.claim(free)
       yield* sourceAvailable(pool, "dispatcher")

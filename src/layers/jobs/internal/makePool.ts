@@ -78,7 +78,8 @@ export const makePool = <Job, Cursor>(
         pool.lifecycle.advance({ _tag: "Quiesced" }).pipe(
           Effect.zipRight(abortSignals(pool)),
           Effect.zipRight(pool.events.record(JobEvent.Quiesced({ pool: name }))),
-          Effect.zipRight(Fiber.interrupt(dispatcher))
+          // Also when `onEvent` exceeds the bound of this step.
+          Effect.ensuring(Fiber.interrupt(dispatcher))
         ),
       drain: () => durable ? pool.inFlight.awaitEmpty : dispatchUntilEmpty(pool, run),
       interrupt: () => interruptJobs(pool),
