@@ -1,7 +1,10 @@
 /** The common part of the programs under test. They print one line for each event, which `run.ts` parses. */
 
 /** Environment: the number of quick jobs to offer (`OFFER`), and of jobs that never end (`LONG`). */
-export const { LONG = "0", NAME = "bench", OFFER = "0", URL: url = "" } = process.env
+const { LONG = "0", OFFER = "0" } = process.env
+
+/** Environment: the name of the queue, and the URL of the server. */
+export const { NAME = "bench", URL: url = "" } = process.env
 
 /** The number of jobs that run at a time. */
 export const concurrency = 10

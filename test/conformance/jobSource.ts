@@ -3,7 +3,7 @@ import { DateTime, Deferred, Duration, Effect, Exit, Fiber, Option, type Scope }
 import type { Claim, JobQueue, Service } from "../../src/layers/jobs/JobSource.js"
 
 /** A new store for one test. */
-export interface World {
+interface World {
   /** Two sources over the store, as two processes have them. Memory has the same one twice. */
   readonly sources: readonly [Service, Service]
   /** A write that joins the engine's transactions, where it has them. */

@@ -4,8 +4,8 @@
  * A run of a job begins with `Started` and ends with one of `Succeeded`, `Retried`, `DeadLettered`, `HandedBack`,
  * `LeaseLost`, `Cut` or `Abandoned`. All but the last three are recorded after the source has stored them.
  *
- * The metric `lastcall_pool_events` counts them by pool and tag; `lastcall_pool_in_flight` and `lastcall_pool_run` tell how
- * many jobs run, and how long.
+ * The metric `lastcall_pool_events` counts events by pool and tag. The metric `lastcall_pool_in_flight` is the number of jobs
+ * that run, and `lastcall_pool_run` how long runs take.
  *
  * @example
  * ```ts

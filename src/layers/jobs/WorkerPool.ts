@@ -228,7 +228,7 @@ export interface TagClass<in out Self, Name extends string, in out Job, in out C
  * const program = Mailer.offer({ to: "ada@example.org" }).pipe(Effect.provide(MailerLive))
  * ```
  *
- * @see {@link Options} for what a pool can be told
+ * @see {@link Options} for the settings of a pool and their defaults
  * @since 0.1.0
  * @category constructors
  */

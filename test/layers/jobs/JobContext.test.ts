@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Schedule, Schema, TestClock } from "effect"
+import { Deferred, Effect, Fiber, Schedule, Schema, TestClock } from "effect"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
 import { until } from "../../kit/until.js"
 import { makeJournal, makeWorld } from "./WorkerPoolWorld.js"
@@ -121,6 +121,62 @@ describe("JobContext", () => {
         "letters/order-42/charge",
         "letters/order-42",
         "letters/order-42/charge"
+      ])
+    }))
+})
+
+describe("A job that ignores its interruption", () => {
+  it.scoped.each(
+    [
+      { releaseTimeout: "1 second", at: "2s" },
+      { releaseTimeout: "50 millis", at: "1.05s" },
+      { releaseTimeout: "0 millis", at: "1s" }
+    ] as const
+  )("is abandoned: it runs elsewhere at once in the same attempt, and its own writes are refused, $at", ({
+    at,
+    releaseTimeout
+  }) =>
+    Effect.gen(function*() {
+      const { lines, onEvent } = makeJournal()
+      const { build, entries, note, reports } = yield* makeWorld({ durable: true })
+      const begun = yield* Deferred.make<void>()
+      const uninterruptible = Letters.layer({
+        concurrency: 1,
+        drainTimeout: "1 second",
+        releaseTimeout,
+        onEvent,
+        process: (_, { complete }) =>
+          Deferred.succeed(begun, void 0).pipe(
+            Effect.zipRight(Effect.sleep("1 minute")),
+            Effect.zipRight(complete(note("written"))),
+            Effect.tapErrorTag("LeaseLost", () => note("refused")),
+            Effect.uninterruptible
+          )
+      })
+      const first = yield* build(uninterruptible)
+      yield* Letters.offer("a", { id: "a" }).pipe(Effect.provide(first.context))
+      yield* Deferred.await(begun)
+      const stopping = yield* Effect.fork(first.stop)
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(stopping)
+      yield* build(
+        Letters.layer({
+          concurrency: 1,
+          process: (_, { attempt, complete }) => complete(note(`elsewhere, attempt ${attempt}`))
+        }),
+        (yield* makeWorld()).lifecycle.shutdown
+      )
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(entries, ["2s elsewhere, attempt 1", "60s refused"])
+      assert.deepStrictEqual(lines, [
+        "0s Offered a",
+        "0s Started a#1",
+        "0s Quiesced",
+        `${at} Abandoned a#1`,
+        `${at} Closed`
+      ])
+      assert.deepStrictEqual(yield* reports, [
+        { name: "letters", outcome: "Abandoned", finished: 0, handedBack: 0, cut: 1 }
       ])
     }))
 })

@@ -12,7 +12,7 @@ import type { PoolEvents } from "./poolEvents.js"
  * - `Interrupting`: its time is over and its jobs were interrupted. Skipped when all jobs have ended in time.
  * - `Closed`: has released its resources.
  */
-export type PoolState =
+type PoolState =
   | { readonly _tag: "Running" }
   | { readonly _tag: "Quiesced" }
   | { readonly _tag: "Interrupting"; readonly batch: HandBackBatch }

@@ -1,6 +1,6 @@
 import { Clock, Duration, Effect, Random } from "effect"
 
-/** Tells the pool of one queue when to look for jobs. Waiting holds no connection and no job. */
+/** Wakes the pool that waits for jobs of one queue. Waiting holds no connection and no job. */
 export interface WakeUp {
   /** There may be a job to claim: `wait` completes. */
   readonly notify: Effect.Effect<void>
