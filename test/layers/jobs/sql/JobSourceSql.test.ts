@@ -19,6 +19,7 @@ import { type JobQueue, JobSource, type Settlement } from "../../../../src/layer
 import { statementsOf } from "../../../../src/layers/jobs/sql/internal/statements.js"
 import * as JobSourceSql from "../../../../src/layers/jobs/sql/JobSourceSql.js"
 import * as WorkerPool from "../../../../src/layers/jobs/WorkerPool.js"
+import { jobSourceConformance } from "../../../conformance/jobSource.js"
 import { take, takeWaiting } from "../JobSourceWorld.js"
 import { afterClaim, describeEngines, source, twoProcesses } from "./JobSourceSqlWorld.js"
 
@@ -427,3 +428,27 @@ describeEngines("JobSourceSql", (databases) => {
       assert.strictEqual(error.message, "short: open failed: its lease is shorter than 6s, two renewals")
     }))
 })
+
+let tables = 0
+
+describeEngines("JobSourceSql", (databases) =>
+  jobSourceConformance("the source in the database", {
+    make: Effect.gen(function*() {
+      const [first, second] = yield* databases
+      const options = { lease: "1 second", expireEvery: "100 millis" } as const
+      const { sql } = first
+      const table = sql(`written_${++tables}`)
+      yield* sql`CREATE TABLE ${table} (number serial, line text)`
+      return {
+        sources: [yield* source(first, options), yield* source(second, options)],
+        write: (line) => Effect.asVoid(sql`INSERT INTO ${table} (line) VALUES (${line})`),
+        written: Effect.map(sql<{ line: string }>`SELECT line FROM ${table} ORDER BY number`, (rows) =>
+          rows.map(({ line }) => line)),
+        transaction: sql.withTransaction
+      }
+    }),
+    lease: "1 second",
+    passTime: Effect.sleep,
+    live: true,
+    transactional: true
+  }))
