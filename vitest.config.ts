@@ -5,6 +5,9 @@ const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 const long = "test/**/*.long.test.ts"
 
+/** Written by the tests that run the code of pages. */
+const generated = "test/.docs/**"
+
 /** Tests that start processes of their own and mostly wait for them. */
 const processes = [
   "test/edge/*.test.ts",
@@ -43,7 +46,7 @@ export default defineConfig({
           name: "processes",
           pool: "forks",
           include: processes,
-          exclude: [...configDefaults.exclude, long]
+          exclude: [...configDefaults.exclude, generated, long]
         }
       },
       {
@@ -53,7 +56,7 @@ export default defineConfig({
           name: "modules",
           pool: "threads",
           include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, long, ...processes]
+          exclude: [...configDefaults.exclude, generated, long, ...processes]
         }
       }
     ]

@@ -3,7 +3,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { assert, describe, test } from "vitest"
 import { Child } from "../kit/child.js"
-import { blocksOf, modulesOf, pages, root, writeModules } from "../kit/docs.js"
+import { blocksOf, modulesOf, pages, readerFolder, root, writeModules } from "../kit/docs.js"
 import { databaseFolder } from "../kit/pglite.js"
 import { bundle } from "../kit/programs.js"
 import { it, type Start } from "../kit/service.js"
@@ -57,10 +57,8 @@ describe("docs/bundling.md", () => {
     .filter((line) => line !== "")
   for (const [index, command] of commands.entries()) {
     test(`command ${index + 1} bundles an app that runs`, async () => {
-      const folder = Path.join(root, "test/.docs/docs/bundling.md", String(index + 1))
-      Fs.rmSync(folder, { recursive: true, force: true })
-      Fs.mkdirSync(folder, { recursive: true })
-      Fs.renameSync(writeModules("README.md"), Path.join(folder, "src"))
+      const folder = readerFolder()
+      writeModules("README.md", Path.join(folder, "src"))
       const esbuild = `${
         Path.join(root, "node_modules/.bin/esbuild")
       } --conditions=@lastcall/source --log-level=warning`

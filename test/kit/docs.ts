@@ -1,6 +1,7 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
+import { temporaryFolder } from "./temporaryFolder.js"
 
 export const root = fileURLToPath(new URL("../..", import.meta.url))
 
@@ -30,13 +31,14 @@ export const modulesOf = (page: string): ReadonlyArray<readonly [file: string, c
     .filter(({ language }) => language === "ts")
     .map(({ code, name }, index) => [name ?? `block-${index + 1}.ts`, code])
 
+/** A new folder in which `lastcall` is this package, with its sources. It is removed after the tests of the file. */
+export const readerFolder = (): string => temporaryFolder(Path.join(root, "test/.docs"))
+
 /**
- * Writes the modules of a page to a folder in which `lastcall` is this package, and returns it. A server listens on a free port
- * there instead of 3000, which may be taken on the machine of a test.
+ * Writes the modules of a page to a new folder. A server listens on a free port there instead of 3000, which may be in use on
+ * the machine of a test.
  */
-export const writeModules = (page: string): string => {
-  const folder = Path.join(root, "test/.docs", page)
-  Fs.rmSync(folder, { recursive: true, force: true })
+export const writeModules = (page: string, folder = readerFolder()): string => {
   Fs.mkdirSync(folder, { recursive: true })
   for (const [file, code] of modulesOf(page)) {
     Fs.writeFileSync(Path.join(folder, file), code.replaceAll("port: 3000", "port: 0"))

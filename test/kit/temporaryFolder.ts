@@ -5,8 +5,9 @@ import * as Path from "node:path"
 const folders = new Set<string>()
 
 /** A new, empty folder. It is removed after the tests of the file, with its content. */
-export const temporaryFolder = (): string => {
-  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "lastcall-test-"))
+export const temporaryFolder = (parent: string = Os.tmpdir()): string => {
+  Fs.mkdirSync(parent, { recursive: true })
+  const folder = Fs.mkdtempSync(Path.join(parent, "lastcall-test-"))
   folders.add(folder)
   return folder
 }
