@@ -1,18 +1,18 @@
-// Who sends the jobs: again and again until they are accepted, or once without looking back.
+// The clients of a round: some repeat a request until it is accepted, some send it once.
 import { setTimeout as sleep } from "node:timers/promises"
-import type { Fleet } from "./fleet.js"
+import type { Cluster } from "./cluster.js"
 import type { Batch } from "./schedule.js"
 
-/** How long a request may take. A frozen service answers nobody, and a machine that is busy takes its time. */
-const patience = 4_000
+/** A frozen process sends no response, and a busy machine sends it late. */
+const requestTimeout = 4_000
 
-const accepted = async (url: string, body: unknown): Promise<boolean> => {
+const isAccepted = async (url: string, body: unknown): Promise<boolean> => {
   try {
     const response = await fetch(url, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
-      signal: AbortSignal.timeout(patience)
+      signal: AbortSignal.timeout(requestTimeout)
     })
     await response.arrayBuffer()
     return response.status === 202
@@ -21,31 +21,31 @@ const accepted = async (url: string, body: unknown): Promise<boolean> => {
   }
 }
 
-/** Whether a batch was answered as accepted. Without that it may have been accepted all the same. */
-export const send = async (fleet: Fleet, batch: Batch, nth: number, until: number): Promise<boolean> => {
-  for (let ask = nth; Date.now() < until; ask++) {
-    const urls = fleet.urls()
+/** Whether the client got a response that accepts the batch. Without one, the batch may have been accepted all the same. */
+export const send = async (cluster: Cluster, batch: Batch, nth: number, deadline: number): Promise<boolean> => {
+  for (let request = nth; Date.now() < deadline; request++) {
+    const urls = cluster.urls()
     if (urls.length > 0) {
-      if (await accepted(`${urls[ask % urls.length]}/jobs`, batch.jobs)) return true
-      if (batch.careless) return false
+      if (await isAccepted(`${urls[request % urls.length]}/jobs`, batch.jobs)) return true
+      if (batch.sentOnce) return false
     }
     await sleep(50)
   }
   return false
 }
 
-/** Asks every process, once. */
-export const pardon = (fleet: Fleet): Promise<unknown> =>
-  Promise.all(fleet.urls().map((url) => accepted(`${url}/pardon`, {})))
+/** Asks every process once to redrive the dead letters of failing jobs. */
+export const redrive = (cluster: Cluster): Promise<unknown> =>
+  Promise.all(cluster.urls().map((url) => isAccepted(`${url}/redrive`, {})))
 
-/** What the engine still holds besides dead letters, if a service answers. */
-export const leftovers = async (fleet: Fleet): Promise<ReadonlyArray<string> | undefined> => {
-  for (const url of fleet.urls()) {
+/** What the engine holds besides dead letters, or undefined when no process responds. */
+export const unfinished = async (cluster: Cluster): Promise<ReadonlyArray<string> | undefined> => {
+  for (const url of cluster.urls()) {
     try {
-      const response = await fetch(`${url}/leftovers`, { signal: AbortSignal.timeout(patience) })
+      const response = await fetch(`${url}/unfinished`, { signal: AbortSignal.timeout(requestTimeout) })
       if (response.ok) return await response.json() as ReadonlyArray<string>
     } catch {
-      // Another one may answer.
+      // Another process may respond.
     }
   }
   return undefined

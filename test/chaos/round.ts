@@ -1,101 +1,125 @@
-// One round: a fresh service under load, hurt as its schedule says, left to recover, and audited.
+// One round: a new cluster under load, with the faults of its schedule, that recovers and is checked.
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { read } from "../fixtures/chaos/journal.js"
 import type { Ledger } from "../fixtures/chaos/ledger.js"
-import { audit } from "./audit.js"
-import { leftovers, pardon, send } from "./client.js"
-import { Fleet } from "./fleet.js"
-import type { Blow, Schedule } from "./schedule.js"
+import { check, type History, type Outage, type Violation } from "./checker.js"
+import { redrive, send, unfinished } from "./client.js"
+import { Cluster } from "./cluster.js"
+import { readLedger } from "./databases.js"
+import type { Fault, Schedule } from "./schedule.js"
 import type { Server, Servers } from "./servers.js"
-import { type Evidence, type Outage, type Problem, verdict } from "./verdict.js"
 
-export interface Round extends Evidence {
+export interface Round extends History {
   readonly folder: string
-  readonly problems: ReadonlyArray<Problem>
+  readonly violations: ReadonlyArray<Violation>
 }
 
-/** From the last blow until everything must have come to its end. It takes some seconds, unless the machine is busy. */
+/** The time from the last fault until every job must be finished: a few seconds, unless the machine is busy. */
 const recovery = 90_000
-/** From being told to stop until a process is given up. */
-const ending = 20_000
+/** The time from SIGTERM until SIGKILL at the end of a round. */
+const stopTimeout = 20_000
 
-const nothing: Ledger = { accepted: [], effects: [], dead: [], pardoned: [], steps: [], leftovers: [] }
+const emptyLedger: Ledger = { accepted: [], effects: [], dead: [], redriven: [], steps: [], unfinished: [] }
 
-const frozen = async (server: Server, millis: number) => {
-  server.freeze()
+const injectInto = async (server: Server, { kind, millis }: Fault) => {
+  if (kind === "wipe") return server.wipe!()
+  if (kind === "freeze") {
+    server.freeze()
+    await sleep(millis)
+    return server.thaw()
+  }
+  await (kind === "stop" ? server.stop() : server.kill())
   await sleep(millis)
-  server.thaw()
+  await server.start()
 }
 
-const strike = async (fleet: Fleet, servers: Servers, { millis, what, whom }: Blow, outages: Array<Outage>) => {
-  const server = servers.hurtable[whom]
+const inject = async (cluster: Cluster, servers: Servers, fault: Fault, outages: Array<Outage>) => {
+  const { kind, millis, target } = fault
+  const server = servers.byTarget[target]
   if (server !== undefined) {
     const from = Date.now()
-    if (what === "forget") await server.forget!()
-    else if (what === "freeze") await frozen(server, millis)
-    else {
-      await (what === "stop" ? server.stop() : server.kill())
-      await sleep(millis)
-      await server.start()
-    }
+    await injectInto(server, fault)
     outages.push({ from, to: Date.now() })
     return
   }
-  const instance = fleet.at(Number(whom.split(" ")[1]))
-  if (what !== "freeze") return instance?.tell(what as NodeJS.Signals)
-  instance?.tell("SIGSTOP")
+  const instance = cluster.at(Number(target.split(" ")[1]))
+  if (kind !== "freeze") return instance?.send(kind as NodeJS.Signals)
+  instance?.send("SIGSTOP")
   await sleep(millis)
-  instance?.tell("SIGCONT")
+  instance?.send("SIGCONT")
 }
 
-/** Waits until nothing is left to do, or it is too late. */
-const settled = async (fleet: Fleet, until: number): Promise<void> => {
-  while (Date.now() < until) {
-    if ((await leftovers(fleet))?.length === 0) return
+/** Waits until no job is left, or until the deadline. */
+const recovered = async (cluster: Cluster, deadline: number): Promise<void> => {
+  while (Date.now() < deadline) {
+    if ((await unfinished(cluster))?.length === 0) return
     await sleep(100)
   }
 }
 
 export const play = async (schedule: Schedule, servers: Servers, nth: number): Promise<Round> => {
-  const { batches, blows, engine, seed, services } = schedule
+  const { batches, engine, faults, seed, services } = schedule
   const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), `lastcall-chaos-${engine}-${seed}-`))
-  const env = await servers.fresh(folder, nth)
-  const fleet = new Fleet(services, folder, env)
+  const env = await servers.emptyDatabases(folder, nth)
+  const cluster = new Cluster(services, folder, env)
   const outages: Array<Outage> = []
-  while (fleet.urls().length < services) {
-    if (fleet.lives.length > 0) throw new Error(`the service does not start, look into ${folder}`)
+  while (cluster.urls().length < services) {
+    if (cluster.lives.length > 0) throw new Error(`the service does not start, see ${folder}`)
     await sleep(20)
   }
   const begin = Date.now()
-  const at = async <A>(moment: number, what: () => Promise<A>) => {
+  const at = async <A>(moment: number, run: () => Promise<A>) => {
     await sleep(moment)
-    return what()
+    return run()
   }
-  const answers = Promise.all(
-    batches.map((batch, nth) => at(batch.at, () => send(fleet, batch, nth, begin + 2 * recovery)))
+  const responses = Promise.all(
+    batches.map((batch, nth) => at(batch.at, () => send(cluster, batch, nth, begin + 2 * recovery)))
   )
   await Promise.all([
-    at(schedule.pardon, () => pardon(fleet)),
-    ...blows.map((blow) => at(blow.at, () => strike(fleet, servers, blow, outages)))
+    at(schedule.redrive, () => redrive(cluster)),
+    ...faults.map((fault) => at(fault.at, () => inject(cluster, servers, fault, outages)))
   ])
-  const answered = (await answers).flatMap((answered, nth) => answered ? [batches[nth]!] : [])
-  await settled(fleet, Date.now() + recovery)
-  await fleet.stop(ending)
-  const unreadable: Array<Problem> = []
-  const ledger = await audit(env).catch((error: unknown) => {
-    unreadable.push({ what: `the databases cannot be read any more: ${String(error)}` })
-    return nothing
+  const acknowledged = (await responses).flatMap((accepted, nth) => accepted ? [batches[nth]!] : [])
+  await recovered(cluster, Date.now() + recovery)
+  await cluster.stop(stopTimeout)
+  const unreadable: Array<Violation> = []
+  const ledger = await readLedger(env).catch((error: unknown) => {
+    unreadable.push({ what: `the databases cannot be read: ${String(error)}` })
+    return emptyLedger
   })
-  const evidence: Evidence = {
+  const history: History = {
     schedule,
-    answered,
+    acknowledged,
     ledger,
     journal: read(Path.join(folder, "journal")),
-    lives: fleet.lives,
+    lives: cluster.lives,
     outages
   }
-  return { ...evidence, folder, problems: unreadable.length > 0 ? unreadable : verdict(evidence) }
+  return { ...history, folder, violations: unreadable.length > 0 ? unreadable : check(history) }
+}
+
+/** The plan of one job, and what its processes wrote about it. */
+const historyOf = ({ journal, schedule }: Round, job: string): ReadonlyArray<string> => {
+  const first = journal[0]?.at ?? 0
+  const planned = schedule.batches.flatMap(({ jobs }) => jobs).find(({ key }) => key === job)
+  return [
+    `  ${JSON.stringify(planned)}`,
+    ...journal.filter((entry) => entry.job === job).map(({ at, attempt, id, process, what }) =>
+      `  ${String(at - first).padStart(6)} ms  process ${process}  attempt ${attempt}  ${what}  ${id}`
+    )
+  ]
+}
+
+/** The violations of a round, with the history of each job, and the command that plays the schedule again. */
+export const formatFailure = (round: Round): string => {
+  const { engine, seed } = round.schedule
+  return [
+    `FAILED, see ${round.folder}; again with npm run chaos -- --engine ${engine} --seed ${seed} --rounds 1`,
+    ...round.violations.flatMap(({ job, what }) =>
+      job === undefined ? [`- ${what}`] : [`- job ${job} ${what}`, ...historyOf(round, job)]
+    )
+  ].join("\n")
 }

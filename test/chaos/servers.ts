@@ -1,25 +1,24 @@
-// The servers of a round, which may be hurt, and where the services find them.
+// The servers of a round, into which faults are injected, and their URLs for the service.
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { template } from "../kit/pglite.js"
 import { throwaway } from "../kit/postgresServer.js"
 import { hasRedis, ThrowawayRedis } from "../kit/redisServer.js"
-import type { Hurtable } from "../kit/throwaway.js"
-import { prepare } from "./audit.js"
-import type { Engine, Whom } from "./schedule.js"
+import type { ServerControls } from "../kit/throwaway.js"
+import { createTables } from "./databases.js"
+import type { Engine, Target } from "./schedule.js"
 
-/** A server that can be hurt, and is there again afterwards. */
-export interface Server extends Omit<Hurtable, "port"> {
-  /** Ends as in a crash, and is there again without anything it held. */
-  readonly forget?: () => Promise<void>
+export interface Server extends Omit<ServerControls, "port"> {
+  /** Kills the server and starts it again without its data. */
+  readonly wipe?: () => Promise<void>
 }
 
 export interface Servers {
   readonly create: () => Promise<void>
-  readonly hurtable: Partial<Record<Whom, Server>>
-  /** Empty databases for one round, as the environment of its services. */
-  readonly fresh: (folder: string, round: number) => Promise<Record<string, string>>
+  readonly byTarget: Partial<Record<Target, Server>>
+  /** Creates empty databases for a round. Resolves to the environment of its service. */
+  readonly emptyDatabases: (folder: string, round: number) => Promise<Record<string, string>>
   readonly remove: () => Promise<void>
 }
 
@@ -31,10 +30,10 @@ const postgres = (more: () => Promise<Record<string, string>> = async () => ({})
     create: async () => {
       await server.create()
       await server.query("CREATE DATABASE prepared")
-      await prepare({ DATABASE_URL: url("prepared"), ...await more() })
+      await createTables({ DATABASE_URL: url("prepared"), ...await more() })
     },
-    hurtable: { database: server },
-    fresh: async (_, round) => {
+    byTarget: { database: server },
+    emptyDatabases: async (_, round) => {
       if (round > 1) await server.query(`DROP DATABASE IF EXISTS round_${round - 1} WITH (FORCE)`)
       await server.query(`CREATE DATABASE round_${round} TEMPLATE prepared`)
       return { DATABASE_URL: url(`round_${round}`), ...await more() }
@@ -43,12 +42,12 @@ const postgres = (more: () => Promise<Record<string, string>> = async () => ({})
   }
 }
 
-/** Redis, and PostgreSQL for the outbox and what the jobs write. */
+/** Redis, and PostgreSQL for the outbox and the writes of the jobs. */
 const redis = (): Servers | string => {
   if (!hasRedis()) return "there is no Redis here: install redis-server"
   const server = new ThrowawayRedis()
   const database = postgres(async () => {
-    await server.forget()
+    await server.wipe()
     return { JOBS_URL: server.url }
   })
   if (typeof database === "string") return database
@@ -58,7 +57,7 @@ const redis = (): Servers | string => {
       await server.create()
       await database.create()
     },
-    hurtable: { ...database.hurtable, redis: server },
+    byTarget: { ...database.byTarget, redis: server },
     remove: async () => {
       await server.remove()
       await database.remove()
@@ -73,10 +72,10 @@ const pglite = (): Servers => {
     create: async () => {
       prepared = Path.join(Fs.mkdtempSync(Path.join(Os.tmpdir(), "lastcall-chaos-")), "data")
       Fs.cpSync(await template(), prepared, { recursive: true })
-      await prepare(url(prepared))
+      await createTables(url(prepared))
     },
-    hurtable: {},
-    fresh: async (folder) => {
+    byTarget: {},
+    emptyDatabases: async (folder) => {
       const data = Path.join(folder, "data")
       Fs.cpSync(prepared, data, { recursive: true })
       return url(data)
@@ -85,7 +84,7 @@ const pglite = (): Servers => {
   }
 }
 
-/** The servers of an engine, or why there cannot be any here. */
+/** The servers of an engine, or the reason why they cannot run on this machine. */
 export const serversOf = (engine: Engine): Servers | string => {
   switch (engine) {
     case "postgres":

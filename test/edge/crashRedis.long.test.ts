@@ -27,7 +27,7 @@ describeRedisServer("processes that are stopped or killed, with a Redis that is 
           await redis.start()
           await poll("two thirds are loaded", async () => await loaded() > 1.3 * rows || undefined)
           // Redis restarts without its data.
-          await redis.forget()
+          await redis.wipe()
         }
         const [{ service }] = await Promise.all([runs[0]!, runs[1]!, accidents()])
         for (const id of ids) {

@@ -34,7 +34,7 @@ App.pipe(launch(), NodeRuntime.runMain)
       }
       const child = new Child(process.execPath, [bundle(Path.relative(root, Path.join(folder, program)))])
       try {
-        await child.said(/running; stops within/)
+        await child.waitFor(/running; stops within/)
         child.kill("SIGTERM")
         assert.deepStrictEqual(await child.ended, { code: 0, signal: null }, child.output)
       } finally {
@@ -65,7 +65,7 @@ describe("docs/bundling.md", () => {
       assert.strictEqual(await runLines([command.replace("npx esbuild", esbuild)], folder), "")
       const child = new Child(process.execPath, [/--outfile=(\S+)/.exec(command)![1]!], {}, folder)
       try {
-        await child.said(/running; stops within/)
+        await child.waitFor(/running; stops within/)
       } finally {
         await child.end()
       }

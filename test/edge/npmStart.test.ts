@@ -71,7 +71,7 @@ describe.concurrent("npm start", () =>
         "○ database +open$"
       ]
       const [, before] = await npm.shows(new RegExp(frame.join("\n +")))
-      await npm.saw("less time left", () => {
+      await npm.waitForValue("less time left", () => {
         const now = /draining, ([\d.]+)s left/.exec(npm.text)
         return now !== null && Number(now[1]) < Number(before) ? now : null
       })

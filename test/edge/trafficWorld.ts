@@ -11,7 +11,7 @@ export interface TrafficService {
 
 export const startService = async (env: Record<string, string> = {}): Promise<TrafficService> => {
   const child = runFixture("traffic/service.ts", env)
-  const [, port] = await child.said(/listening on http:\/\/127\.0\.0\.1:(\d+)/)
-  await child.said(/running; stops within/)
+  const [, port] = await child.waitFor(/listening on http:\/\/127\.0\.0\.1:(\d+)/)
+  await child.waitFor(/running; stops within/)
   return { child, port: Number(port), accepted: () => Number(/accepted (\d+)/.exec(child.output)![1]) }
 }

@@ -6,7 +6,7 @@ export interface Ended {
   readonly signal: NodeJS.Signals | null
 }
 
-/** A real process, its output so far, and how to wait for what it says. */
+/** A process, and its output so far. */
 export class Child {
   output = ""
   readonly process: ChildProcess
@@ -31,7 +31,7 @@ export class Child {
       this.output += text
       wake()
     }
-    // Pieces of a stream may end in the middle of a character.
+    // A chunk may end in the middle of a character.
     this.process.stdout!.setEncoding("utf8").on("data", collect)
     this.process.stderr!.setEncoding("utf8").on("data", collect)
     this.ended = new Promise((resolve) =>
@@ -43,13 +43,13 @@ export class Child {
     )
   }
 
-  /** The match of this pattern in what the process has written. Rejects when the process ends without it. */
-  said(pattern: RegExp): Promise<RegExpExecArray> {
-    return this.saw(String(pattern), () => pattern.exec(this.output))
+  /** The first match of the pattern in the output. Rejects when the process ends without one. */
+  waitFor(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.waitForValue(String(pattern), () => pattern.exec(this.output))
   }
 
-  /** What is found in the output as soon as it is there. Rejects when the process ends without it. */
-  saw<A>(what: string, look: () => A | null): Promise<A> {
+  /** The first value that is not null, looked for after each piece of output. Rejects when the process ends without one. */
+  waitForValue<A>(what: string, look: () => A | null): Promise<A> {
     return new Promise((resolve, reject) => {
       const check = () => {
         const found = look()
@@ -58,7 +58,7 @@ export class Child {
           resolve(found)
         } else if (this.closed) {
           this.waiting.delete(check)
-          reject(new Error(`ended without saying ${what}:\n${this.output}`))
+          reject(new Error(`ended without ${what}:\n${this.output}`))
         }
       }
       this.waiting.add(check)
@@ -70,7 +70,7 @@ export class Child {
     this.process.kill(signal)
   }
 
-  /** Ends the process, if it still runs: for a test's clean-up. */
+  /** Kills the process, if it still runs. */
   async end(): Promise<void> {
     if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill("SIGKILL")
     await this.ended

@@ -4,7 +4,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import pg from "pg"
-import { type Hurtable, Throwaway } from "./throwaway.js"
+import { type ServerControls, Throwaway } from "./throwaway.js"
 
 /** A PostgreSQL server, and a database of one's own in it. */
 export interface Postgres {
@@ -14,7 +14,7 @@ export interface Postgres {
   readonly query: (text: string) => Promise<ReadonlyArray<Record<string, unknown>>>
 }
 
-export interface PostgresServer extends Postgres, Hurtable {}
+export interface PostgresServer extends Postgres, ServerControls {}
 
 const binaries = ["initdb", "postgres"]
 

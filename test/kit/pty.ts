@@ -51,7 +51,7 @@ export class Pty extends Child {
 
   /** The match of this pattern on the screen. Rejects when the command ends without it. */
   shows(pattern: RegExp): Promise<RegExpExecArray> {
-    return this.saw(`${pattern} on the screen`, () => pattern.exec(this.text))
+    return this.waitForValue(`${pattern} on the screen`, () => pattern.exec(this.text))
   }
 
   type(keys: string): void {

@@ -1,17 +1,17 @@
 import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { type Hurtable, Throwaway } from "./throwaway.js"
+import { type ServerControls, Throwaway } from "./throwaway.js"
 
-/** A Redis server. Whoever uses it takes a prefix of its own for what it puts there. */
+/** A Redis server. Each user of it puts its keys under a prefix of its own. */
 export interface RedisPlace {
   /** Known once the server was created. */
   readonly url: string
 }
 
-export interface RedisServer extends RedisPlace, Hurtable {
-  /** Whatever it held is gone, as on a server without persistence that has crashed. */
-  readonly forget: () => Promise<void>
+export interface RedisServer extends RedisPlace, ServerControls {
+  /** Restarts it without its data, as a crash does without persistence. */
+  readonly wipe: () => Promise<void>
 }
 
 /** Whether a server can be started here. */
@@ -34,7 +34,7 @@ export class ThrowawayRedis extends Throwaway implements RedisServer {
     return `redis://127.0.0.1:${this.port}`
   }
 
-  forget = async () => {
+  wipe = async () => {
     await this.kill()
     Fs.rmSync(Path.join(this.folder, "appendonlydir"), { recursive: true, force: true })
     await this.start()

@@ -82,10 +82,10 @@ export class ServiceProcess extends Child {
     return this.output.split("\n").filter((line) => line !== "")
   }
 
-  readonly api = new Api(async (path) => (await this.said(/listening on (http:\/\/[\w.:-]+)/))[1]! + path)
+  readonly api = new Api(async (path) => (await this.waitFor(/listening on (http:\/\/[\w.:-]+)/))[1]! + path)
 
   /** It says that it is ready. */
-  runs = () => this.said(/running; stops within/)
+  runs = () => this.waitFor(/running; stops within/)
 
   /** The report that it has written when it had ended. */
   report = () => readReport(this.folder)

@@ -4,15 +4,15 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { freePort } from "./freePort.js"
 
-/** A server that was started for this alone, and may therefore be hurt. It forgets nothing that it has acknowledged. */
-export interface Hurtable {
+/** Injects faults into a server that was started for this. The server keeps everything that it has acknowledged. */
+export interface ServerControls {
   readonly port: number
-  /** Sends everybody away and ends, as at a planned restart. */
+  /** Shuts it down as for a planned restart: it closes its connections. */
   readonly stop: () => Promise<void>
-  /** Ends as in a crash, without a word to anybody. */
+  /** Kills it, as a crash does. */
   readonly kill: () => Promise<void>
   readonly start: () => Promise<void>
-  /** Keeps its sockets open and accepts more, and answers nobody, until thawed. */
+  /** Stops its processes: its sockets stay open and accept connections, but nothing responds until `thaw`. */
   readonly freeze: () => void
   readonly thaw: () => void
 }
@@ -21,15 +21,15 @@ export interface Program {
   readonly name: string
   readonly file: string
   readonly options: (port: number, folder: string) => ReadonlyArray<string>
-  /** What it says when it accepts connections. */
+  /** The line that it prints when it accepts connections. */
   readonly ready: string
-  /** Who it runs as, where it refuses to run as who runs the tests. */
+  /** The user that it runs as, where it refuses to run as root. */
   readonly as?: { readonly uid?: number; readonly gid?: number }
   readonly signals: { readonly stop: NodeJS.Signals; readonly kill: NodeJS.Signals }
 }
 
-/** A server in a folder of its own, on a free port, for tests and for what else needs one. */
-export abstract class Throwaway implements Hurtable {
+/** A server in a temporary folder, on a free port. */
+export abstract class Throwaway implements ServerControls {
   port = 0
   protected folder = ""
   private child: ChildProcess | undefined
@@ -46,10 +46,10 @@ export abstract class Throwaway implements Hurtable {
     await this.start()
   }
 
-  /** What its folder needs before the first start. */
+  /** Fills the folder before the first start. */
   protected prepare(): void {}
 
-  /** While it was down somebody may have connected from its port, which takes a moment to be free again. */
+  /** Retries while the port is in use: a client may have connected from it while the server was down. */
   start = async (): Promise<void> => {
     for (let tries = 1;; tries++) {
       try {
@@ -66,16 +66,16 @@ export abstract class Throwaway implements Hurtable {
       const { as = {}, file, name, options, ready } = this.program
       const stdio = ["ignore", "pipe", "pipe"] as ["ignore", "pipe", "pipe"]
       const child = spawn(file, options(this.port, this.folder), { ...as, cwd: this.folder, stdio })
-      let said = ""
-      const hear = (chunk: Buffer) => {
-        said += chunk.toString()
-        if (said.includes(ready)) resolve()
+      let output = ""
+      const collect = (chunk: Buffer) => {
+        output += chunk.toString()
+        if (output.includes(ready)) resolve()
       }
-      child.stdout.on("data", hear)
-      child.stderr.on("data", hear)
+      child.stdout.on("data", collect)
+      child.stderr.on("data", collect)
       this.exited = new Promise((exited) =>
         child.once("close", () => {
-          reject(new Error(`${name} ended: ${said}`))
+          reject(new Error(`${name} ended: ${output}`))
           exited()
         })
       )
@@ -90,24 +90,24 @@ export abstract class Throwaway implements Hurtable {
   stop = () => this.end(this.program.signals.stop)
   kill = () => this.end(this.program.signals.kill)
 
-  /** All of its processes. */
+  /** The ids of its processes. */
   protected family(pid: number): ReadonlyArray<number> {
     return [pid]
   }
 
-  private tellFamily(signal: NodeJS.Signals) {
+  private signalAll(signal: NodeJS.Signals) {
     for (const pid of this.family(this.child!.pid!)) {
       try {
         process.kill(pid, signal)
       } catch (error) {
-        // Its workers come and go.
+        // A worker process has ended meanwhile.
         if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error
       }
     }
   }
 
-  freeze = () => this.tellFamily("SIGSTOP")
-  thaw = () => this.tellFamily("SIGCONT")
+  freeze = () => this.signalAll("SIGSTOP")
+  thaw = () => this.signalAll("SIGCONT")
 
   async remove(): Promise<void> {
     if (this.child?.exitCode === null && this.child.signalCode === null) this.thaw()

@@ -15,7 +15,7 @@ export interface Habits {
 export interface Tally {
   established: number
   answered: number
-  /** Answers that said `Connection: close`. */
+  /** Responses with `Connection: close`. */
   told: number
   /** Written to a connection that had answered before, then reset, closed or never answered. */
   readonly dropped: Array<string>

@@ -17,7 +17,7 @@ describe("launch, in a real process", () => {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
     it(`drains on ${signal} and exits 0`, async () => {
       const child = start("quick")
-      await child.said(/running/)
+      await child.waitFor(/running/)
       child.kill(signal)
       assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
       assert.deepStrictEqual(linesOf(child), ["worker draining", "worker released", "store draining", "store released"])
@@ -27,10 +27,10 @@ describe("launch, in a real process", () => {
 
   it("ignores a duplicate of the signal", async () => {
     const child = start("leisurely", { GRACE_PERIOD: "25s", DUPLICATES: "60000" })
-    await child.said(/running/)
+    await child.waitFor(/running/)
     child.kill("SIGTERM")
     child.kill("SIGTERM")
-    await child.said(/worker draining/)
+    await child.waitFor(/worker draining/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
     assert.include(child.output, "duplicate, ignored")
@@ -38,9 +38,9 @@ describe("launch, in a real process", () => {
 
   it("interrupts a drain at a second signal, and still releases everything in order", async () => {
     const child = start("slow", { GRACE_PERIOD: "25s", DUPLICATES: "0" })
-    await child.said(/running/)
+    await child.waitFor(/running/)
     child.kill("SIGTERM")
-    await child.said(/worker draining/)
+    await child.waitFor(/worker draining/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
     assert.deepStrictEqual(linesOf(child), ["worker draining", "worker released", "store draining", "store released"])
@@ -48,18 +48,18 @@ describe("launch, in a real process", () => {
 
   it("exits at once at a third signal, with 128 + its number", async () => {
     const child = start("hungFinalizer", { GRACE_PERIOD: "25s", DUPLICATES: "0" })
-    await child.said(/running/)
+    await child.waitFor(/running/)
     child.kill("SIGTERM")
-    await child.said(/shutdown requested/)
+    await child.waitFor(/shutdown requested/)
     child.kill("SIGTERM")
-    await child.said(/expedit/)
+    await child.waitFor(/expedit/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 143, signal: null })
   })
 
   it("abandons a hanging finalizer at the deadline, and runs the releases that wait for it", async () => {
     const child = start("hungFinalizer")
-    await child.said(/running/)
+    await child.waitFor(/running/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
     assert.deepStrictEqual(linesOf(child), ["store draining", "store released"])
@@ -68,7 +68,7 @@ describe("launch, in a real process", () => {
 
   it("logs a finalizer that dies, and exits 1", async () => {
     const child = start("dyingFinalizer")
-    await child.said(/running/)
+    await child.waitFor(/running/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
     assert.include(child.output, "cannot flush")
@@ -77,7 +77,7 @@ describe("launch, in a real process", () => {
 
   it("interrupts the start at a signal, and releases what was acquired", async () => {
     const child = start("interruptibleAcquire")
-    await child.said(/acquiring/)
+    await child.waitFor(/acquiring/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
     assert.deepStrictEqual(linesOf(child), ["store draining", "store released"])
@@ -85,7 +85,7 @@ describe("launch, in a real process", () => {
 
   it("abandons an acquire that ignores its interruption at the deadline", async () => {
     const child = start("hungAcquire")
-    await child.said(/acquiring/)
+    await child.waitFor(/acquiring/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
     assert.include(child.output, "an acquire ignored its interruption")
@@ -115,7 +115,7 @@ describe("launch, in a real process", () => {
 
   it("warns of a signal listener of other code, by its name", async () => {
     const child = start("foreignListener")
-    await child.said(/running/)
+    await child.waitFor(/running/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
     assert.include(child.output, "a foreign SIGTERM listener (stealsSignals) is installed")
@@ -123,7 +123,7 @@ describe("launch, in a real process", () => {
 
   it("warns that signals to a package runner do not arrive", async () => {
     const child = start("quick", { npm_lifecycle_event: "start" })
-    await child.said(/started by a package runner \("start" script\)/)
+    await child.waitFor(/started by a package runner \("start" script\)/)
   })
 
   it.runIf(process.platform === "linux")("warns that signals to a shell do not arrive", async () => {
@@ -134,22 +134,22 @@ describe("launch, in a real process", () => {
       bundle("test/fixtures/launch/service.ts")
     ])
     children.push(child)
-    await child.said(/started by a shell/)
-    const [, pid] = await child.said(/pid (\d+)/)
+    await child.waitFor(/started by a shell/)
+    const [, pid] = await child.waitFor(/pid (\d+)/)
     process.kill(Number(pid), "SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
   })
 
   it("exits although a timer is still active", async () => {
     const child = start("strayTimer")
-    await child.said(/running/)
+    await child.waitFor(/running/)
     child.kill("SIGHUP")
     assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
   })
 
   it("logs that the event loop was blocked", async () => {
     const child = start("blocked", { GRACE_PERIOD: "25s" })
-    await child.said(/running/)
+    await child.waitFor(/running/)
     child.kill("SIGTERM")
     await child.ended
     assert.match(child.output, /the event loop was blocked for [1-9][\d.]*s/)
@@ -157,9 +157,9 @@ describe("launch, in a real process", () => {
 
   it("ignores a duplicate that a blocked event loop has delayed", async () => {
     const child = start("blocked", { GRACE_PERIOD: "25s" })
-    await child.said(/running/)
+    await child.waitFor(/running/)
     child.kill("SIGTERM")
-    await child.said(/worker draining/)
+    await child.waitFor(/worker draining/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
     assert.include(child.output, "duplicate, ignored")

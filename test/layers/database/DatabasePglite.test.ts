@@ -47,7 +47,7 @@ const openElsewhere = (folder: string, fixture = "openFolder") =>
     (child) => Effect.promise(() => child.end())
   )
 
-const said = (child: Child, pattern: RegExp) => Effect.promise(() => child.said(pattern))
+const printed = (child: Child, pattern: RegExp) => Effect.promise(() => child.waitFor(pattern))
 
 /** The pid of a process that has ended, not in use again yet. */
 const deadPid = () => spawnSync(process.execPath, ["-e", ""]).pid
@@ -70,7 +70,7 @@ describe("Database on PGlite: its folder", () => {
     Effect.gen(function*() {
       const folder = yield* Effect.promise(databaseFolder)
       const { sql } = yield* open(folder)
-      const [line] = yield* said(yield* openElsewhere(folder), /refused .*/)
+      const [line] = yield* printed(yield* openElsewhere(folder), /refused .*/)
       assert.include(line, "refused FolderInUse")
       assert.include(line, folder)
       assert.include(line, `process ${process.pid}`)
@@ -89,7 +89,7 @@ describe("Database on PGlite: its folder", () => {
     Effect.gen(function*() {
       const folder = yield* Effect.promise(databaseFolder)
       const child = yield* openElsewhere(folder)
-      yield* said(child, /holds it/)
+      yield* printed(child, /holds it/)
       assert.include((yield* refusal(folder)).message, `process ${child.process.pid}`)
       child.kill("SIGKILL")
       yield* Effect.promise(() => child.ended)
@@ -103,7 +103,7 @@ describe("Database on PGlite: its folder", () => {
       Fs.mkdirSync(folder)
       Fs.writeFileSync(lockOf(folder), lockFor(deadPid()))
       const children = yield* Effect.forEach([1, 2, 3, 4], () => openElsewhere(folder, "lockFolder"))
-      const ends = yield* Effect.forEach(children, (child) => said(child, /holds it|refused \w+/), {
+      const ends = yield* Effect.forEach(children, (child) => printed(child, /holds it|refused \w+/), {
         concurrency: "unbounded"
       })
       const refused = "refused FolderInUse"

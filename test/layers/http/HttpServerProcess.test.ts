@@ -12,7 +12,7 @@ const start = (mode: string, env: Record<string, string> = {}) =>
   run(() => runFixture("http/app.ts", { MODE: mode, ...env }))
 
 const listening = (child: Child) =>
-  Effect.promise(async () => Number((await child.said(/listening on http:\/\/127\.0\.0\.1:(\d+)/))[1]))
+  Effect.promise(async () => Number((await child.waitFor(/listening on http:\/\/127\.0\.0\.1:(\d+)/))[1]))
 
 const ended = (child: Child) => Effect.promise(() => child.ended)
 
@@ -42,7 +42,7 @@ describe("HttpServer, in a process", () => {
         yield* incomplete.send("GET / HTTP/1.1\r\nHo")
         const ignoring = yield* connect(port)
         yield* ignoring.send(get("/ignoring"))
-        yield* Effect.promise(() => child.said(/arrived[^]*arrived/))
+        yield* Effect.promise(() => child.waitFor(/arrived[^]*arrived/))
         child.kill("SIGTERM")
         yield* Effect.all([unused.closed, used.closed, incomplete.closed, ignoring.closed])
         // Only launch reports abandoned work in the exit code.
@@ -93,7 +93,7 @@ describe("HttpServer, in a process", () => {
       yield* used.send(get("/"))
       yield* used.until(/answered[^]*answered/)
       child.kill("SIGTERM")
-      yield* Effect.promise(() => child.said(/Draining/))
+      yield* Effect.promise(() => child.waitFor(/Draining/))
       yield* used.send(get("/"))
       assert.deepStrictEqual(responses(yield* used.closed).length, 3)
       assert.deepStrictEqual(yield* Effect.promise(() => child.ended), { code: 0, signal: null }, child.output)

@@ -1,4 +1,4 @@
-// The databases of a round, seen from outside of the service: before it starts, and when none of it runs any more.
+// The databases of a round, read from outside of the service: before it starts, and after it has stopped.
 import { ConfigProvider, Effect, Layer, Logger, LogLevel } from "effect"
 import * as Database from "../../src/layers/database/Database.js"
 import { source } from "../fixtures/chaos/engine.js"
@@ -10,7 +10,7 @@ const databases = Queues.layer.pipe(
   Layer.provideMerge(Database.layerFromEnv)
 )
 
-const within =
+const runOn =
   (env: Record<string, string>) =>
   <A, E>(effect: Effect.Effect<A, E, Layer.Layer.Success<typeof databases>>): Promise<A> =>
     Effect.runPromise(effect.pipe(
@@ -19,7 +19,7 @@ const within =
       Logger.withMinimumLogLevel(LogLevel.Warning)
     ))
 
-/** Makes the tables, once for all rounds: that takes longer than the start of a service. */
-export const prepare = (env: Record<string, string>): Promise<void> => within(env)(Effect.void)
+/** Creates the tables, once for all rounds: that takes longer than the start of a service. */
+export const createTables = (env: Record<string, string>): Promise<void> => runOn(env)(Effect.void)
 
-export const audit = (env: Record<string, string>): Promise<Ledger> => within(env)(ledger)
+export const readLedger = (env: Record<string, string>): Promise<Ledger> => runOn(env)(ledger)

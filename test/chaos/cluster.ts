@@ -1,4 +1,4 @@
-// The processes of the service, each started again whenever it ends, as a platform does.
+// The processes of the service. Each is started again when it has ended, as a platform does.
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -6,21 +6,21 @@ import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
 import { Child, type Ended } from "../kit/child.js"
 import { bundle } from "../kit/programs.js"
 
-/** How one process lived and ended. */
+/** The life of one process, from its start to its exit. */
 export interface Life extends Ended {
   readonly name: string
   readonly started: number
   readonly ended: number
-  /** Whether it came to say anything: before that it is Node that starts, and any signal ends it. */
-  readonly spoke: boolean
-  /** Whether it came to run. */
-  readonly ran: boolean
-  /** What it was sent, in order. */
-  readonly told: ReadonlyArray<{ readonly at: number; readonly signal: NodeJS.Signals }>
+  /** Whether it has printed anything. Before that Node itself starts, which any signal ends. */
+  readonly hasOutput: boolean
+  /** Whether it reached the state Running. */
+  readonly hasRun: boolean
+  /** The signals that it was sent, in order. */
+  readonly signals: ReadonlyArray<{ readonly at: number; readonly signal: NodeJS.Signals }>
   readonly report: typeof ShutdownReport.Encoded | undefined
 }
 
-/** None when it came to no end, or was killed while it wrote. */
+/** Undefined when the process wrote none, or was killed while it wrote. */
 const readReport = (path: string): Life["report"] => {
   try {
     return JSON.parse(Fs.readFileSync(path, "utf8")) as Life["report"]
@@ -31,7 +31,9 @@ const readReport = (path: string): Life["report"] => {
 
 class Instance extends Child {
   readonly started = Date.now()
-  readonly told: Array<{ readonly at: number; readonly signal: NodeJS.Signals }> = []
+  readonly signals: Array<{ readonly at: number; readonly signal: NodeJS.Signals }> = []
+  /** Known once it listens. */
+  url: string | undefined
 
   constructor(readonly name: string, readonly folder: string, env: Record<string, string>) {
     super(process.execPath, [bundle("test/fixtures/chaos/service.ts")], {
@@ -40,16 +42,13 @@ class Instance extends Child {
       JOURNAL: Path.join(folder, "journal"),
       SHUTDOWN_REPORT: Path.join(folder, `report-${name}.json`)
     }, folder)
-    this.said(/listening on (http:\/\/[\w.:-]+)/).then(([, url]) => (this.url = url), () => undefined)
+    this.waitFor(/listening on (http:\/\/[\w.:-]+)/).then(([, url]) => (this.url = url), () => undefined)
   }
 
-  tell(signal: NodeJS.Signals) {
-    this.told.push({ at: Date.now(), signal })
+  send(signal: NodeJS.Signals) {
+    this.signals.push({ at: Date.now(), signal })
     this.kill(signal)
   }
-
-  /** Where it listens, as soon as it does. */
-  url: string | undefined
 
   async life(): Promise<Life> {
     const { code, signal } = await this.ended
@@ -62,16 +61,16 @@ class Instance extends Child {
       signal,
       started: this.started,
       ended,
-      spoke: this.output !== "",
-      ran: this.output.includes("running; stops within"),
-      told: this.told,
+      hasOutput: this.output !== "",
+      hasRun: this.output.includes("running; stops within"),
+      signals: this.signals,
       report: readReport(report)
     }
   }
 }
 
-/** One place for a process: as soon as one has ended, the next is started. */
-class Place {
+/** Keeps one process running: when it ends, the next is started. */
+class Slot {
   instance: Instance | undefined
   private stopping = false
   private number = 0
@@ -83,46 +82,46 @@ class Place {
     private readonly env: Record<string, string>,
     private readonly lives: Array<Life>
   ) {
-    this.done = this.watch()
+    this.done = this.supervise()
   }
 
-  private async watch() {
+  private async supervise() {
     while (!this.stopping) {
       this.instance = new Instance(`${this.name}.${++this.number}`, this.folder, this.env)
       this.lives.push(await this.instance.life())
       this.instance = undefined
-      // A platform backs off when one does not come up.
-      if (!this.stopping) await sleep(this.lives.at(-1)!.ran ? 100 : 300)
+      // A platform backs off after a failed start.
+      if (!this.stopping) await sleep(this.lives.at(-1)!.hasRun ? 100 : 300)
     }
   }
 
-  /** Tells what runs to stop, and gives it so long. */
-  async stop(within: number) {
+  /** Sends SIGTERM, and SIGKILL after so many milliseconds. */
+  async stop(timeout: number) {
     this.stopping = true
-    this.instance?.tell("SIGTERM")
-    const gaveUp = new AbortController()
-    const late = sleep(within, undefined, { signal: gaveUp.signal }).then(
-      () => this.instance?.tell("SIGKILL"),
+    this.instance?.send("SIGTERM")
+    const cancel = new AbortController()
+    const kill = sleep(timeout, undefined, { signal: cancel.signal }).then(
+      () => this.instance?.send("SIGKILL"),
       () => undefined
     )
     await this.done
-    gaveUp.abort()
-    await late
+    cancel.abort()
+    await kill
   }
 }
 
-export class Fleet {
+export class Cluster {
   readonly lives: Array<Life> = []
-  private readonly places: ReadonlyArray<Place>
+  private readonly slots: ReadonlyArray<Slot>
 
   constructor(size: number, folder: string, env: Record<string, string>) {
-    this.places = Array.from({ length: size }, (_, index) => new Place(index + 1, folder, env, this.lives))
+    this.slots = Array.from({ length: size }, (_, index) => new Slot(index + 1, folder, env, this.lives))
   }
 
-  /** The process in this place, if there is one now. */
-  at = (place: number): Instance | undefined => this.places[place - 1]!.instance
+  /** The process in this slot, from 1. Undefined while the next one is not started. */
+  at = (slot: number): Instance | undefined => this.slots[slot - 1]!.instance
 
-  urls = (): ReadonlyArray<string> => this.places.flatMap(({ instance }) => instance?.url ?? [])
+  urls = (): ReadonlyArray<string> => this.slots.flatMap(({ instance }) => instance?.url ?? [])
 
-  stop = (within: number) => Promise.all(this.places.map((place) => place.stop(within)))
+  stop = (timeout: number) => Promise.all(this.slots.map((slot) => slot.stop(timeout)))
 }
