@@ -2,7 +2,7 @@
 // service had accepted is reset, closed or left without a response.
 import { assert, describe, it } from "vitest"
 import { long } from "../kit/long.js"
-import { type Habits, Traffic } from "../kit/traffic.js"
+import { type Options, Traffic } from "../kit/traffic.js"
 import { startService } from "./trafficWorld.js"
 
 const clients = 50
@@ -15,10 +15,10 @@ const rounds = long ? 20 : 1
 const IDLE_LINGER = "3 seconds"
 
 /** Stops a service under traffic, after a number of responses. */
-const stopUnderTraffic = async (habits: Habits, responses: number) => {
+const stopUnderTraffic = async (options: Options, responses: number) => {
   const { accepted, child, port } = await startService({ IDLE_LINGER })
   try {
-    const traffic = new Traffic(port, clients, habits)
+    const traffic = new Traffic(port, clients, options)
     await traffic.flows(responses)
     child.kill("SIGTERM")
     const tally = await traffic.ended
@@ -29,29 +29,35 @@ const stopUnderTraffic = async (habits: Habits, responses: number) => {
   }
 }
 
-const habitsByName: Record<string, Habits> = {
+const optionsByName: Record<string, Options> = {
   "back to back": {},
   "with 50 ms of think time and a network of 5 ms each way": { think: 50, delay: 5 }
 }
 
 describe("a service that gets SIGTERM", () => {
-  for (const [name, habits] of Object.entries(habitsByName)) {
+  for (const [name, options] of Object.entries(optionsByName)) {
     it(`drops no request of ${clients} clients that keep their connections, ${name}`, async () => {
       for (let round = 0; round < rounds; round++) {
-        const { end, tally } = await stopUnderTraffic(habits, 400)
-        const { dropped, failed, told } = tally
+        const { end, tally } = await stopUnderTraffic(options, 400)
+        const { dropped, failed, saidClose } = tally
         assert.deepStrictEqual({ dropped, failed, end }, { dropped: [], failed: [], end: { code: 0, signal: null } })
-        assert.isAtLeast(told, clients)
+        assert.isAtLeast(saidClose, clients)
       }
     })
   }
 
   it("responds on every connection that it has accepted: lost requests never reached it", async () => {
     const { accepted, end, tally } = await stopUnderTraffic({ fresh: true, think: 5 }, 200)
-    const { answered, dropped, established, failed, unheard } = tally
+    const { connections, dropped, droppedOnNew, failed, responses } = tally
     assert.deepStrictEqual(
-      { dropped, failed, answered, unheard: unheard.length, end },
-      { dropped: [], failed: [], answered: accepted, unheard: established - accepted, end: { code: 0, signal: null } }
+      { dropped, failed, responses, droppedOnNew: droppedOnNew.length, end },
+      {
+        dropped: [],
+        failed: [],
+        responses: accepted,
+        droppedOnNew: connections - accepted,
+        end: { code: 0, signal: null }
+      }
     )
   })
 })

@@ -26,7 +26,7 @@ describeHaproxy("a service behind haproxy", () => {
       const ports = [await freePort(), await freePort()]
       for (const port of ports) await start(port, preStopDelay)
       const haproxy = await Haproxy.start(ports)
-      onTestFailed(() => console.error(haproxy.complaints.join("\n")))
+      onTestFailed(() => console.error(haproxy.failures.join("\n")))
       try {
         for (const port of ports) await haproxy.up(port)
         const traffic = new Traffic(haproxy.port, 20, { think: 5, path: "/?ms=5" })
@@ -39,8 +39,8 @@ describeHaproxy("a service behind haproxy", () => {
           await start(port, preStopDelay)
           await haproxy.up(port)
         }
-        const { dropped, failed, unheard } = await traffic.stop()
-        assert.deepStrictEqual({ dropped, failed, unheard }, { dropped: [], failed: [], unheard: [] })
+        const { dropped, droppedOnNew, failed } = await traffic.stop()
+        assert.deepStrictEqual({ dropped, droppedOnNew, failed }, { dropped: [], droppedOnNew: [], failed: [] })
       } finally {
         await haproxy.end()
       }

@@ -1,6 +1,6 @@
 import { describe, it } from "vitest"
 
-/** Says loudly that something was not tested; in CI, where everything must be there, it is a failure. */
+/** Reports that a suite cannot run on this machine. In CI, which must have everything, that is a failure. */
 export const cannot = (name: string, reason: string): void => {
   const sentence = `${name}: NOT TESTED, ${reason}`
   describe(name, () => {

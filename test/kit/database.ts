@@ -4,15 +4,15 @@ import { Shutdown } from "../../src/core/Shutdown.js"
 import type { DrainReport } from "../../src/core/ShutdownReport.js"
 import * as Database from "../../src/layers/database/Database.js"
 
-/** A database that the test opens and releases by hand. */
+/** A database that the test releases itself. */
 export interface Opened {
   readonly sql: SqlClient.SqlClient
   readonly database: Database.Service
-  /** Releases it, and gives the report of that. */
+  /** Releases the database, and succeeds with the report of its drain. */
   readonly release: Effect.Effect<DrainReport>
 }
 
-/** Opens a database of its own for the test, and releases it after the test at the latest. */
+/** Opens a database, and releases it at the latest with the scope. */
 export const openDatabase = (
   url: string,
   options: Omit<Database.Options, "url"> = {}

@@ -1,6 +1,6 @@
 import * as Net from "node:net"
 
-/** A loopback port that nobody listens on, for a process that has to be told one. */
+/** A loopback port that is not in use, for a process that cannot choose one itself. */
 export const freePort = () =>
   new Promise<number>((resolve, reject) => {
     const server = Net.createServer().once("error", reject).listen(0, "127.0.0.1", () => {

@@ -13,8 +13,8 @@ const binary = (): string | undefined =>
     .find((path) => Fs.existsSync(path))
 
 /**
- * As deployed: a request whose connection was refused goes to another instance, which haproxy does only where it is
- * told so. What an instance reset, closed or answered with an error is passed on to the client.
+ * As deployed: `option redispatch` sends a request whose connection was refused to another instance. Resets, closed
+ * connections and error responses of an instance are passed on to the client.
  */
 const configuration = (port: number, instances: ReadonlyArray<number>) => `
 global
@@ -43,7 +43,7 @@ ${instances.map((instance) => `  server i${instance} 127.0.0.1:${instance}`).joi
   stats uri /haproxy
 `
 
-/** A load balancer in front of services on these ports, that asks them for /readyz. */
+/** A load balancer in front of services on these ports, with /readyz as its health check. */
 export class Haproxy {
   private constructor(readonly port: number, private readonly child: Child) {}
 
@@ -56,7 +56,7 @@ export class Haproxy {
     return haproxy
   }
 
-  /** `UP`, `DOWN` and what is between, by port. */
+  /** The states by port, such as `UP` or `DOWN`. */
   private readonly states = async (): Promise<ReadonlyMap<number, string>> => {
     const answer = await fetch(`http://127.0.0.1:${this.port}/haproxy;csv`, { headers: { connection: "close" } })
     const [head = "", ...rows] = (await answer.text()).split("\n").map((line) => line.split(","))
@@ -66,19 +66,19 @@ export class Haproxy {
     )
   }
 
-  /** Completes when the instance gets requests. */
+  /** Resolves when the instance gets requests. */
   readonly up = (instance: number) =>
     poll(`haproxy finds ${instance} up`, async () => (await this.states()).get(instance) === "UP" || undefined)
 
-  /** What it says of requests that went wrong, and why. */
-  get complaints(): ReadonlyArray<string> {
+  /** Its log lines about failed requests. */
+  get failures(): ReadonlyArray<string> {
     return this.child.output.split("\n").filter((line) => / (-1|5\d\d) \d+ .* "[A-Z]+ [^"]*"$/.test(line))
   }
 
   readonly end = () => this.child.end()
 }
 
-/** `describe` with a haproxy on the path, or a reason why not. */
+/** `describe` for tests that need haproxy. */
 export const describeHaproxy = (name: string, body: () => void): void => {
   if (binary() === undefined) cannot(name, "there is no haproxy here: install it")
   else describe(name, body)

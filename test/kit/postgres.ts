@@ -1,12 +1,13 @@
+import { randomUUID } from "node:crypto"
 import { afterAll, beforeAll, describe } from "vitest"
 import { cannot } from "./cannot.js"
 import { adminQuery, type Postgres, type PostgresServer, throwaway } from "./postgresServer.js"
 
 export type { Postgres, PostgresServer }
 
-/** A server that others run. The file gets a database of its own in it. */
-class Given implements Postgres {
-  private readonly database = `lastcall_${process.pid}_${Date.now().toString(36)}`
+/** A server that the tests did not start. Each file gets a database of its own. */
+class ExistingServer implements Postgres {
+  private readonly database = `lastcall_${randomUUID().replaceAll("-", "")}`
 
   constructor(private readonly server: string) {}
 
@@ -34,15 +35,15 @@ const withServer = <S extends Postgres & { create(): Promise<unknown>; remove():
 
 /**
  * `describe` over PostgreSQL: the server at `TEST_POSTGRES_URL` where that is set, or else one that is started for
- * this file and removed after it. Without either it says so.
+ * this file and removed after it.
  */
 export const describePostgres = (name: string, body: (postgres: Postgres) => void): void => {
   const given = process.env["TEST_POSTGRES_URL"]
-  if (given !== undefined && given !== "") withServer(name, new Given(given), body)
+  if (given !== undefined && given !== "") withServer(name, new ExistingServer(given), body)
   else describePostgresServer(name, body)
 }
 
-/** The same over a server of the file's own, which can be stopped, killed and frozen. */
+/** `describe` over a server of the file's own, which can be stopped, killed and frozen. */
 export const describePostgresServer = (name: string, body: (server: PostgresServer) => void): void => {
   const server = throwaway()
   if (typeof server === "string") cannot(name, server)

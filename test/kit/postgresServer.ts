@@ -6,11 +6,11 @@ import * as Path from "node:path"
 import pg from "pg"
 import { type ServerControls, Throwaway } from "./throwaway.js"
 
-/** A PostgreSQL server, and a database of one's own in it. */
+/** A database on a PostgreSQL server. */
 export interface Postgres {
-  /** The URL of the database. Known once the server was created. */
+  /** The URL of the database. Known once the server is created. */
   readonly url: string
-  /** Runs a statement beside what is tested, and gives its rows. */
+  /** Runs a statement on a connection of its own. */
   readonly query: (text: string) => Promise<ReadonlyArray<Record<string, unknown>>>
 }
 
@@ -18,7 +18,7 @@ export interface PostgresServer extends Postgres, ServerControls {}
 
 const binaries = ["initdb", "postgres"]
 
-/** Where PostgreSQL is installed: on the path, or where Debian and Homebrew put it. */
+/** The folder of PostgreSQL's binaries: where Debian puts them, or on the path. */
 const home = (): string | undefined => {
   const debian = "/usr/lib/postgresql"
   const versions = Fs.existsSync(debian) ? Fs.readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : []
@@ -33,7 +33,7 @@ interface Owner {
   readonly gid: number
 }
 
-/** PostgreSQL refuses to run as root: it gets another user then. */
+/** The user to run PostgreSQL as, because it refuses to run as root. */
 const owner = (): Owner | undefined => {
   if (process.getuid?.() !== 0) return undefined
   const ids = ["postgres", "nobody"].map((user) => spawnSync("id", [user], { encoding: "utf8" }).stdout)
@@ -105,14 +105,14 @@ class ThrowawayPostgres extends Throwaway implements PostgresServer {
     run("cp", ["-a", `${template(this.bin)}/.`, this.folder])
   }
 
-  /** It is the parent of all the others. */
+  /** The postmaster and its children. */
   protected override family(pid: number) {
     const { stdout } = spawnSync("ps", ["-o", "pid=", "--ppid", String(pid)], { encoding: "utf8" })
     return [pid, ...stdout.split("\n").map(Number).filter((child) => child > 0)]
   }
 }
 
-/** A server to be created, and removed, by whoever asks; or why there cannot be one. */
+/** A server that the caller creates and removes, or the reason why it cannot run on this machine. */
 export const throwaway = (): ThrowawayPostgres | string => {
   const bin = home()
   if (bin === undefined) return "there is no PostgreSQL here: install it, or set TEST_POSTGRES_URL"

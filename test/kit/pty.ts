@@ -5,7 +5,7 @@ import { cannot } from "./cannot.js"
 import { Child } from "./child.js"
 import { Screen, size } from "./screen.js"
 
-/** A process as the system lists it. */
+/** A process in /proc. */
 interface Listed {
   readonly pid: number
   readonly parent: number
@@ -18,19 +18,19 @@ const list = (): ReadonlyArray<Listed> =>
     try {
       const stat = Fs.readFileSync(`/proc/${name}/stat`, "utf8")
       const [state, parent, , session] = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
-      // One that has ended and was not collected is none any more.
+      // A zombie has ended.
       if (state === "Z" || state === "X") return []
       const command = Fs.readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0").join(" ").trim()
       return [{ pid: Number(name), parent: Number(parent), session: Number(session), command }]
     } catch {
-      // It ended meanwhile.
+      // The process has ended meanwhile.
       return []
     }
   })
 
 /**
- * A command in a terminal of its own: it leads a session, and what is typed reaches its foreground process group as
- * signals, exactly as in anybody's terminal. The terminal is that of `script`, which is there wherever Debian is.
+ * A command in a terminal of its own. The command leads a session, and Ctrl+C reaches its foreground process group as a
+ * signal, as in a terminal emulator. `script` of util-linux makes the terminal.
  */
 export class Pty extends Child {
   readonly screen = new Screen()
@@ -42,14 +42,14 @@ export class Pty extends Child {
     super("script", ["-qefc", line, "/dev/null"], { SHELL: "/bin/sh", TERM: "xterm", ...env }, cwd, "pipe")
   }
 
-  /** What the screen shows. */
+  /** The text on the screen. */
   get text() {
     this.screen.write(this.output.slice(this.read))
     this.read = this.output.length
     return this.screen.text
   }
 
-  /** The match of this pattern on the screen. Rejects when the command ends without it. */
+  /** The first match of the pattern on the screen. Rejects when the command ends without one. */
   shows(pattern: RegExp): Promise<RegExpExecArray> {
     return this.waitForValue(`${pattern} on the screen`, () => pattern.exec(this.text))
   }
@@ -63,28 +63,28 @@ export class Pty extends Child {
     this.type("\x03")
   }
 
-  /** All processes in this terminal, also those that have lost their parent. */
+  /** All processes of this terminal, including those whose parent has ended. */
   processes(): ReadonlyArray<Listed> {
     const all = list()
-    // The command that `script` starts leads the session, and gives it its number.
+    // The child of `script` leads the session, so its pid is the id of the session.
     this.session ??= all.find((found) => found.parent === this.process.pid && found.session === found.pid)?.session
     return this.session === undefined ? [] : all.filter((found) => found.session === this.session)
   }
 
-  /** Ends what is still there: for a test's clean-up. */
+  /** Kills the processes that still run. */
   async close(): Promise<void> {
     for (const { pid } of this.processes()) {
       try {
         process.kill(pid, "SIGKILL")
       } catch {
-        // It ended meanwhile.
+        // The process has ended meanwhile.
       }
     }
     await this.end()
   }
 }
 
-/** `describe` over real terminals. Where there are none it says so; in CI that is a failure. */
+/** `describe` for tests that need a terminal. */
 export const describeTerminal = (name: string, body: () => void): void => {
   const { error, stdout } = spawnSync("script", ["-qefc", "test -t 0 && test -t 1 && echo a terminal", "/dev/null"], {
     encoding: "utf8"

@@ -6,15 +6,16 @@ import { hasRedis, type RedisPlace, type RedisServer, ThrowawayRedis } from "./r
 
 export type { RedisPlace, RedisServer }
 
-const nothing = "there is no Redis here: install redis-server, or set TEST_REDIS_URL"
+const missing = "there is no Redis here: install redis-server, or set TEST_REDIS_URL"
 
+/** Distinguishes these tests from others on the same server. */
 const ours = `lastcall-test-${randomUUID().slice(0, 8)}`
 let prefixes = 0
 
-/** A prefix that nobody else uses. */
+/** A prefix for the keys of one test. */
 export const newPrefix = () => `${ours}-${++prefixes}`
 
-/** A server that others run is left as it was. */
+/** Removes the keys of the tests from a server that the tests did not start. */
 const removeOurs = async (url: string) => {
   const redis = new Redis(url)
   for await (const keys of redis.scanStream({ match: `${ours}-*`, count: 1000 })) {
@@ -25,7 +26,7 @@ const removeOurs = async (url: string) => {
 
 /**
  * `describe` over Redis: the server at `TEST_REDIS_URL` where that is set, or else one that is started for this file and
- * removed after it. Without either it says so.
+ * removed after it.
  */
 export const describeRedis = (name: string, body: (redis: RedisPlace) => void): void => {
   const given = process.env["TEST_REDIS_URL"]
@@ -36,9 +37,9 @@ export const describeRedis = (name: string, body: (redis: RedisPlace) => void): 
   })
 }
 
-/** The same over a server of the file's own, which can be stopped, killed and frozen. */
+/** `describe` over a server of the file's own, which can be stopped, killed and frozen. */
 export const describeRedisServer = (name: string, body: (server: RedisServer) => void): void => {
-  if (!hasRedis()) return cannot(name, nothing)
+  if (!hasRedis()) return cannot(name, missing)
   describe(name, () => {
     const server = new ThrowawayRedis()
     beforeAll(() => server.create(), 60_000)

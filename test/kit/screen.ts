@@ -1,9 +1,9 @@
-/** How many columns and rows the terminals of the tests have. */
+/** The size of the terminals of the tests. */
 export const size = { columns: 100, rows: 40 }
 
 /**
- * What a terminal shows of what was written to it. Knows the few sequences that the service and npm use, and fails on
- * any other: a test must not pass because it misunderstood.
+ * The screen of a terminal. Supports the few escape sequences that the service and npm use, and throws on any other, so that
+ * a test cannot pass on a wrong screen.
  */
 export class Screen {
   private lines: Array<string> = [""]
@@ -55,7 +55,7 @@ export class Screen {
     const n = Number(parameters) || 0
     switch (command) {
       case "A":
-        // What has scrolled off the screen cannot be reached any more.
+        // Lines that have scrolled off the screen cannot be reached.
         this.row = Math.max(this.row - (n || 1), this.lines.length - size.rows, 0)
         return
       case "G":
@@ -71,7 +71,7 @@ export class Screen {
       case "m":
       case "h":
       case "l":
-        // Colours, and whether the cursor is shown.
+        // Colours, and the visibility of the cursor.
         return
       default:
         throw new Error(`unknown to the test's terminal: ESC[${parameters}${command}`)

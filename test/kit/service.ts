@@ -11,7 +11,7 @@ import { poll } from "./until.js"
 export type ImportStatus = typeof Import.Encoded
 export type Report = typeof ShutdownReport.Encoded
 
-/** The folder of somebody who has installed and built the service, and not started it yet. */
+/** A folder in which the service is installed and built, but was never started. */
 export const installed = (): string => {
   const folder = temporaryFolder()
   Fs.copyFileSync(Path.join(installation(), "package.json"), Path.join(folder, "package.json"))
@@ -19,7 +19,7 @@ export const installed = (): string => {
   return folder
 }
 
-/** The API of a service, wherever it listens. */
+/** A client of the service's API. */
 export class Api {
   constructor(readonly url: (path: string) => Promise<string>) {}
 
@@ -41,7 +41,7 @@ export class Api {
 
   status = (id: string) => this.json<ImportStatus>(`/imports/${id}`)
 
-  /** The import once it looks like that. */
+  /** The import, once the test accepts it. */
   has = (id: string, what: string, test: (found: ImportStatus) => boolean, within?: number) =>
     poll(what, async () => {
       const found = await this.status(id)
@@ -84,16 +84,16 @@ export class ServiceProcess extends Child {
 
   readonly api = new Api(async (path) => (await this.waitFor(/listening on (http:\/\/[\w.:-]+)/))[1]! + path)
 
-  /** It says that it is ready. */
+  /** Resolves when the state is Running. */
   runs = () => this.waitFor(/running; stops within/)
 
-  /** The report that it has written when it had ended. */
+  /** The report, once the process has ended. */
   report = () => readReport(this.folder)
 }
 
 export type Start = (env?: Record<string, string>, folder?: string) => ServiceProcess
 
-/** `it` with `start`, which starts a service for this test alone: what still runs after it is ended. */
+/** `it` with `start`, which starts a service and kills it after the test, if it still runs. */
 export const it = test.extend<{ readonly start: Start }>({
   start: async ({}, use) => {
     const started: Array<ServiceProcess> = []

@@ -1,78 +1,74 @@
-// Clients on raw sockets, that know what became of each request they wrote.
+// HTTP clients on raw sockets that record the result of each request.
 import * as Net from "node:net"
 
-export interface Habits {
-  /** Milliseconds between an answer and the next request, half as many to half as many more. None by default: back to back. */
+export interface Options {
+  /** Milliseconds from a response to the next request, on average. Zero by default: back to back. */
   readonly think?: number
-  /** Milliseconds that the network takes, each way. */
+  /** The latency of the network in milliseconds, each way. */
   readonly delay?: number
   readonly path?: string
-  /** Every request on a connection of its own. By default a connection is kept for as long as it may be. */
+  /** Whether each request has a connection of its own. By default a connection is kept for as long as the server allows. */
   readonly fresh?: boolean
 }
 
-/** What became of all requests. */
+/** The results of all requests. */
 export interface Tally {
-  established: number
-  answered: number
+  connections: number
+  responses: number
   /** Responses with `Connection: close`. */
-  told: number
-  /** Written to a connection that had answered before, then reset, closed or never answered. */
+  saidClose: number
+  /** Requests on a connection with an earlier response that were reset, closed or left without a response. */
   readonly dropped: Array<string>
-  /** The same on a connection that had not answered before. */
-  readonly unheard: Array<string>
-  /** Answers that were no success. */
+  /** The same for requests on a connection without an earlier response. */
+  readonly droppedOnNew: Array<string>
+  /** The status of each response other than 200. */
   readonly failed: Array<string>
-  /** When the last answer came, as `performance.now()`. */
-  last: number
 }
 
-/** An answer, or the end of the connection. */
+/** A response, or the end of the connection. */
 type Event = { readonly status: string; readonly close: boolean } | "closed" | "reset"
 
-const patience = 10_000
+const responseTimeout = 10_000
 
-const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
-const later = (ms: number, run: () => void) => {
+const after = (ms: number, run: () => void) => {
   if (ms === 0) run()
   else setTimeout(run, ms)
 }
 
-/** A connection at the far end of a network: what is written and what is heard is as old as its delay. */
-class Line {
+/** A connection over a network with latency: everything that is written or received arrives late by the delay. */
+class Connection {
   private text = ""
   private readonly events: Array<Event> = []
   private wake: () => void = () => undefined
 
   private constructor(private readonly socket: Net.Socket, private readonly delay: number) {
-    const hear = (event: Event) => {
-      this.events.push(event)
-      this.wake()
-    }
+    const receive = (event: Event) =>
+      after(delay, () => {
+        this.events.push(event)
+        this.wake()
+      })
     socket.setNoDelay(true).setEncoding("latin1").on("data", (chunk: string) => {
       this.text += chunk
-      for (let event = this.next(); event !== undefined; event = this.next()) {
-        const heard = event
-        later(delay, () => hear(heard))
-      }
+      for (let response = this.nextResponse(); response !== undefined; response = this.nextResponse()) receive(response)
     })
-    socket.on("error", () => undefined).once("close", (failed) => later(delay, () => hear(failed ? "reset" : "closed")))
+    socket.on("error", () => undefined).once("close", (failed) => receive(failed ? "reset" : "closed"))
   }
 
-  /** None when the connection is refused. */
+  /** Resolves to undefined when the connection is refused. */
   static readonly open = (port: number, delay: number) =>
-    new Promise<Line | undefined>((resolve) => {
+    new Promise<Connection | undefined>((resolve) => {
       const socket = Net.connect({ port, host: "127.0.0.1" })
       const refused = () => resolve(undefined)
       socket.once("error", refused).once("connect", () => {
         socket.off("error", refused)
-        resolve(new Line(socket, delay))
+        resolve(new Connection(socket, delay))
       })
     })
 
-  /** Takes a whole answer off what has come. */
-  private next(): Event | undefined {
+  /** Takes a complete response from the received text. */
+  private nextResponse(): Event | undefined {
     const end = this.text.indexOf("\r\n\r\n") + 4
     if (end === 3) return undefined
     const head = this.text.slice(0, end)
@@ -82,23 +78,23 @@ class Line {
     return { status: head.slice(9, 12), close: /^connection: close\r$/im.test(head) }
   }
 
-  /** The connection is closed, as far as this end knows. */
-  get ended() {
+  /** Whether the client knows that the connection is closed. */
+  get isClosed() {
     return this.events.length > 0
   }
 
-  async ask(path: string): Promise<Event | "unanswered"> {
-    later(this.delay, () => this.socket.write(`GET ${path} HTTP/1.1\r\nHost: service\r\n\r\n`))
+  async request(path: string): Promise<Event | "no response"> {
+    after(this.delay, () => this.socket.write(`GET ${path} HTTP/1.1\r\nHost: service\r\n\r\n`))
     if (this.events.length === 0) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, patience)
+        const timer = setTimeout(resolve, responseTimeout)
         this.wake = () => {
           clearTimeout(timer)
           resolve()
         }
       })
     }
-    return this.events.shift() ?? "unanswered"
+    return this.events.shift() ?? "no response"
   }
 
   close() {
@@ -106,27 +102,27 @@ class Line {
   }
 }
 
-/** Clients that ask, and ask again, each until its port refuses it or they are told to stop. */
+/** Clients that send one request after the other, until the port refuses connections or `stop` is called. */
 export class Traffic {
-  readonly tally: Tally = { established: 0, answered: 0, told: 0, dropped: [], unheard: [], failed: [], last: 0 }
-  /** Completes when every client has stopped. */
+  readonly tally: Tally = { connections: 0, responses: 0, saidClose: 0, dropped: [], droppedOnNew: [], failed: [] }
+  /** Resolves when every client has stopped. */
   readonly ended: Promise<Tally>
-  private going = true
+  private stopping = false
   private thoughts = 0
-  private readonly heard = new Set<number>()
+  private readonly served = new Set<number>()
   private readonly waiting = new Set<() => void>()
 
-  constructor(private readonly port: number, private readonly clients: number, private readonly habits: Habits = {}) {
+  constructor(private readonly port: number, private readonly clients: number, private readonly options: Options = {}) {
     const all = Array.from({ length: clients }, (_, client) => this.run(client))
     this.ended = Promise.all(all).then(() => this.tally)
   }
 
-  /** Completes when every client was answered, and this many more answers have come. */
-  readonly flows = (answers = 0) =>
+  /** Resolves when every client has had a response, and so many more responses have arrived. */
+  readonly flows = (responses = 0) =>
     new Promise<void>((resolve) => {
-      const goal = this.tally.answered + answers
+      const goal = this.tally.responses + responses
       const check = () => {
-        if (this.heard.size < this.clients || this.tally.answered < goal) return
+        if (this.served.size < this.clients || this.tally.responses < goal) return
         this.waiting.delete(check)
         resolve()
       }
@@ -135,44 +131,43 @@ export class Traffic {
     })
 
   stop() {
-    this.going = false
+    this.stopping = true
     return this.ended
   }
 
   private async run(client: number) {
-    const { delay = 0 } = this.habits
-    while (this.going) {
-      const line = await Line.open(this.port, delay)
-      if (line === undefined) return
-      this.tally.established++
-      await this.use(client, line)
-      line.close()
+    const { delay = 0 } = this.options
+    while (!this.stopping) {
+      const connection = await Connection.open(this.port, delay)
+      if (connection === undefined) return
+      this.tally.connections++
+      await this.use(client, connection)
+      connection.close()
       await this.think()
     }
   }
 
-  /** As long as the habit is, on average: were it always as long, all of them would soon ask at the same time. */
+  /** Varies from half to one and a half of the think time, so that the clients do not synchronize. */
   private async think() {
-    const { think = 0 } = this.habits
+    const { think = 0 } = this.options
     this.thoughts = (this.thoughts + 17) % 50
-    if (think > 0) await wait(think * (0.5 + this.thoughts / 50))
+    if (think > 0) await sleep(think * (0.5 + this.thoughts / 50))
   }
 
-  /** Until the connection ends, or is to end. */
-  private async use(client: number, line: Line) {
-    const { fresh = false, path = "/" } = this.habits
+  /** Sends requests until the connection is closed, or must be. */
+  private async use(client: number, connection: Connection) {
+    const { fresh = false, path = "/" } = this.options
     const { tally } = this
-    for (let known = false; this.going && !line.ended; known = true) {
-      const event = await line.ask(path)
+    for (let isNew = true; !this.stopping && !connection.isClosed; isNew = false) {
+      const event = await connection.request(path)
       if (typeof event === "string") {
-        ;(known ? tally.dropped : tally.unheard).push(event)
+        ;(isNew ? tally.droppedOnNew : tally.dropped).push(event)
         return
       }
-      tally.last = performance.now()
-      tally.answered++
+      tally.responses++
       if (event.status !== "200") tally.failed.push(event.status)
-      if (event.close) tally.told++
-      this.heard.add(client)
+      if (event.close) tally.saidClose++
+      this.served.add(client)
       this.waiting.forEach((check) => check())
       if (event.close || fresh) return
       await this.think()

@@ -3,9 +3,9 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import * as Database from "../../../src/layers/database/Database.js"
 import { openDatabase, type Opened } from "../../kit/database.js"
-import { partingErrors } from "../../kit/partedErrors.js"
 import { databaseFolder } from "../../kit/pglite.js"
 import { describePostgres } from "../../kit/postgres.js"
+import { splitErrors } from "../../kit/splitErrors.js"
 
 // One suite over both databases.
 const conformance = (url: () => Promise<string>) => {
@@ -321,10 +321,10 @@ describe("Database on PGlite", () => conformance(async () => `pglite:${await dat
 describePostgres("Database on PostgreSQL", (postgres) => conformance(async () => postgres.url))
 
 describePostgres("Database on PostgreSQL, with errors that arrive in several packets", (postgres) => {
-  let parting: Awaited<ReturnType<typeof partingErrors>>
+  let proxy: Awaited<ReturnType<typeof splitErrors>>
   beforeAll(async () => {
-    parting = await partingErrors(postgres.url)
+    proxy = await splitErrors(postgres.url)
   })
-  afterAll(() => parting.close())
-  conformance(async () => parting.url)
+  afterAll(() => proxy.close())
+  conformance(async () => proxy.url)
 })

@@ -1,11 +1,11 @@
 import * as Net from "node:net"
 
-/** How long what follows an error is held back: longer than a client needs to read the error and act on it. */
+/** The milliseconds between an error and the next message: longer than a client needs to act on the error. */
 const pause = 20
 
 const isError = (message: Buffer) => message[0] === "E".charCodeAt(0)
 
-/** Cuts what PostgreSQL sends into its messages: a letter, and a length that counts itself. */
+/** Splits the output of PostgreSQL into messages: a letter, and a length that includes itself. */
 const messages = () => {
   let rest = Buffer.alloc(0)
   return (chunk: Buffer): ReadonlyArray<Buffer> => {
@@ -38,10 +38,10 @@ const pass = (client: Net.Socket, server: Net.Socket) => {
 }
 
 /**
- * Stands before a PostgreSQL, and lets each error arrive well before the word that its connection is ready again. The
- * server writes both at once, but a network may part them anywhere.
+ * A proxy to a PostgreSQL server that delays the messages after each error, such as ReadyForQuery. The server writes both at
+ * once, but a network can split them anywhere.
  */
-export const partingErrors = async (url: string) => {
+export const splitErrors = async (url: string) => {
   const behind = new URL(url)
   const server = Net.createServer((client) =>
     pass(client, Net.connect(Number(behind.port === "" ? 5432 : behind.port), behind.hostname))
