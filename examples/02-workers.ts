@@ -1,5 +1,5 @@
 // A server that offers jobs to a pool. The routes depend on the pool, so they end before the pool does.
-import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
+import { HttpRouter, HttpServerResponse } from "@effect/platform"
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import { HttpServer, JobSourceMemory, launch, WorkerPool } from "lastcall"
@@ -25,7 +25,7 @@ const routes = HttpRouter.empty.pipe(
   )
 )
 
-const App = Platform.serve(routes).pipe(
+const App = HttpServer.serve(routes).pipe(
   Layer.provide(HttpServer.layer(createServer, { port: 3000, host: "127.0.0.1" })),
   Layer.provide(Workers),
   Layer.provide(JobSourceMemory.layer({ capacity: 100 }))

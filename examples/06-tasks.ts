@@ -1,5 +1,5 @@
 // Work that the client need not wait for: it has an owner, and ends before what it uses is released.
-import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
+import { HttpRouter, HttpServerResponse } from "@effect/platform"
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import { HttpServer, launch, TaskSupervisor } from "lastcall"
@@ -11,7 +11,7 @@ const routes = HttpRouter.empty.pipe(
   HttpRouter.post("/", Effect.zipRight(TaskSupervisor.fork(sendMail), HttpServerResponse.empty({ status: 202 })))
 )
 
-const App = Platform.serve(routes).pipe(
+const App = HttpServer.serve(routes).pipe(
   Layer.provide(HttpServer.layer(createServer, { port: 3000, host: "127.0.0.1" }))
 )
 
