@@ -1,6 +1,7 @@
 /**
  * The primitive of everything that stops: a resource whose release has named, bounded and reported steps.
  *
+ * @module
  * @since 0.1.0
  */
 import { Clock, type Context, Duration, Effect, Exit, Layer, Option, Ref, Scope } from "effect"

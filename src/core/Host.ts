@@ -2,6 +2,7 @@
  * The machine that a service runs on: signals, exit, terminal, files, parent process. The only module that uses
  * `process`, so that tests can replace it.
  *
+ * @module
  * @since 0.1.0
  */
 import { Context, Duration, Effect, Option, Queue, type Scope } from "effect"

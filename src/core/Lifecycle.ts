@@ -18,6 +18,7 @@
  * })
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import { Clock, type ConfigError, Deferred, Duration, Effect, Option, PubSub, Queue, Stream } from "effect"
@@ -65,6 +66,7 @@ export interface Event {
  * @category models
  */
 export interface Snapshot {
+  /** The state of the service. */
   readonly state: LifecycleState
   /** None until a shutdown is requested. */
   readonly request: Option.Option<ShutdownRequest>
@@ -89,6 +91,7 @@ export interface Snapshot {
 export interface Lifecycle {
   /** Provide it as the `Shutdown` service of the layers that belong to this lifecycle. */
   readonly shutdown: Service
+  /** Reads the current snapshot. */
   readonly snapshot: Effect.Effect<Snapshot>
   /** Calls `step` with the current snapshot and after each change, until it returns true. */
   readonly follow: (step: (snapshot: Snapshot) => Effect.Effect<boolean>) => Effect.Effect<void>
@@ -280,10 +283,7 @@ export const make = (
       transition,
       recordSignal: (signal, what) =>
         record(signal, what, (current) => ({ ...current, signals: [...current.signals, signal] })),
-      expedite: Effect.zipRight(
-        record("app", "expedited", (current) => ({ ...current, expedited: true })),
-        expedited.open
-      ),
+      expedite: Effect.zipRight(record("app", "expedited", (_) => ({ ..._, expedited: true })), expedited.open),
       fail: (reason, failure) =>
         Effect.zipRight(
           begin({ reason, failure }),

@@ -13,6 +13,7 @@
  * const poll = Effect.raceFirst(Effect.forever(Effect.sleep("1 second")), Shutdown.draining)
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import { Context, Duration, Effect, Option, Stream } from "effect"
@@ -55,6 +56,7 @@ export interface Progress {
 export interface Resource {
   /** The name in logs and in the report, unique among the registered resources. */
   readonly name: string
+  /** The step of its release that it has reached. */
   readonly stage: Stage
   /** How the release ended; present once the stage is `closed`. */
   readonly report: Option.Option<DrainReport>

@@ -15,6 +15,7 @@
  * )
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import { Config, ConfigError, Data, Duration, Effect, Option } from "effect"

@@ -11,6 +11,7 @@
  *   ShutdownReport.format(Schema.decodeSync(Schema.parseJson(ShutdownReport.ShutdownReport))(json))
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import { Duration, Schema } from "effect"

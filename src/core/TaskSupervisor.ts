@@ -3,6 +3,7 @@
  *
  * A task lives in memory: it is lost when the process dies. For work that must survive, use a job of a `WorkerPool`.
  *
+ * @module
  * @since 0.1.0
  */
 import { Cause, Config, type ConfigError, Context, Effect, type Exit, type Fiber, Layer, Runtime, Schema } from "effect"

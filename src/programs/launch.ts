@@ -1,6 +1,7 @@
 /**
  * Runs a layer as a service: signals, budget, report, exit code.
  *
+ * @module
  * @since 0.1.0
  */
 import type { Effect, Layer } from "effect"

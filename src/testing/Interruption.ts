@@ -14,6 +14,7 @@
  * **Not promised.** Real I/O: before the clock moves, promises get one turn of the event loop, and sixteen before a run counts
  * as hung; sockets and disks need more. `Date.now`, `Math.random` and fibers on another runtime are not controlled either.
  *
+ * @module
  * @since 0.1.0
  */
 import { Array as Arr, Effect, type Exit, Fiber, FiberId, Schema, type Scope } from "effect"

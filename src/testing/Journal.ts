@@ -1,6 +1,7 @@
 /**
  * A list of timed lines that a test asserts as a whole.
  *
+ * @module
  * @since 0.1.0
  */
 import { Clock, Duration, Effect, Ref } from "effect"

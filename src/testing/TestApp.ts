@@ -4,6 +4,7 @@
  * `start` runs the same function as `launch`. What differs is the `Host`: signals come from the test, the exit code and
  * the files go to the test, there is no terminal, and nothing blocks the event loop.
  *
+ * @module
  * @since 0.1.0
  */
 import { Chunk, Clock, type ConfigError, Data, Deferred, Effect, Option, Queue, Ref, TestClock } from "effect"

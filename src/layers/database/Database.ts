@@ -18,6 +18,7 @@
  * const main = Tables.pipe(Layer.provide(Database.layerFromEnv), launch())
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import type { Migrator, SqlClient, SqlError } from "@effect/sql"
@@ -28,57 +29,7 @@ import { once as runOnce } from "./internal/idempotent.js"
 import { migrate, type Migrations } from "./internal/migrations.js"
 import { open } from "./internal/open.js"
 
-export {
-  /**
-   * What a database can do beyond SQL statements: listen, notify, and a client that does not wait behind work.
-   *
-   * @since 0.1.0
-   * @category tags
-   */
-  Database,
-  /**
-   * Why a database could not be opened. `reason` is for programs, `message` for people: it names the place, and never a password.
-   *
-   * - `InvalidUrl`: the URL names no database that is known;
-   * - `Unreachable`: the server refused, or did not answer within `connectTimeout`;
-   * - `FolderInUse`: another process has locked the folder;
-   * - `FolderUnusable`: the folder cannot be created, contains something else, or its database does not open.
-   *
-   * @since 0.1.0
-   * @category errors
-   */
-  DatabaseError,
-  /**
-   * Runs a text of one or more statements and returns the rows of **all** of them, in order. A text with values must be one
-   * statement. Joins the transaction around it.
-   *
-   * @since 0.1.0
-   * @category execution
-   */
-  execute,
-  /**
-   * Migrations by name, `0001_create_rows`: the number orders them, and each effect runs its statements through `SqlClient`.
-   *
-   * @since 0.1.0
-   * @category models
-   */
-  type Migrations,
-  /**
-   * A row of a result, by column. Values have the same JavaScript types on both databases, those of `pg`: `bigint` and `numeric` are
-   * strings, `timestamptz` is a `Date`, `jsonb` is parsed.
-   *
-   * @since 0.1.0
-   * @category models
-   */
-  type Row,
-  /**
-   * What the Tag `Database` provides. See its fields.
-   *
-   * @since 0.1.0
-   * @category models
-   */
-  type Service
-}
+export { Database, DatabaseError, execute, type Migrations, type Row, type Service }
 
 /**
  * How a database is found and used. `drainTimeout` bounds the wait for leased connections, `releaseTimeout` taking them back and

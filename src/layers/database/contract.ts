@@ -2,7 +2,12 @@
 import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
 import { Cause, Context, Effect, Exit, Predicate, Schema, type Stream } from "effect"
 
-/** See `Database.Service`. */
+/**
+ * What the Tag `Database` provides. See its fields.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface Service {
   /** Which database it is: both speak the same SQL, but PGlite has one connection and one process. */
   readonly kind: "pglite" | "postgres"
@@ -22,10 +27,25 @@ export interface Service {
   readonly notify: (channel: string, payload: string) => Effect.Effect<void, SqlError.SqlError>
 }
 
-/** See `Database.Database`. */
+/**
+ * What a database can do beyond SQL statements: listen, notify, and a client that does not wait behind work.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
 export class Database extends Context.Tag("lastcall/Database")<Database, Service>() {}
 
-/** See `Database.DatabaseError`. */
+/**
+ * Why a database could not be opened. `reason` is for programs, `message` for people: it names the place, and never a password.
+ *
+ * - `InvalidUrl`: the URL names no database that is known;
+ * - `Unreachable`: the server refused, or did not answer within `connectTimeout`;
+ * - `FolderInUse`: another process has locked the folder;
+ * - `FolderUnusable`: the folder cannot be created, contains something else, or its database does not open.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
 export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
   reason: Schema.Literal("InvalidUrl", "Unreachable", "FolderInUse", "FolderUnusable"),
   message: Schema.String
@@ -38,14 +58,26 @@ export const TransactionTag = Context.GenericTag<
   readonly [connection: SqlConnection.Connection, depth: number]
 >("@effect/sql/SqlClient/TransactionConnection")
 
-/** See `Database.Row`. */
+/**
+ * A row of a result, by column. Values have the same JavaScript types on both databases, those of `pg`: `bigint` and `numeric` are
+ * strings, `timestamptz` is a `Date`, `jsonb` is parsed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export type Row = Readonly<Record<string, unknown>>
 
 interface RawResult {
   readonly rows?: ReadonlyArray<Row>
 }
 
-/** See `Database.execute`. */
+/**
+ * Runs a text of one or more statements and returns the rows of **all** of them, in order. A text with values must be one
+ * statement. Joins the transaction around it.
+ *
+ * @since 0.1.0
+ * @category execution
+ */
 export const execute = (
   sql: SqlClient.SqlClient,
   text: string,

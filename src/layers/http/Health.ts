@@ -24,6 +24,7 @@
  * )
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"

@@ -26,6 +26,7 @@
  * )
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import type { Etag, HttpClient, HttpPlatform, HttpServerError } from "@effect/platform"
@@ -50,16 +51,7 @@ import { makeServer, type ServerConfig } from "./internal/server.js"
  */
 export * from "./internal/platformHttpServer.js"
 
-export {
-  /**
-   * The server cannot listen. A `ServeError`, as `NodeHttpServer` fails with, whose message is one line: where the server
-   * should listen, why it cannot, and what to do about it.
-   *
-   * @since 0.1.0
-   * @category errors
-   */
-  ListenError
-}
+export { ListenError }
 
 /**
  * A server of `node:http`, `node:https` or `node:http2`, whose secure server may also speak HTTP/1.1 (`allowHTTP1`).

@@ -19,6 +19,7 @@
  * })
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import { Data, type Effect, type Option } from "effect"

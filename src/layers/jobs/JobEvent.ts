@@ -18,6 +18,7 @@
  *     : Effect.void
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import { type Cause, Data, type Duration } from "effect"
@@ -40,6 +41,7 @@ export interface PoolFields {
  * @category models
  */
 export interface RunFields extends PoolFields {
+  /** The id of the job. */
   readonly id: string
   /** 1 for the first attempt. */
   readonly attempt: number

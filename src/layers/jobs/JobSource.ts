@@ -18,6 +18,7 @@
  * }).pipe(Effect.scoped)
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import { Context, type DateTime, type Duration, type Effect, type Option, Schema, type Scope } from "effect"
@@ -80,6 +81,7 @@ export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
  * @category models
  */
 export interface Claim {
+  /** The id of the job. */
   readonly id: string
   /** Different for each claim of the same job. Engines compare it before they write: it is the fence. */
   readonly token: string
@@ -156,6 +158,7 @@ export interface JobQueue {
   readonly size: Effect.Effect<number, JobSourceError>
   /** A job as it is stored; none when the queue never had it, or when it was acknowledged or discarded. */
   readonly find: (id: string) => Effect.Effect<Option.Option<StoredJob>, JobSourceError>
+  /** The jobs of this queue that failed for the last time. */
   readonly deadLetters: DeadLetters
 }
 
@@ -224,6 +227,7 @@ export interface OfferAllOptions extends Omit<OfferOptions, "id"> {
  * @category models
  */
 export interface StoredJob {
+  /** The id that `offer` was given, or has returned. */
   readonly id: string
   /**
    * `Waiting` includes delayed jobs. `Running` includes jobs of a dead process until their lease expires. `Dead` is a dead
@@ -244,16 +248,10 @@ export interface StoredJob {
  * @since 0.1.0
  * @category models
  */
-export interface DeadLetter {
-  readonly id: string
-  /** Encoded. */
-  readonly payload: unknown
-  /** The cursor of the last checkpoint, encoded; none before the first. */
-  readonly cursor: Option.Option<unknown>
+export interface DeadLetter extends Omit<StoredJob, "state"> {
   /** The error of the last attempt, as text. */
   readonly error: string
-  /** The last attempt; 1 for the first. */
-  readonly attempt: number
+  /** When the last attempt failed. */
   readonly failedAt: DateTime.Utc
 }
 

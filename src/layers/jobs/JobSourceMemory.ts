@@ -13,6 +13,7 @@
  * )
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import { Clock, Config, type ConfigError, Deferred, Duration, Effect, Exit, FiberId, Layer, Option } from "effect"

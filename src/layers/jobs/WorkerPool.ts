@@ -1,6 +1,7 @@
 /**
  * Runs the jobs of a queue on supervised fibers: typed, drained at shutdown, and every job accounted for.
  *
+ * @module
  * @since 0.1.0
  */
 import type { ConfigError, DateTime, Duration, Option, Schema } from "effect"
@@ -95,9 +96,11 @@ export const defaults: { readonly retry: Schedule.Schedule<unknown, void> } = {
  * @category models
  */
 export interface RunningJob {
+  /** The id of the job. */
   readonly id: string
   /** 1 for the first attempt. */
   readonly attempt: number
+  /** When this run of the job began. */
   readonly startedAt: DateTime.Utc
   /** The cursor of the job's last checkpoint, encoded; none before the first. */
   readonly cursor: Option.Option<unknown>

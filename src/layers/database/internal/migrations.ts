@@ -3,7 +3,12 @@ import { Effect, Option, Predicate, Record } from "effect"
 import { SqlClientTag } from "../contract.js"
 import { migratorPeers } from "./peers.js"
 
-/** See `Database.Migrations`. */
+/**
+ * Migrations by name, `0001_create_rows`: the number orders them, and each effect runs its statements through `SqlClient`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export type Migrations = Readonly<Record<string, Effect.Effect<unknown, unknown, SqlClient.SqlClient>>>
 
 /** The key of the advisory lock: any number that no other program is likely to use. */

@@ -32,7 +32,13 @@ const explain = (code: string | undefined, options: Net.ListenOptions): string |
   }
 }
 
-/** A `ServeError` whose message says in one line where the server could not listen, why, and what to do about it. */
+/**
+ * The server cannot listen. A `ServeError`, as `NodeHttpServer` fails with, whose message is one line: where the server
+ * should listen, why it cannot, and what to do about it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
 export class ListenError extends HttpServerError.ServeError {
   override readonly message: string
   constructor(options: Net.ListenOptions, cause: unknown) {

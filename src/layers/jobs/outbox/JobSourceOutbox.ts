@@ -27,6 +27,7 @@
  * export const Jobs = JobSourceOutbox.layer().pipe(Layer.provide(Redis), Layer.provideMerge(Database.layerFromEnv))
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import type { SqlClient } from "@effect/sql"

@@ -32,6 +32,7 @@
  * export const Live = Workers.pipe(Layer.provide(JobSourceRedis.layerConfig({ url: Config.redacted("JOBS_URL") })))
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import { Config, type ConfigError, Duration, Effect, Layer, type Redacted } from "effect"
@@ -39,15 +40,7 @@ import { JobSource } from "../JobSource.js"
 import { make } from "./internal/source.js"
 import { RedisError } from "./internal/url.js"
 
-export {
-  /**
-   * Why the first connection failed. The message is for people: it names the place, and never a password.
-   *
-   * @since 0.1.0
-   * @category errors
-   */
-  RedisError
-}
+export { RedisError }
 
 /**
  * Where Redis is, and how soon other processes act.

@@ -52,6 +52,7 @@
  * export const Live = Workers.pipe(Layer.provide(JobSourceSql.layer()), Layer.provide(Database.layerFromEnv))
  * ```
  *
+ * @module
  * @since 0.1.0
  */
 import type { SqlClient } from "@effect/sql"

@@ -1,6 +1,11 @@
 import { Either, Redacted, Schema } from "effect"
 
-/** See `JobSourceRedis.RedisError`. */
+/**
+ * Why the first connection failed. The message is for people: it names the place, and never a password.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
 export class RedisError extends Schema.TaggedError<RedisError>()("RedisError", {
   reason: Schema.Literal("InvalidUrl", "Unreachable"),
   message: Schema.String
