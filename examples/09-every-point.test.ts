@@ -14,7 +14,7 @@ type State = Effect.Effect.Success<typeof setup>
 const invariant = ({ done, queue }: State) =>
   Effect.gen(function*() {
     const jobs = (yield* Ref.get(done)).length + (yield* queue.size)
-    if (jobs !== 1) yield* Effect.fail("the job was lost")
+    if (jobs !== 1) return yield* Effect.fail("the job was lost")
   })
 
 const finish = ({ done }: State, job: string) =>

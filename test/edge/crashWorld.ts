@@ -49,7 +49,7 @@ export const twoLoading = async (start: () => ServiceProcess, file: string) => {
 export const loadedIn = (postgres: Postgres) => async () =>
   Number((await postgres.query("SELECT sum(rows_loaded) AS loaded FROM imports"))[0]!["loaded"])
 
-export type Signal = "SIGTERM" | "SIGKILL"
+type Signal = "SIGTERM" | "SIGKILL"
 
 /** When a process is ended: `after` milliseconds after `atRow` rows are loaded. */
 export interface Crash {

@@ -8,13 +8,13 @@ import { runService } from "../../src/programs/internal/runService.js"
 const ends = ["Quick", "Slow", "Hung", "Stubborn", "Dies"] as const
 
 /** The behaviour of a unit of work, or of a step of a release. */
-export interface Behaviour {
+interface Behaviour {
   readonly kind: (typeof ends)[number]
   readonly seconds: number
 }
 
 /** One resource: its dependencies (indices above its own), and its behaviour. */
-export interface Node {
+interface Node {
   readonly needs: ReadonlyArray<number>
   /** How its dependencies are provided: all at once, in a chain, or in the reverse chain. */
   readonly stacking: "Together" | "Chain" | "Reversed"

@@ -32,7 +32,7 @@ describe("WorkerPool.Tag", () => {
       Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull, Mailer>
     >()
     // @ts-expect-error a job of another type
-    Mailer.offer({ from: "a" })
+    void Mailer.offer({ from: "a" })
   })
 
   it("has a status that cannot fail", () => {
@@ -77,7 +77,7 @@ describe("WorkerPool.Tag: layer", () => {
       }
     })
     // @ts-expect-error a schema of another type
-    WorkerPool.Tag("counter")<Counter, number>({ payload: Schema.String })
+    void WorkerPool.Tag("counter")<Counter, number>({ payload: Schema.String })
   })
 
   it("adds ConfigError with layerConfig, in which each scalar is a value or a Config", () => {

@@ -1,7 +1,7 @@
 import { Duration, Effect, Fiber } from "effect"
 
 /** A unit of work in flight: its fiber, and the data that its owner attached. */
-export interface Unit<out D> {
+interface Unit<out D> {
   readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   readonly data: D
 }

@@ -1,7 +1,7 @@
 import { Array, Data, Effect, Predicate } from "effect"
 
 /** Packages that the used module needs are not installed. A defect: no program can go on without them. */
-export class MissingPackages extends Data.TaggedError("MissingPackages")<{
+class MissingPackages extends Data.TaggedError("MissingPackages")<{
   readonly message: string
   readonly packages: ReadonlyArray<string>
 }> {}

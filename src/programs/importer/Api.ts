@@ -62,7 +62,7 @@ const create = HttpApiEndpoint.post("create", "/imports")
     }
   }))
 
-export class Imports extends HttpApiGroup.make("imports")
+class Imports extends HttpApiGroup.make("imports")
   .add(create)
   .add(
     HttpApiEndpoint.get("list", "/imports").addSuccess(Schema.Struct({ imports: Schema.Array(Import) }))
@@ -95,7 +95,7 @@ export class Imports extends HttpApiGroup.make("imports")
 {}
 
 /** Jobs that have used all their attempts. */
-export class DeadLetters extends HttpApiGroup.make("deadLetters")
+class DeadLetters extends HttpApiGroup.make("deadLetters")
   .add(
     HttpApiEndpoint.get("list", "/dead-letters")
       .setUrlParams(Schema.Struct({
@@ -126,7 +126,7 @@ export class DeadLetters extends HttpApiGroup.make("deadLetters")
 {}
 
 /** The state of the service itself. */
-export class Service extends HttpApiGroup.make("service").add(
+class Service extends HttpApiGroup.make("service").add(
   HttpApiEndpoint.get("status", "/status").addSuccess(Schema.Struct({ state: LifecycleState }))
 ) {}
 

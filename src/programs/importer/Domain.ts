@@ -46,7 +46,7 @@ const page = <Row extends Schema.Schema.Any>(row: Row) =>
   })
 
 /** The number of a data row in the file, from 1. Rejected rows are counted, blank lines are not. */
-export const RowNumber = Schema.Int
+const RowNumber = Schema.Int
 
 export const Rows = page(Schema.Struct({ rowNumber: RowNumber, data: Schema.Unknown }))
 export type Rows = typeof Rows.Type

@@ -6,7 +6,7 @@ import { Broken } from "./parser/recordReader.js"
 
 const types = ["string", "number", "integer", "boolean", "date"] as const
 
-export type ColumnType = typeof types[number]
+type ColumnType = typeof types[number]
 
 /** A column whose values must have a type. */
 export interface Column {

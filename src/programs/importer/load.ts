@@ -38,7 +38,7 @@ const makeBatch = (from: Cursor) => {
 }
 
 /** Commits each batch with its cursor, so that each row is loaded once, whatever ends the worker. */
-export const load = ({ importId }: ImportJob, job: JobContext<Cursor>) =>
+const load = ({ importId }: ImportJob, job: JobContext<Cursor>) =>
   Effect.gen(function*() {
     const loads = yield* Loads
     const { firstRowAt, layout } = yield* loads.start(importId)

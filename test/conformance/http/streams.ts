@@ -136,8 +136,8 @@ export const streams: ReadonlyArray<ConnectionCase> = [
         const server = yield* serve(
           Effect.gen(function*() {
             const socket = yield* Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => request.upgrade)
-            yield* Effect.zipRight(Effect.fork(socket.run(() => Effect.void)), Effect.uninterruptible(Effect.never))
-            return HttpServerResponse.empty()
+            yield* Effect.fork(socket.run(() => Effect.void))
+            return yield* Effect.uninterruptible(Effect.never)
           }).pipe(Effect.orDie),
           { drainTimeout: "100 millis", releaseTimeout: "200 millis" }
         )

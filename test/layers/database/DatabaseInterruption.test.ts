@@ -64,12 +64,12 @@ describe("Database: every point of interruption", () => {
           invariant: ({ pool, sql, state }, exit) =>
             Effect.gen(function*() {
               const written = state.committed.filter((text) => /^[A-D]$/.test(text)).join("")
-              if (!["", "AB", "CD", "ABCD", "CDAB"].includes(written)) yield* Effect.fail(`committed ${written}`)
+              if (!["", "AB", "CD", "ABCD", "CDAB"].includes(written)) return yield* Effect.fail(`committed ${written}`)
               if (Exit.isSuccess(exit) && written.length !== 4) {
-                yield* Effect.fail(`succeeded, but committed ${written}`)
+                return yield* Effect.fail(`succeeded, but committed ${written}`)
               }
-              if (state.transaction) yield* Effect.fail("a transaction is open")
-              if (state.leased !== 0) yield* Effect.fail("a connection is still leased")
+              if (state.transaction) return yield* Effect.fail("a transaction is open")
+              if (state.leased !== 0) return yield* Effect.fail("a connection is still leased")
               yield* sql`E`
               yield* pool.awaitIdle
             })

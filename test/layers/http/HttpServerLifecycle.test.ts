@@ -69,7 +69,7 @@ describe("HttpServer, while it starts", () => {
       const fail = yield* Deferred.make<never, string>()
       const layer = Layer.effectDiscard(Effect.gen(function*() {
         yield* Deferred.succeed(listening, portOf(yield* HttpServer.HttpServer))
-        yield* Deferred.await(fail)
+        return yield* Deferred.await(fail)
       })).pipe(Layer.provide(HttpServer.layer(() => createServer(), { ...anyPort, idleLinger: "100 millis" })))
       const building = yield* Effect.fork(Effect.scoped(Layer.build(layer)))
       const port = yield* Deferred.await(listening)

@@ -3,7 +3,7 @@ import { bounded } from "../../../core/internal/bounded.js"
 import { makePermits } from "./permits.js"
 
 /** The result of one statement. */
-export interface StatementResult {
+interface StatementResult {
   readonly rows: ReadonlyArray<unknown>
   readonly command?: string | undefined
 }
@@ -11,7 +11,7 @@ export interface StatementResult {
 /** One result for one statement, an array of results for a text of several. */
 export type QueryResult = StatementResult | Array<StatementResult>
 
-export type RowMode = "object" | "array"
+type RowMode = "object" | "array"
 
 /** A statement or a connection failed. `sqlClient.ts` makes it the `SqlError` of `@effect/sql`. */
 export class ConnectionError extends Data.TaggedError("ConnectionError")<{

@@ -91,6 +91,7 @@ export const handlerTasks = (options: TaskSupervisor.Options) =>
     const scope = yield* Effect.acquireRelease(Scope.make(), Scope.close)
     const supervisor = yield* Effect.cached(Effect.uninterruptible(Scope.extend(TaskSupervisor.make(options), scope)))
     return Context.make(TaskSupervisor.TaskSupervisor, {
+      // @effect-diagnostics-next-line missingEffectContext:off -- it does not see that `run` of both has the same type.
       run: (task) => Effect.flatMap(supervisor, (supervisor) => supervisor.run(task))
     })
   })

@@ -10,7 +10,7 @@ import type { Http1Exchange } from "./http1.js"
 import { matchProbe, type Probe, type ProbePaths, probeResponse } from "./probes.js"
 
 /** `Holding` until there is an app, `Open` while it serves, `Quiesced` while it drains, `Closed` after its release. */
-export type GateState = "Holding" | "Open" | "Quiesced" | "Closed"
+type GateState = "Holding" | "Open" | "Quiesced" | "Closed"
 
 export interface RequestGate {
   readonly state: () => GateState

@@ -20,8 +20,8 @@ export class Broken {
   constructor(readonly reason: string) {}
 }
 
-export const tooLarge = new Broken("the row is larger than 1 MiB")
-export const notUtf8 = new Broken("the row is not valid UTF-8")
+const tooLarge = new Broken("the row is larger than 1 MiB")
+const notUtf8 = new Broken("the row is not valid UTF-8")
 
 /** One record: its value, its bytes, and the offset in the file at which the next one begins. */
 export interface Record<out A> {
@@ -54,7 +54,7 @@ const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf])
 const empty = Buffer.alloc(0)
 
 /** Where the content of a record ends, before its line ending. */
-export const trimEnd = (window: Buffer, from: number, to: number): number => {
+const trimEnd = (window: Buffer, from: number, to: number): number => {
   if (to > from && window[to - 1] === newline) to--
   if (to > from && window[to - 1] === carriageReturn) to--
   return to

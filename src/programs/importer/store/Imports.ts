@@ -35,7 +35,7 @@ export const toImport = (row: ImportRow): Import =>
   })
 
 /** The rows after the row number `after`, at most `limit`. */
-export interface Page {
+interface Page {
   readonly after: number
   readonly limit: number
 }

@@ -11,15 +11,15 @@ import type { Layout } from "../parser/rows.js"
 const storable = (text: string): string => Buffer.from(text).toString("utf8").replaceAll("\0", "\ufffd")
 
 /** The import was cancelled or has ended: the worker has nothing more to do. */
-export class Stopped extends Data.TaggedError("Stopped")<{ readonly id: ImportId }> {}
+class Stopped extends Data.TaggedError("Stopped")<{ readonly id: ImportId }> {}
 
 /** Rows and rejects that are written in one transaction. */
-export interface Batch {
+interface Batch {
   readonly rows: ReadonlyArray<readonly [rowNumber: number, json: string]>
   readonly rejects: ReadonlyArray<{ readonly row: number; readonly reason: string; readonly excerpt: string }>
 }
 
-export interface Load {
+interface Load {
   readonly layout: Layout
   readonly firstRowAt: number
 }

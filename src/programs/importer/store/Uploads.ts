@@ -8,7 +8,7 @@ import { Importer } from "../Domain.js"
 import type { Summary } from "../parser/rows.js"
 import { importColumns, type ImportRow, toImport } from "./Imports.js"
 
-export interface Begin {
+interface Begin {
   readonly name: string
   readonly format: Format
   /** The text of the request: the worker parses it again. */

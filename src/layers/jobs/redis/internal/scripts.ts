@@ -19,7 +19,7 @@ export interface Scripts {
 }
 
 /** The encoded id of a job, and the token of its lock. */
-export interface Lease {
+interface Lease {
   readonly id: string
   readonly token: string
 }
