@@ -31,6 +31,10 @@ export const bounded = ({ cut, within }: Bound) =>
       ? timed
       : Effect.raceFirst(timed, Effect.as(Effect.disconnect(Effect.exit(cut)), Option.none()))
     const result = yield* Effect.flatMap(forkDetached(race), resultOf)
-    if (Option.isNone(result)) yield* Fiber.interruptFork(worker)
+    if (Option.isSome(result)) return result
+    // A cut that has completed before wins the race against work that does not wait for anything.
+    const ended = yield* Fiber.poll(worker)
+    if (Option.isSome(ended)) return yield* Effect.asSome(ended.value)
+    yield* Fiber.interruptFork(worker)
     return result
   }))

@@ -55,6 +55,12 @@ describe("bounded", () => {
       assert.isTrue(Option.isSome(exit))
     }))
 
+  it.effect("work that does not wait ends before a cut that has completed already", () =>
+    Effect.gen(function*() {
+      const exit = yield* bounded({ within: "1 second", cut: Effect.void })(Effect.succeed("done"))
+      assert.isTrue(Option.isSome(exit))
+    }))
+
   it.live("a finalizer runs to its end after two interruptions at any point", () =>
     Interruption.explore({
       setup: Effect.sync(() => ({ opened: 0, closed: 0 })),
