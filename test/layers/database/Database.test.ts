@@ -1,6 +1,6 @@
 import { SqlClient } from "@effect/sql"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { Deferred, type Duration, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import * as Database from "../../../src/layers/database/Database.js"
 import { openDatabase, type Opened } from "../../kit/database.js"
 import { databaseFolder } from "../../kit/pglite.js"
@@ -313,6 +313,37 @@ const conformance = (url: () => Promise<string>) => {
       const nonsense = yield* Effect.flip(run({ create: add(6) }))
       assert.include(nonsense.message, "found create")
       assert.deepStrictEqual(yield* all, [1, 2, 3])
+    }))
+
+  /** Runs `writes` once under a key of this test. */
+  const onceIn = (sql: SqlClient.SqlClient) => {
+    const test = Math.random().toString(36).slice(2)
+    return <A, E>(key: string, writes: Effect.Effect<A, E>, keptFor?: Duration.DurationInput) =>
+      Database.once(`${test}-${key}`, writes, { keptFor }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
+  }
+
+  it.scopedLive("`once` runs the writes once for each key, and again after a failure", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open()
+      const { add, all } = yield* table(sql)
+      const once = onceIn(sql)
+      yield* Effect.flip(once("a", Effect.zipRight(add(0), Effect.fail("no"))))
+      const ran = yield* Effect.all([once("a", add(1)), once("b", add(2)), once("a", add(3))], {
+        concurrency: "unbounded"
+      })
+      const again = yield* once("b", add(4))
+      assert.deepStrictEqual([...ran, again].map(Option.isSome), [true, true, false, false])
+      assert.deepStrictEqual(yield* all, [1, 2])
+    }))
+
+  it.scopedLive("`once` keeps a key for `keptFor`", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open()
+      const once = onceIn(sql)
+      yield* once("a", Effect.void, "0 seconds")
+      yield* once("b", Effect.void, "0 seconds")
+      const again = yield* Effect.all([once("a", Effect.void), once("b", Effect.void)])
+      assert.deepStrictEqual(again.map(Option.isSome), [true, false])
     }))
 }
 

@@ -1,9 +1,8 @@
-import { SqlClient } from "@effect/sql"
+import type { SqlClient } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { afterAll, beforeAll } from "vitest"
 import { execute } from "../../../../src/layers/database/contract.js"
-import * as Database from "../../../../src/layers/database/Database.js"
 import { type Claim, type JobQueue, JobSourceError, type Service } from "../../../../src/layers/jobs/JobSource.js"
 import * as JobSourceMemory from "../../../../src/layers/jobs/JobSourceMemory.js"
 import { outboxTable } from "../../../../src/layers/jobs/outbox/internal/statements.js"
@@ -344,34 +343,6 @@ describe("JobSourceOutbox", () => {
       yield* Fiber.join(fiber)
       yield* sql`ALTER TABLE gone RENAME TO ${sql(table)}`
       assert.strictEqual((yield* take(one)).attempt, 1)
-    }))
-})
-
-describe("Database.once", () => {
-  const written = Effect.map(
-    Effect.suspend(() => sql<{ line: string }>`SELECT line FROM written WHERE test = 'once' ORDER BY line`),
-    (rows) => rows.map(({ line }) => line)
-  )
-  const once = <E>(key: string, ending: Effect.Effect<void, E> = Effect.void, keptFor?: Duration.DurationInput) =>
-    Database.once(key, Effect.zipRight(sql`INSERT INTO written VALUES ('once', ${key})`, ending), { keptFor }).pipe(
-      Effect.provideService(SqlClient.SqlClient, sql)
-    )
-
-  it.effect("runs the writes once for each key, and again after a failure", () =>
-    Effect.gen(function*() {
-      yield* Effect.flip(once("a", Effect.fail("no")))
-      const all = yield* Effect.all([once("a"), once("b"), once("a")], { concurrency: "unbounded" })
-      assert.deepStrictEqual(all.map(Option.isSome), [true, true, false])
-      assert.isTrue(Option.isNone(yield* once("b")))
-      assert.deepStrictEqual(yield* written, ["a", "b"])
-    }))
-
-  it.effect("keeps a key for `keptFor`", () =>
-    Effect.gen(function*() {
-      yield* once("c", Effect.void, "0 seconds")
-      yield* once("d", Effect.void, "0 seconds")
-      assert.isTrue(Option.isSome(yield* once("c")))
-      assert.isTrue(Option.isNone(yield* once("d")))
     }))
 })
 
