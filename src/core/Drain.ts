@@ -6,13 +6,15 @@
  */
 import { Clock, type Context, Duration, Effect, Exit, Layer, Option, Ref, Scope } from "effect"
 import { bounded as internalBounded } from "./internal/bounded.js"
-import { checkTimeout, drainBound, releaseBound } from "./internal/budget.js"
+import { drainBound, releaseBound } from "./internal/budget.js"
+import { drainTimeouts } from "./internal/drainTimeouts.js"
 import { shortDuration } from "./internal/duration.js"
 import { causeMessage } from "./internal/errorMessage.js"
 import { safeObservers } from "./internal/observers.js"
 import { once } from "./internal/once.js"
+import { durationOption } from "./internal/options.js"
 import { type Progress, type Resource, Shutdown, type Stage } from "./Shutdown.js"
-import { BudgetError } from "./ShutdownConfig.js"
+import type { BudgetError } from "./ShutdownConfig.js"
 import { DrainReport, type Outcome } from "./ShutdownReport.js"
 
 /**
@@ -79,16 +81,6 @@ export interface Steps<in A, out R = never> extends Timeouts {
 type Named<A, R> = Steps<A, R> & { readonly name: string }
 
 const idle: Progress = { inFlight: 0, finished: 0, handedBack: 0, cut: 0 }
-
-/** The timeout that the user has set, if any. Dies when the budget can never hold it. */
-const explicitTimeout = (options: Named<never, unknown>, field: "drainTimeout" | "releaseTimeout") =>
-  Effect.flatMap(Shutdown, ({ config }) => {
-    const timeout = Option.map(Option.fromNullable(options[field]), (_: Duration.DurationInput) => Duration.decode(_))
-    return Option.match(Option.flatMap(timeout, (_) => checkTimeout(config, options.name, field, _)), {
-      onNone: () => Effect.succeed(timeout),
-      onSome: (message) => Effect.die(new BudgetError({ message }))
-    })
-  })
 
 /** Registers the resource. `quiesce` may run ahead of `release`, which does not repeat it. Both are bounded and never fail. */
 const makeRelease = <A, R>(
@@ -207,8 +199,8 @@ const makeRelease = <A, R>(
  * `acquire` is uninterruptible, as in `Effect.acquireRelease`. Wrap in `Effect.interruptible` what a shutdown during the
  * start may interrupt.
  *
- * **Errors.** Those of `acquire`. A timeout that the budget of `launch` can never hold is a defect, `BudgetError`, whose
- * message shows the arithmetic.
+ * **Errors.** Those of `acquire`. `BudgetError` when the budget of `launch` can never hold a timeout; its message shows the
+ * arithmetic, and nothing is acquired. A timeout that is negative, infinite or NaN is a defect.
  *
  * **Promised:** every step is attempted and bounded, uninterruptible work included; the scope goes on closing.
  * **Not promised:** that `Abandoned` work has stopped. It was interrupted, and may go on until it notices.
@@ -220,14 +212,16 @@ export const acquire = <A, E, R, R2 = never>(
   options: Steps<A, R2> & {
     /** The name of the resource in logs and in the report. */
     readonly name: string
-    /** Acquires the resource. */
+    /**
+     * Acquires the resource. With `self.pipe(Effect.map(f))` TypeScript infers the resource before it types the steps; with
+     * `Effect.map(self, f)` it does not, and the steps get `unknown`.
+     */
     readonly acquire: Effect.Effect<A, E, R>
   }
-): Effect.Effect<A, E, R | R2 | Scope.Scope> =>
+): Effect.Effect<A, E | BudgetError, R | R2 | Scope.Scope> =>
   Effect.gen(function*() {
     const shutdown = yield* Shutdown
-    const drainTimeout = yield* explicitTimeout(options, "drainTimeout")
-    const releaseTimeout = yield* explicitTimeout(options, "releaseTimeout")
+    const { drainTimeout, releaseTimeout } = yield* drainTimeouts(options)
     const resource = yield* options.acquire
     const { quiesce, release } = yield* makeRelease(options, resource, drainTimeout, releaseTimeout)
     yield* Effect.addFinalizer(release)
@@ -259,7 +253,7 @@ export const layer = <ROut, R2 = never>(
   name: string,
   options: Omit<Steps<Context.Context<ROut>, R2>, "release"> = {}
 ) =>
-<E, RIn>(self: Layer.Layer<ROut, E, RIn>): Layer.Layer<ROut, E, RIn | R2> =>
+<E, RIn>(self: Layer.Layer<ROut, E, RIn>): Layer.Layer<ROut, E | BudgetError, RIn | R2> =>
   Layer.scopedContext(Effect.gen(function*() {
     const memoMap = yield* Layer.CurrentMemoMap
     const scope = yield* Scope.make()
@@ -295,4 +289,8 @@ export const layer = <ROut, R2 = never>(
 export const bounded: (
   bound: { readonly within: Duration.DurationInput; readonly cut?: Effect.Effect<unknown> }
 ) => <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<Option.Option<Exit.Exit<A, E>>, never, R> =
-  internalBounded
+  (bound) => (work) =>
+    Effect.suspend(() => {
+      const within = durationOption("Drain.bounded", "within", bound.within, { unlimited: true })
+      return internalBounded({ ...bound, within })(work)
+    })

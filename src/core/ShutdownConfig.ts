@@ -21,6 +21,7 @@
 import { Config, ConfigError, Data, Duration, Effect, Option } from "effect"
 import { checkBudget, defaultGracePeriod, reserveOf } from "./internal/budget.js"
 import { durationConfig } from "./internal/duration.js"
+import { expectedDuration, parseDuration } from "./internal/options.js"
 
 /**
  * A signal that a Node process can receive and handle.
@@ -117,15 +118,15 @@ const decode = (
   value: Duration.DurationInput
 ): Effect.Effect<Duration.Duration, ConfigError.ConfigError> =>
   Effect.mapError(
-    Duration.decodeUnknown(value),
-    () => ConfigError.InvalidData([option], `Expected a duration, but received ${String(value)}`)
+    parseDuration(value),
+    () => ConfigError.InvalidData([option], `Expected ${expectedDuration()}, but received ${String(value)}`)
   )
 
 /**
  * Resolves each setting: the option, else the environment, else the default.
  *
- * **Errors.** A `ConfigError` when a duration is malformed; a `BudgetError` when `preStopDelay` and `reserve` fill
- * `gracePeriod`, or that is infinite.
+ * **Errors.** A `ConfigError` when a duration is malformed, negative, infinite or NaN; a `BudgetError` when `preStopDelay`
+ * and `reserve` fill `gracePeriod`.
  *
  * @since 0.1.0
  * @category constructors

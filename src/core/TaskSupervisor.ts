@@ -10,6 +10,7 @@ import { Cause, Config, type ConfigError, Context, Effect, type Exit, type Fiber
 import type { Scope } from "effect"
 import * as Drain from "./Drain.js"
 import { type InFlight, makeInFlight } from "./internal/inFlight.js"
+import type { BudgetError } from "./ShutdownConfig.js"
 
 /**
  * The supervisor has drained, or interrupts its tasks: the task was not started.
@@ -76,7 +77,7 @@ const logFailure = (name: string) => (cause: Cause.Cause<unknown>) =>
   Cause.isInterruptedOnly(cause) ? Effect.void : Effect.logError(`${name}: a task failed`, cause)
 
 /** Counts a task as cut if the supervisor interrupted it, otherwise as finished. */
-const makeSupervisor = ({ name, ...timeouts }: Options): Effect.Effect<Supervisor, never, Scope.Scope> =>
+const makeSupervisor = ({ name, ...timeouts }: Options): Effect.Effect<Supervisor, BudgetError, Scope.Scope> =>
   Effect.gen(function*() {
     const tasks = yield* makeInFlight<void>()
     const counts = { finished: 0, cut: 0 }
@@ -139,7 +140,7 @@ const makeSupervisor = ({ name, ...timeouts }: Options): Effect.Effect<Superviso
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Options): Effect.Effect<Service, never, Scope.Scope> =>
+export const make = (options: Options): Effect.Effect<Service, BudgetError, Scope.Scope> =>
   Effect.map(makeSupervisor(options), ({ accept, refused, supervised, tasks }) => ({
     run: (task) => Effect.suspend(() => accept() ? tasks.fork(void 0, supervised(Effect.scoped(task))) : refused)
   }))
@@ -153,7 +154,7 @@ export const make = (options: Options): Effect.Effect<Service, never, Scope.Scop
  */
 export const makeRuntime = <R = never>(
   options: Options
-): Effect.Effect<<A, E>(task: Effect.Effect<A, E, R>) => Fiber.RuntimeFiber<A, E | TaskRefused>, never, R | Scope.Scope> =>
+): Effect.Effect<<A, E>(task: Effect.Effect<A, E, R>) => Fiber.RuntimeFiber<A, E | TaskRefused>, BudgetError, R | Scope.Scope> =>
   Effect.gen(function*() {
     const { accept, refused, supervised, tasks } = yield* makeSupervisor(options)
     const runFork = Runtime.runFork(yield* Effect.runtime<R>())
@@ -182,7 +183,7 @@ export const makeRuntime = <R = never>(
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options): Layer.Layer<TaskSupervisor> => Layer.scoped(TaskSupervisor, make(options))
+export const layer = (options: Options): Layer.Layer<TaskSupervisor, BudgetError> => Layer.scoped(TaskSupervisor, make(options))
 
 /**
  * As `layer`, its options from a `Config`.
@@ -192,7 +193,7 @@ export const layer = (options: Options): Layer.Layer<TaskSupervisor> => Layer.sc
  */
 export const layerConfig = (
   options: Config.Config.Wrap<Options>
-): Layer.Layer<TaskSupervisor, ConfigError.ConfigError> =>
+): Layer.Layer<TaskSupervisor, BudgetError | ConfigError.ConfigError> =>
   Layer.scoped(TaskSupervisor, Effect.flatMap(Config.unwrap(options), make))
 
 /**

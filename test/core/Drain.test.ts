@@ -186,6 +186,45 @@ describe("Drain.acquire", () => {
       )
     }))
 
+  it.scoped("fails the acquire of a running app whose timeout can never be reached, before anything is acquired", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      const error = yield* Deferred.make<unknown>()
+      const app = yield* TestApp.start(
+        Layer.scopedDiscard(Effect.gen(function*() {
+          yield* noted(journal, { drainTimeout: "20 seconds" }).pipe(
+            Effect.catchTag("BudgetError", (refused) => Deferred.succeed(error, refused.message)),
+            Effect.delay("1 second"),
+            Effect.forkScoped
+          )
+        })),
+        { gracePeriod: "20 seconds" }
+      )
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(
+        yield* Deferred.await(error),
+        "resource: drainTimeout 20s can never be reached: gracePeriod 20s - preStopDelay 0ms - 2s kept back for " +
+          "releases leaves 18s."
+      )
+      yield* app.signal("SIGTERM")
+      yield* app.report
+      assert.deepStrictEqual(yield* journal.lines, [])
+    }))
+
+  for (const option of ["drainTimeout", "releaseTimeout"] as const) {
+    it.scoped(`refuses a ${option} that is negative, infinite or NaN by its name, and acquires nothing`, () =>
+      Effect.forEach([NaN, -1, Infinity], (timeout) =>
+        Effect.gen(function*() {
+          const journal = yield* Journal.make
+          const error = yield* Effect.flip(TestApp.start(Layer.scopedDiscard(noted(journal, { [option]: timeout }))))
+          assert.strictEqual(
+            error.message,
+            `cannot start: resource: ${option} is ${timeout}, and must be a finite duration of zero or more`
+          )
+          assert.deepStrictEqual(yield* journal.lines, [])
+        })))
+  }
+
   it.scoped("reports a timeout, not an expedited drain, when the clock is behind the timer", () =>
     Effect.gen(function*() {
       const clock = yield* Effect.clock

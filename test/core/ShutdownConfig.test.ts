@@ -54,12 +54,13 @@ describe("ShutdownConfig", () => {
 
   for (const option of ["gracePeriod", "preStopDelay", "releaseTimeout", "duplicateWindow"] as const) {
     it.effect(`refuses a malformed ${option} by its name`, () =>
-      Effect.gen(function*() {
-        const error = yield* Effect.flip(resolve({ [option]: "soon" as never }))
-        assert.strictEqual(
-          String(error),
-          `(Invalid data at ${option}: "Expected a duration, but received soon")`
-        )
-      }))
+      Effect.forEach(["soon", NaN, -1, "-1 seconds", Infinity], (input) =>
+        Effect.gen(function*() {
+          const error = yield* Effect.flip(resolve({ [option]: input as never }))
+          assert.strictEqual(
+            String(error),
+            `(Invalid data at ${option}: "Expected a finite duration of zero or more, but received ${input}")`
+          )
+        })))
   }
 })

@@ -28,7 +28,9 @@ export const openDatabase = (
         Effect.provideService(Shutdown, {
           ...shutdown,
           update: ({ report }) => Effect.sync(() => void reports.push(...Option.toArray(report)))
-        })
+        }),
+        // Without `launch` there is no budget.
+        Effect.catchTag("BudgetError", Effect.die)
       )
     return {
       sql: Context.get(context, SqlClient.SqlClient),

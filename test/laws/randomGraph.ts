@@ -2,6 +2,7 @@ import { Clock, Deferred, Effect, FastCheck, Fiber, Layer, Option, Queue } from 
 import * as Drain from "../../src/core/Drain.js"
 import { Host, type HostEvent } from "../../src/core/Host.js"
 import * as Lifecycle from "../../src/core/Lifecycle.js"
+import type { BudgetError } from "../../src/core/ShutdownConfig.js"
 import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
 import { runService } from "../../src/programs/internal/runService.js"
 
@@ -140,7 +141,7 @@ export const run = ({ again, nodes, preStopDelay }: Graph): Effect.Effect<Observ
       }))
 
     // From the bottom up: every node is one layer value, shared by its dependents.
-    const layers: Array<Layer.Layer<never>> = []
+    const layers: Array<Layer.Layer<never, BudgetError>> = []
     for (let index = nodes.length - 1; index >= 0; index--) {
       const node = nodes[index]!
       const needs = node.needs.map((need) => layers[need]!)

@@ -32,20 +32,20 @@ describe("launch", () => {
 })
 
 describe("Drain.layer", () => {
-  it("keeps the services, errors and requirements of the layer", () => {
-    expectTypeOf(store.pipe(Drain.layer("store"))).toEqualTypeOf<Layer.Layer<Store, OpenError, Clients>>()
+  it("keeps the services, errors and requirements of the layer, and adds BudgetError", () => {
+    expectTypeOf(store.pipe(Drain.layer("store"))).toEqualTypeOf<Layer.Layer<Store, OpenError | BudgetError, Clients>>()
   })
 
   it("gives its steps the services of the layer, and adds their requirements", () => {
     const drained = store.pipe(Drain.layer("store", {
       drain: (services: Context.Context<Store>) => Effect.as(Metrics, Context.get(services, Store))
     }))
-    expectTypeOf(drained).toEqualTypeOf<Layer.Layer<Store, OpenError, Clients | Metrics>>()
+    expectTypeOf(drained).toEqualTypeOf<Layer.Layer<Store, OpenError | BudgetError, Clients | Metrics>>()
   })
 })
 
 describe("Drain.acquire", () => {
-  it("has the errors of acquire alone, and the requirements of acquire, of the steps, and of a scope", () => {
+  it("has the errors of acquire and BudgetError, and the requirements of acquire, of the steps, and of a scope", () => {
     const acquired = Drain.acquire({
       name: "store",
       acquire: Effect.gen(function*() {
@@ -56,8 +56,21 @@ describe("Drain.acquire", () => {
       release: () => Effect.void
     })
     expectTypeOf(acquired).toEqualTypeOf<
-      Effect.Effect<{ rows: number }, OpenError, Clients | Metrics | Scope.Scope>
+      Effect.Effect<{ rows: number }, OpenError | BudgetError, Clients | Metrics | Scope.Scope>
     >()
+  })
+})
+
+describe("Drain.acquire: acquire in a pipe", () => {
+  it("gives its result to the steps", () => {
+    void Drain.acquire({
+      name: "store",
+      acquire: Clients.pipe(Effect.map((rows) => ({ rows }))),
+      drain: (store) => {
+        expectTypeOf(store).toEqualTypeOf<{ rows: number }>()
+        return Effect.void
+      }
+    })
   })
 })
 
@@ -85,6 +98,8 @@ describe("TaskSupervisor", () => {
   it("runs tasks of any result and error, and provides their scope", () => {
     const task = Effect.zipRight(Effect.addFinalizer(() => Effect.void), Effect.zipRight(Metrics, Effect.fail("no")))
     expectTypeOf(TaskSupervisor.fork(task)).toEqualTypeOf<Effect.Effect<void, TaskSupervisor.TaskRefused, Metrics>>()
-    expectTypeOf(TaskSupervisor.layer({ name: "tasks" })).toEqualTypeOf<Layer.Layer<TaskSupervisor.TaskSupervisor>>()
+    expectTypeOf(TaskSupervisor.layer({ name: "tasks" })).toEqualTypeOf<
+      Layer.Layer<TaskSupervisor.TaskSupervisor, BudgetError>
+    >()
   })
 })

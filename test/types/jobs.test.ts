@@ -1,6 +1,7 @@
 // Checked by tsc; a run only shows that these expressions can be evaluated.
 import { Config, type ConfigError, Context, Data, Effect, type Layer, type Option, Schema } from "effect"
 import { describe, expectTypeOf, it } from "vitest"
+import type { BudgetError } from "../../src/core/ShutdownConfig.js"
 import type { JobContext } from "../../src/layers/jobs/JobContext.js"
 import type { JobEvent } from "../../src/layers/jobs/JobEvent.js"
 import type { JobSource, JobSourceError, LeaseLost, QueueFull } from "../../src/layers/jobs/JobSource.js"
@@ -41,9 +42,9 @@ describe("WorkerPool.Tag", () => {
 })
 
 describe("WorkerPool.Tag: layer", () => {
-  it("fails with JobSourceError only: the errors of the process belong to its job", () => {
+  it("fails with JobSourceError and BudgetError only: the errors of the process belong to its job", () => {
     const layer = Mailer.layer({ concurrency: 1, process: ({ to }) => Effect.fail(new Refused({ to })) })
-    expectTypeOf(layer).toEqualTypeOf<Layer.Layer<Mailer, JobSourceError, JobSource>>()
+    expectTypeOf(layer).toEqualTypeOf<Layer.Layer<Mailer, JobSourceError | BudgetError, JobSource>>()
   })
 
   it("requires the source, and the services of process and onEvent", () => {
@@ -52,7 +53,7 @@ describe("WorkerPool.Tag: layer", () => {
       process: ({ to }) => Effect.flatMap(Smtp, ({ send }) => send(to)),
       onEvent: (event) => Effect.flatMap(Audit, (audit) => audit(event))
     })
-    expectTypeOf(layer).toEqualTypeOf<Layer.Layer<Mailer, JobSourceError, JobSource | Smtp | Audit>>()
+    expectTypeOf(layer).toEqualTypeOf<Layer.Layer<Mailer, JobSourceError | BudgetError, JobSource | Smtp | Audit>>()
   })
 
   it("passes the errors of process to permanent", () => {
@@ -92,7 +93,7 @@ describe("WorkerPool.Tag: layer", () => {
       }
     })
     expectTypeOf(layer).toEqualTypeOf<
-      Layer.Layer<Mailer, JobSourceError | ConfigError.ConfigError, JobSource | Smtp>
+      Layer.Layer<Mailer, JobSourceError | BudgetError | ConfigError.ConfigError, JobSource | Smtp>
     >()
     // @ts-expect-error a Config of another type
     Mailer.layerConfig({ concurrency: Config.string("WORKERS"), process: () => Effect.void })

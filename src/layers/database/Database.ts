@@ -22,8 +22,10 @@
  * @since 0.1.0
  */
 import type { Migrator, SqlClient, SqlError } from "@effect/sql"
-import { Config, type ConfigError, Duration, Effect, Layer, type Option, Redacted } from "effect"
+import { Config, type ConfigError, type Duration, Effect, Layer, type Option, Redacted } from "effect"
 import type { Timeouts } from "../../core/Drain.js"
+import { countOption, durationOption } from "../../core/internal/options.js"
+import type { BudgetError } from "../../core/ShutdownConfig.js"
 import { Database, DatabaseError, execute, type Row, type Service } from "./contract.js"
 import { once as runOnce } from "./internal/idempotent.js"
 import { migrate, type Migrations } from "./internal/migrations.js"
@@ -71,7 +73,7 @@ export interface Options extends Timeouts {
  * Opens the database that the options name, and provides its `SqlClient`.
  *
  * **Acquired:** when it answers: a server has answered one statement; a folder is locked for this process, and its database open.
- * Fails with `DatabaseError`, with a server within `connectTimeout`. Creating an embedded database takes some seconds and is not
+ * Fails with `BudgetError` when the budget of `launch` can never hold a timeout, and with `DatabaseError`, with a server within `connectTimeout`. Creating an embedded database takes some seconds and is not
  * bounded. Interruptible with a server; an embedded database is opened first, then closed.
  *
  * **In use:** waiting for a connection is as interruptible as its caller. Interrupting a statement cancels it in the server, also when
@@ -89,16 +91,24 @@ export interface Options extends Timeouts {
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options): Layer.Layer<Database | SqlClient.SqlClient, DatabaseError> =>
-  Layer.scopedContext(Effect.suspend(() =>
-    open({
+export const layer = (options: Options): Layer.Layer<Database | SqlClient.SqlClient, DatabaseError | BudgetError> =>
+  Layer.scopedContext(Effect.suspend(() => {
+    const {
+      connectTimeout = "5 seconds",
+      idleTransactionTimeout = "1 minute",
+      maxConnections = 10,
+      name = "database"
+    } = options
+    return open({
       ...options,
-      name: options.name ?? "database",
-      maxConnections: options.maxConnections ?? 10,
-      connectTimeout: Duration.decode(options.connectTimeout ?? "5 seconds"),
-      idleTransactionTimeout: Duration.decode(options.idleTransactionTimeout ?? "1 minute")
+      name,
+      maxConnections: countOption(name, "maxConnections", maxConnections, { least: 1 }),
+      connectTimeout: durationOption(name, "connectTimeout", connectTimeout, { positive: true }),
+      idleTransactionTimeout: durationOption(name, "idleTransactionTimeout", idleTransactionTimeout, {
+        unlimited: true
+      })
     })
-  ))
+  }))
 
 /**
  * The same as `layer`, with options from the configuration.
@@ -108,7 +118,7 @@ export const layer = (options: Options): Layer.Layer<Database | SqlClient.SqlCli
  */
 export const layerConfig = (
   options: Config.Config.Wrap<Options>
-): Layer.Layer<Database | SqlClient.SqlClient, DatabaseError | ConfigError.ConfigError> =>
+): Layer.Layer<Database | SqlClient.SqlClient, DatabaseError | BudgetError | ConfigError.ConfigError> =>
   Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))
 
 /**
@@ -118,8 +128,10 @@ export const layerConfig = (
  * @since 0.1.0
  * @category layers
  */
-export const layerFromEnv: Layer.Layer<Database | SqlClient.SqlClient, DatabaseError | ConfigError.ConfigError> =
-  layerConfig({ url: Config.withDefault(Config.redacted("DATABASE_URL"), Redacted.make("pglite:./data")) })
+export const layerFromEnv: Layer.Layer<
+  Database | SqlClient.SqlClient,
+  DatabaseError | BudgetError | ConfigError.ConfigError
+> = layerConfig({ url: Config.withDefault(Config.redacted("DATABASE_URL"), Redacted.make("pglite:./data")) })
 
 /**
  * Runs the migrations that have not been run yet, in the order of their numbers (`0001_create_rows`), before any layer that depends on this
@@ -188,4 +200,6 @@ export const once = <A, E, R>(
     readonly keptFor?: Duration.DurationInput | undefined
   }
 ): Effect.Effect<Option.Option<A>, E | SqlError.SqlError, R | SqlClient.SqlClient> =>
-  runOnce(key, writes, options?.keptFor ?? "30 days")
+  Effect.suspend(() =>
+    runOnce(key, writes, durationOption("Database.once", "keptFor", options?.keptFor ?? "30 days", { positive: true }))
+  )

@@ -39,6 +39,7 @@ import * as Http from "node:http"
 import type { Http2SecureServer, Http2Server } from "node:http2"
 import type * as Net from "node:net"
 import type { Timeouts } from "../../core/Drain.js"
+import { countOption, durationOption } from "../../core/internal/options.js"
 import { handlerTasks } from "./internal/handlers.js"
 import { ListenError, logListening } from "./internal/listener.js"
 import { makeServer, type ServerConfig } from "./internal/server.js"
@@ -145,15 +146,15 @@ const serverConfig = (options: Options): ServerConfig => {
   return {
     name,
     listen,
-    maxHeld,
+    maxHeld: countOption(name, "maxHeld", maxHeld, { least: 0, unlimited: true }),
     timeouts: { drainTimeout, releaseTimeout },
     services: handlerTasks({ name: `${name} tasks`, drainTimeout, releaseTimeout }),
     connectionTimeouts: {
-      idleLinger: Duration.toMillis(idleLinger),
-      stallTimeout: Duration.toMillis(stallTimeout),
-      streamTimeout: Duration.toMillis(streamTimeout)
+      idleLinger: Duration.toMillis(durationOption(name, "idleLinger", idleLinger)),
+      stallTimeout: Duration.toMillis(durationOption(name, "stallTimeout", stallTimeout, { unlimited: true })),
+      streamTimeout: Duration.toMillis(durationOption(name, "streamTimeout", streamTimeout, { unlimited: true }))
     },
-    startTimeout: Duration.decode(startTimeout),
+    startTimeout: durationOption(name, "startTimeout", startTimeout),
     probes: probes === false
       ? { livez: false, readyz: false }
       : { livez: probes.livez ?? defaults.probes.livez, readyz: probes.readyz ?? defaults.probes.readyz }
@@ -166,7 +167,8 @@ const serverConfig = (options: Options): ServerConfig => {
  * The drain belongs to *serving*: it runs in the scope of `serve` or `serveEffect`, and ends before anything that the
  * handlers use is released, however layers were provided.
  *
- * Fails with a `ListenError` when the server cannot listen.
+ * Fails with a `ListenError` when the server cannot listen, and with a `ServeError` when the budget of `launch` can never
+ * hold a timeout. A count or a duration that is negative or NaN is a defect.
  *
  * **Promised:** every request that a handler got has its response, or is interrupted at a timeout and counted as cut; then
  * every socket is closed. What handlers gave to `TaskSupervisor.fork` is awaited after that, in the same scope. An

@@ -199,7 +199,7 @@ export interface DeadLetters {
  * @category models
  */
 export interface OfferOptions {
-  /** How long until the job becomes available. Zero by default. */
+  /** How long until the job becomes available. Zero by default, and for a negative number. */
   readonly delay?: Duration.DurationInput | undefined
   /**
    * The id of the job, any text. By default the engine makes one. Offering an id that the queue has, whether the job waits,

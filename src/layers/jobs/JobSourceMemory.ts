@@ -17,6 +17,7 @@
  * @since 0.1.0
  */
 import { Clock, Config, type ConfigError, Deferred, Duration, Effect, Exit, FiberId, Layer, Option } from "effect"
+import { countOption, durationOption } from "../../core/internal/options.js"
 import { makeMemoryQueue } from "./internal/memoryQueue.js"
 import { idsFault } from "./internal/storable.js"
 import {
@@ -80,15 +81,21 @@ const durableLease = Duration.seconds(15)
  */
 export const make = (options: Options = {}): Effect.Effect<Service> =>
   Effect.sync(() => {
-    const { capacity = defaults.capacity, durable = defaults.durable } = options
-    const lease = Duration.decode(options.lease ?? (durable ? durableLease : defaults.lease))
+    const { durable = defaults.durable } = options
+    const capacity = countOption("JobSourceMemory", "capacity", options.capacity ?? defaults.capacity, {
+      least: 1,
+      unlimited: true
+    })
+    const leaseOf = (input: Duration.DurationInput) =>
+      durationOption("JobSourceMemory", "lease", input, { positive: true, unlimited: true })
+    const lease = leaseOf(options.lease ?? (durable ? durableLease : defaults.lease))
     const queues = new Map<string, JobQueue>()
     return {
       durable,
       renewEvery: Duration.millis(Math.floor(Duration.toMillis(lease) / 3)),
       open: ({ lease: queueLease, name }) =>
         Effect.sync(() => {
-          const queue = queues.get(name) ?? makeQueue(name, capacity, Duration.toMillis(queueLease ?? lease))
+          const queue = queues.get(name) ?? makeQueue(name, capacity, Duration.toMillis(leaseOf(queueLease ?? lease)))
           queues.set(name, queue)
           return queue
         })

@@ -7,7 +7,9 @@
 import type { ConfigError, DateTime, Duration, Option, Schema } from "effect"
 import { Config, Context, Effect, Layer, Schedule } from "effect"
 import type { Steps, Timeouts } from "../../core/Drain.js"
+import { countOption, durationOption } from "../../core/internal/options.js"
 import type { Progress } from "../../core/Shutdown.js"
+import type { BudgetError } from "../../core/ShutdownConfig.js"
 import { makePool } from "./internal/makePool.js"
 import { makeCodec } from "./internal/runJob.js"
 import type { JobContext } from "./JobContext.js"
@@ -189,18 +191,19 @@ export interface TagClass<in out Self, Name extends string, in out Job, in out C
   readonly status: Effect.Effect<Status, never, Self>
   /**
    * The pool that runs the jobs of this queue. Several processes may run it over one durable source. Fails with
-   * `JobSourceError` when the source cannot open the queue. A `concurrency` below 1 is a defect.
+   * `JobSourceError` when the source cannot open the queue, and with `BudgetError` when the budget of `launch` can never
+   * hold a timeout. A `concurrency` below 1 is a defect, and so is a `lease` that is not above zero.
    */
   readonly layer: <E, R, R2 = never>(
     options: Options<Job, Cursor, E, R, R2>
-  ) => Layer.Layer<Self, JobSourceError, JobSource | R | R2>
+  ) => Layer.Layer<Self, JobSourceError | BudgetError, JobSource | R | R2>
   /**
    * `layer` with options from the configuration, such as `concurrency: Config.integer("WORKERS")`. Fails with a
    * `ConfigError` when one of them is missing or invalid.
    */
   readonly layerConfig: <E, R, R2 = never>(
     options: ConfigOptions<Job, Cursor, E, R, R2>
-  ) => Layer.Layer<Self, JobSourceError | ConfigError.ConfigError, JobSource | R | R2>
+  ) => Layer.Layer<Self, JobSourceError | BudgetError | ConfigError.ConfigError, JobSource | R | R2>
 }
 
 /**
@@ -246,18 +249,14 @@ export const Tag =
       Layer.scoped(
         Pool,
         Effect.gen(function*() {
-          const { concurrency, lease, onEvent, permanent, process, quiesceOn, retry = defaults.retry, ...timeouts } =
-            options
-          if (!Number.isInteger(concurrency) || concurrency < 1) {
-            return yield* Effect.dieMessage(
-              `${name}: concurrency must be an integer of at least 1, but is ${concurrency}`
-            )
-          }
+          const { lease, onEvent, permanent, process, quiesceOn, retry = defaults.retry, ...timeouts } = options
           const services = yield* Effect.context<R | R2>()
           return yield* makePool(name, yield* JobSource, {
             ...timeouts,
-            concurrency,
-            lease,
+            concurrency: countOption(name, "concurrency", options.concurrency, { least: 1 }),
+            lease: lease === undefined
+              ? undefined
+              : durationOption(name, "lease", lease, { positive: true, unlimited: true }),
             quiesceOn,
             retry,
             isPermanent: (failure) => permanent?.(failure as E) ?? false,

@@ -84,7 +84,7 @@ describe("WorkerPool", () => {
     Effect.gen(function*() {
       const { build } = yield* makeWorld()
       const exit = yield* Effect.exit(build(Letters.layer({ concurrency: 0, process: () => Effect.void })))
-      assert.match(String(exit), /letters: concurrency must be an integer of at least 1, but is 0/)
+      assert.match(String(exit), /letters: concurrency is 0, and must be an integer of at least 1/)
     }))
 })
 

@@ -23,7 +23,7 @@ const ensureTable = (sql: SqlClient.SqlClient) =>
 export const once = <A, E, R>(
   key: string,
   writes: Effect.Effect<A, E, R>,
-  keptFor: Duration.DurationInput
+  keptFor: Duration.Duration
 ): Effect.Effect<Option.Option<A>, E | SqlError.SqlError, R | SqlClient.SqlClient> =>
   Effect.flatMap(SqlClientTag, (sql) =>
     sql.withTransaction(Effect.gen(function*() {

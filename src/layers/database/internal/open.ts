@@ -2,6 +2,7 @@
 import type { SqlClient } from "@effect/sql"
 import { Context, type Duration, Effect, Redacted, type Scope } from "effect"
 import * as Drain from "../../../core/Drain.js"
+import type { BudgetError } from "../../../core/ShutdownConfig.js"
 import { Database, DatabaseError, SqlClientTag } from "../contract.js"
 import type { Driver } from "./connectionPool.js"
 import { type Peers, type Pg, pglitePeers, postgresPeers } from "./peers.js"
@@ -91,7 +92,7 @@ const prepare = (options: OpenOptions): Effect.Effect<Plan, DatabaseError> =>
 /** Opens what the URL names, and adds its release to the scope. */
 export const open = (
   options: OpenOptions
-): Effect.Effect<Context.Context<Database | SqlClient.SqlClient>, DatabaseError, Scope.Scope> =>
+): Effect.Effect<Context.Context<Database | SqlClient.SqlClient>, DatabaseError | BudgetError, Scope.Scope> =>
   Effect.gen(function*() {
     const { description, openDriver, peers } = yield* prepare(options)
     const driver = yield* Drain.acquire({

@@ -89,7 +89,9 @@ export const handlerTasks = (options: TaskSupervisor.Options) =>
   Effect.gen(function*() {
     // Added to the current scope now: a supervisor added later would be released before the requests are drained.
     const scope = yield* Effect.acquireRelease(Scope.make(), Scope.close)
-    const supervisor = yield* Effect.cached(Effect.uninterruptible(Scope.extend(TaskSupervisor.make(options), scope)))
+    // The server was made with the same timeouts, and would have refused them.
+    const make = Effect.orDie(TaskSupervisor.make(options))
+    const supervisor = yield* Effect.cached(Effect.uninterruptible(Scope.extend(make, scope)))
     return Context.make(TaskSupervisor.TaskSupervisor, {
       // @effect-diagnostics-next-line missingEffectContext:off -- it does not see that `run` of both has the same type.
       run: (task) => Effect.flatMap(supervisor, (supervisor) => supervisor.run(task))

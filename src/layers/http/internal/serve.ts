@@ -102,7 +102,7 @@ export const serve = (
         handedBack: 0,
         cut: policy.cut
       })
-    }))
+    })).pipe(Effect.catchTag("BudgetError", Effect.die))
     yield* gate.open
   })
 

@@ -1,13 +1,15 @@
-import type { HttpServerError } from "@effect/platform"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpServer from "@effect/platform/HttpServer"
+import * as HttpServerError from "@effect/platform/HttpServerError"
 import { type Context, Duration, Effect, FiberSet, Ref, Runtime, Scope } from "effect"
 import { EventEmitter } from "node:events"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
 import type * as Drain from "../../../core/Drain.js"
 import { bounded } from "../../../core/internal/bounded.js"
+import { drainTimeouts } from "../../../core/internal/drainTimeouts.js"
 import { Shutdown } from "../../../core/Shutdown.js"
+import type { BudgetError } from "../../../core/ShutdownConfig.js"
 import { ConnectionDrainPolicy, type ConnectionTimeouts } from "./connectionDrainPolicy.js"
 import { ConnectionRegistry } from "./connectionRegistry.js"
 import { listen, stopListening } from "./listener.js"
@@ -105,6 +107,15 @@ const setUp = (evaluate: () => Net.Server, config: ServerConfig) =>
     return { nodeServer, policy, flushTimeout, gate, upstream, drainApp, released }
   }).pipe(Effect.uninterruptible)
 
+/** The budget of `launch` can never hold a timeout of the server. A `ServeError`, as `NodeHttpServer` fails with. */
+class RefusedTimeout extends HttpServerError.ServeError {
+  override readonly message: string
+  constructor(cause: BudgetError) {
+    super({ cause })
+    this.message = cause.message
+  }
+}
+
 /**
  * Makes a server that listens, responds to probes, and holds other requests until it serves an app. `serve` drains the
  * app; the release here covers a server that never served one.
@@ -114,6 +125,11 @@ export const makeServer = (
   config: ServerConfig
 ): Effect.Effect<HttpServer.HttpServer, HttpServerError.ServeError, Scope.Scope> =>
   Effect.gen(function*() {
+    // Here, because `serve` fails as the platform's does: never.
+    yield* Effect.mapError(
+      drainTimeouts({ ...config.timeouts, name: config.name }),
+      (error) => new RefusedTimeout(error)
+    )
     const server = yield* setUp(evaluate, config)
     const address = yield* listen(server.nodeServer, config.listen)
     const sameAddress = address._tag === "TcpAddress" ? { ...config.listen, port: address.port } : config.listen

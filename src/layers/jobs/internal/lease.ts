@@ -1,4 +1,5 @@
 import { Duration, Effect } from "effect"
+import { durationOption } from "../../../core/internal/options.js"
 import { JobSourceError, type QueueOptions } from "../JobSource.js"
 
 /** The lease of a queue, its own or the source's. Refused unless it outlasts one failed renewal. */
@@ -6,13 +7,14 @@ export const queueLease = (
   { lease, name }: QueueOptions,
   sourceLease: Duration.Duration,
   renewEvery: Duration.Duration
-): Effect.Effect<Duration.Duration, JobSourceError> => {
-  const shortest = Duration.times(renewEvery, 2)
-  const own = Duration.decode(lease ?? sourceLease)
-  if (Duration.greaterThanOrEqualTo(own, shortest)) return Effect.succeed(own)
-  const cause = new Error(`its lease is shorter than ${Duration.format(shortest)}, two renewals`)
-  return new JobSourceError({ operation: "open", queue: name, cause })
-}
+): Effect.Effect<Duration.Duration, JobSourceError> =>
+  Effect.suspend(() => {
+    const shortest = Duration.times(renewEvery, 2)
+    const own = durationOption(name, "lease", lease ?? sourceLease, { positive: true })
+    if (Duration.greaterThanOrEqualTo(own, shortest)) return Effect.succeed(own)
+    const cause = new Error(`its lease is shorter than ${Duration.format(shortest)}, two renewals`)
+    return new JobSourceError({ operation: "open", queue: name, cause })
+  })
 
 /** How often leases are renewed: as the source says, and more often when the pool's own lease is short. */
 export const renewalInterval = (

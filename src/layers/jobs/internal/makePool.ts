@@ -1,6 +1,7 @@
 import { DateTime, type Duration, Effect, Fiber } from "effect"
 import * as Drain from "../../../core/Drain.js"
 import { makeInFlight } from "../../../core/internal/inFlight.js"
+import { durationOption } from "../../../core/internal/options.js"
 import { Shutdown } from "../../../core/Shutdown.js"
 import { JobEvent } from "../JobEvent.js"
 import {
@@ -112,13 +113,24 @@ const makeOperations = <Job>(pool: Pool, codec: Codec<Job>) => {
         return batch.count === 0 ? Effect.void : events.record(JobEvent[tag]({ pool: name, ...batch }))
       })
     )
+  const checked = (options: OfferAllOptions = {}): OfferAllOptions => {
+    const { delay } = options
+    if (delay === undefined) return options
+    // A negative number is the delay of a job that is due already.
+    const input = typeof delay === "number" ? Math.max(0, delay) : delay
+    return { ...options, delay: durationOption(name, "delay", input) }
+  }
   const offerAll = (jobs: ReadonlyArray<Job>, options?: OfferAllOptions) =>
     Effect.flatMap(
       Effect.forEach(jobs, codec.encode),
       (payloads): Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull> =>
         lifecycle.hasReached("Closed") && !durable
           ? new JobSourceError({ operation: "offer", queue: name, cause: new Error("the pool has ended") })
-          : recorded("Offered", queue.offer(payloads, options), (ids) => ({ ids, count: ids.length }))
+          : recorded(
+            "Offered",
+            Effect.suspend(() => queue.offer(payloads, checked(options))),
+            (ids) => ({ ids, count: ids.length })
+          )
     )
   return {
     offer: (job: Job, { id, ...options }: OfferOptions = {}) =>

@@ -33,6 +33,8 @@
 import type { SqlClient } from "@effect/sql"
 import { Config, type ConfigError, Duration, Effect, Layer } from "effect"
 import type { Timeouts } from "../../../core/Drain.js"
+import { durationOption } from "../../../core/internal/options.js"
+import type { BudgetError } from "../../../core/ShutdownConfig.js"
 import type { Database } from "../../database/contract.js"
 import { JobSource } from "../JobSource.js"
 import { make } from "./internal/source.js"
@@ -87,7 +89,8 @@ const offerAgainAtLatest = Duration.hours(1)
  * Payloads and cursors are JSON that PostgreSQL can store: without `\u0000` and without halves of surrogate pairs. The
  * same holds for ids, which have at most 2,600 bytes.
  *
- * **Errors:** offers and settlements fail with `JobSourceError` while the database is away. An engine that is away fails
+ * **Errors:** building the layer fails with `BudgetError` when the budget of `launch` can never hold a timeout. Offers and
+ * settlements fail with `JobSourceError` while the database is away. An engine that is away fails
  * claims and renewals; offers succeed, and wait in the table.
  *
  * @since 0.1.0
@@ -95,16 +98,18 @@ const offerAgainAtLatest = Duration.hours(1)
  */
 export const layer = (
   options: Options = {}
-): Layer.Layer<JobSource, never, JobSource | Database | SqlClient.SqlClient> =>
+): Layer.Layer<JobSource, BudgetError, JobSource | Database | SqlClient.SqlClient> =>
   Layer.scoped(
     JobSource,
     Effect.suspend(() => {
-      const earliest = Duration.decode(options.offerAgainAfter ?? defaults.offerAgainAfter)
+      const duration = (option: "pollInterval" | "offerAgainAfter") =>
+        durationOption("JobSourceOutbox", option, options[option] ?? defaults[option], { positive: true })
+      const earliest = duration("offerAgainAfter")
       return make({
         drainTimeout: options.drainTimeout,
         releaseTimeout: options.releaseTimeout,
         table: options.table ?? defaults.table,
-        pollInterval: Duration.decode(options.pollInterval ?? defaults.pollInterval),
+        pollInterval: duration("pollInterval"),
         redelivery: { earliest, latest: Duration.max(earliest, offerAgainAtLatest) }
       })
     })
@@ -118,5 +123,5 @@ export const layer = (
  */
 export const layerConfig = (
   options: Config.Config.Wrap<Options>
-): Layer.Layer<JobSource, ConfigError.ConfigError, JobSource | Database | SqlClient.SqlClient> =>
+): Layer.Layer<JobSource, BudgetError | ConfigError.ConfigError, JobSource | Database | SqlClient.SqlClient> =>
   Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))

@@ -36,6 +36,7 @@
  * @since 0.1.0
  */
 import { Config, type ConfigError, Duration, Effect, Layer, type Redacted } from "effect"
+import { durationOption } from "../../../core/internal/options.js"
 import { JobSource } from "../JobSource.js"
 import { make } from "./internal/source.js"
 import { RedisError } from "./internal/url.js"
@@ -105,16 +106,18 @@ export const defaults = {
 export const layer = (options: Options): Layer.Layer<JobSource, RedisError> =>
   Layer.scoped(
     JobSource,
-    Effect.suspend(() =>
-      make({
+    Effect.suspend(() => {
+      const duration = (option: "lease" | "expireEvery" | "pollInterval" | "connectTimeout") =>
+        durationOption("JobSourceRedis", option, options[option] ?? defaults[option], { positive: true })
+      return make({
         url: options.url,
         prefix: options.prefix ?? defaults.prefix,
-        lease: Duration.decode(options.lease ?? defaults.lease),
-        expireEvery: Duration.decode(options.expireEvery ?? defaults.expireEvery),
-        pollInterval: Duration.decode(options.pollInterval ?? defaults.pollInterval),
-        connectTimeout: Duration.decode(options.connectTimeout ?? defaults.connectTimeout)
+        lease: duration("lease"),
+        expireEvery: duration("expireEvery"),
+        pollInterval: duration("pollInterval"),
+        connectTimeout: duration("connectTimeout")
       })
-    )
+    })
   )
 
 /**

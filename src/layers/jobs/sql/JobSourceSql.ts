@@ -57,6 +57,7 @@
  */
 import type { SqlClient } from "@effect/sql"
 import { Config, type ConfigError, Duration, Effect, Layer } from "effect"
+import { durationOption } from "../../../core/internal/options.js"
 import type { Database } from "../../database/contract.js"
 import { JobSource } from "../JobSource.js"
 import { make } from "./internal/source.js"
@@ -121,14 +122,16 @@ export const defaults = {
 export const layer = (options: Options = {}): Layer.Layer<JobSource, never, Database | SqlClient.SqlClient> =>
   Layer.scoped(
     JobSource,
-    Effect.suspend(() =>
-      make({
+    Effect.suspend(() => {
+      const duration = (option: "lease" | "expireEvery" | "pollInterval") =>
+        durationOption("JobSourceSql", option, options[option] ?? defaults[option], { positive: true })
+      return make({
         table: options.table ?? defaults.table,
-        lease: Duration.decode(options.lease ?? defaults.lease),
-        expireEvery: Duration.decode(options.expireEvery ?? defaults.expireEvery),
-        pollInterval: Duration.decode(options.pollInterval ?? defaults.pollInterval)
+        lease: duration("lease"),
+        expireEvery: duration("expireEvery"),
+        pollInterval: duration("pollInterval")
       })
-    )
+    })
   )
 
 /**

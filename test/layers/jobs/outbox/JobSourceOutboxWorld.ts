@@ -1,5 +1,6 @@
 import { SqlClient } from "@effect/sql"
 import { Context, Effect, Layer, type Scope } from "effect"
+import type { BudgetError } from "../../../../src/core/ShutdownConfig.js"
 import { Database } from "../../../../src/layers/database/Database.js"
 import { JobSource, type Service } from "../../../../src/layers/jobs/JobSource.js"
 import * as JobSourceOutbox from "../../../../src/layers/jobs/outbox/JobSourceOutbox.js"
@@ -15,7 +16,7 @@ export const outbox = (
   { database, sql }: Opened,
   engine: Service,
   options: JobSourceOutbox.Options
-): Effect.Effect<Service, never, Scope.Scope> =>
+): Effect.Effect<Service, BudgetError, Scope.Scope> =>
   Layer.build(JobSourceOutbox.layer({ pollInterval: "1 hour", ...options })).pipe(
     Effect.map(Context.get(JobSource)),
     Effect.provideService(JobSource, engine),
