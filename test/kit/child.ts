@@ -19,10 +19,12 @@ export class Child {
     args: ReadonlyArray<string>,
     env: Record<string, string> = {},
     cwd?: string,
-    stdin: "ignore" | "pipe" = "ignore"
+    stdin: "ignore" | "pipe" = "ignore",
+    /** File descriptors of this process that the child gets as 3, 4 and so on. */
+    inherited: ReadonlyArray<number> = []
   ) {
     this.process = spawn(command, args, {
-      stdio: [stdin, "pipe", "pipe"],
+      stdio: [stdin, "pipe", "pipe", ...inherited],
       env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "", ...env },
       ...(cwd === undefined ? {} : { cwd })
     })

@@ -37,11 +37,10 @@ import { HttpServer, layerTestClient } from "@effect/platform/HttpServer"
 import { Config, type ConfigError, Duration, Effect, Layer, type Scope } from "effect"
 import * as Http from "node:http"
 import type { Http2SecureServer, Http2Server } from "node:http2"
-import type * as Net from "node:net"
 import type { Timeouts } from "../../core/Drain.js"
 import { countOption, durationOption } from "../../core/internal/options.js"
 import { handlerTasks } from "./internal/handlers.js"
-import { ListenError, logListening } from "./internal/listener.js"
+import { ListenError, type ListenOptions, logListening } from "./internal/listener.js"
 import { makeServer, type ServerConfig } from "./internal/server.js"
 
 /**
@@ -52,7 +51,7 @@ import { makeServer, type ServerConfig } from "./internal/server.js"
  */
 export * from "./internal/platformHttpServer.js"
 
-export { ListenError }
+export { ListenError, type ListenOptions }
 
 /**
  * A server of `node:http`, `node:https` or `node:http2`, whose secure server may also speak HTTP/1.1 (`allowHTTP1`).
@@ -107,12 +106,12 @@ export interface DrainOptions extends Timeouts {
 }
 
 /**
- * Where to listen, as `net.Server.listen` takes it, and how to wait.
+ * Where to listen, and how to wait.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Options extends Net.ListenOptions, DrainOptions {}
+export interface Options extends ListenOptions, DrainOptions {}
 
 /**
  * The defaults of `Options`. Each has its reason where the option is documented.

@@ -3,14 +3,41 @@ import * as HttpServerError from "@effect/platform/HttpServerError"
 import { type Clock, Effect } from "effect"
 import * as Net from "node:net"
 
-const placeOf = (options: Net.ListenOptions): string => {
+/**
+ * Where a server listens: what `net.Server.listen` takes, and sockets that the process inherits.
+ *
+ * A socket that outlives the process is what makes a restart fail no request: new connections wait in it meanwhile.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ListenOptions extends Net.ListenOptions {
+  /**
+   * The file descriptor of a bound socket that the process has inherited from its parent, 3 or more. It takes the place of
+   * `port`, `host` and `path`. None by default.
+   */
+  readonly fd?: number | undefined
+  /**
+   * Takes the socket that systemd passed to this process (`LISTEN_FDS`, see sd_listen_fds(3)): the only one, or the one of
+   * this name (`FileDescriptorName=`). A process that was passed none listens as the other options say, so one
+   * configuration serves both. `false` by default, because a process may have servers that no socket is meant for.
+   */
+  readonly socketActivation?: boolean | string | undefined
+}
+
+const placeOf = (options: ListenOptions): string => {
+  if (options.fd !== undefined) return `file descriptor ${options.fd}`
   if (options.path !== undefined) return options.path
   return options.host === undefined ? `port ${options.port}` : `${bracketIPv6(options.host)}:${options.port}`
 }
 
 const bracketIPv6 = (host: string): string => host.includes(":") ? `[${host}]` : host
 
-const explain = (code: string | undefined, options: Net.ListenOptions): string | undefined => {
+const explain = (code: string | undefined, options: ListenOptions): string | undefined => {
+  if (options.fd !== undefined) {
+    return "it is not a socket that this process has inherited. Have the parent process bind it, and pass it under this " +
+      "number, from 3 up."
+  }
   switch (code) {
     case "EADDRINUSE":
       return options.path === undefined
@@ -41,16 +68,20 @@ const explain = (code: string | undefined, options: Net.ListenOptions): string |
  */
 export class ListenError extends HttpServerError.ServeError {
   override readonly message: string
-  constructor(options: Net.ListenOptions, cause: unknown) {
+  constructor(place: string, cause: unknown, explanation: string) {
     super({ cause })
-    const error = cause as NodeJS.ErrnoException
-    this.message = `Cannot listen on ${placeOf(options)}: ${explain(error.code, options) ?? error.message}`
+    this.message = `Cannot listen on ${place}: ${explanation}`
   }
+}
+
+const listenError = (options: ListenOptions, cause: unknown) => {
+  const error = cause as NodeJS.ErrnoException
+  return new ListenError(placeOf(options), cause, explain(error.code, options) ?? error.message)
 }
 
 export const listen = (
   server: Net.Server,
-  options: Net.ListenOptions
+  options: ListenOptions
 ): Effect.Effect<HttpServer.Address, HttpServerError.ServeError> =>
   Effect.async<void, HttpServerError.ServeError>((resume) => {
     const end = (effect: Effect.Effect<void, HttpServerError.ServeError>) => {
@@ -58,11 +89,13 @@ export const listen = (
       server.off("listening", onListening)
       resume(effect)
     }
-    const onError = (cause: unknown) => end(Effect.fail(new ListenError(options, cause)))
+    const onError = (cause: unknown) => end(Effect.fail(listenError(options, cause)))
     const onListening = () => end(Effect.void)
     server.on("error", onError)
     server.on("listening", onListening)
     try {
+      // Node would close standard input or output with the server.
+      if (options.fd !== undefined && options.fd < 3) throw new Error("a standard stream")
       server.listen(options)
     } catch (cause) {
       onError(cause)

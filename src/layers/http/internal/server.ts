@@ -12,10 +12,11 @@ import { Shutdown } from "../../../core/Shutdown.js"
 import type { BudgetError } from "../../../core/ShutdownConfig.js"
 import { ConnectionDrainPolicy, type ConnectionTimeouts } from "./connectionDrainPolicy.js"
 import { ConnectionRegistry } from "./connectionRegistry.js"
-import { listen, stopListening } from "./listener.js"
+import { listen, type ListenOptions, stopListening } from "./listener.js"
 import type { ProbePaths } from "./probes.js"
 import { makeRequestGate } from "./requestGate.js"
 import { closeConnections, serve } from "./serve.js"
+import { activated } from "./socketActivation.js"
 
 /** The options of a server, with their defaults applied. */
 export interface ServerConfig {
@@ -25,7 +26,7 @@ export interface ServerConfig {
   readonly startTimeout: Duration.Duration
   readonly maxHeld: number
   readonly probes: ProbePaths
-  readonly listen: Net.ListenOptions
+  readonly listen: ListenOptions
   readonly services: Effect.Effect<Context.Context<never>, never, Scope.Scope>
 }
 
@@ -131,11 +132,15 @@ export const makeServer = (
       (error) => new RefusedTimeout(error)
     )
     const server = yield* setUp(evaluate, config)
-    const address = yield* listen(server.nodeServer, config.listen)
-    const sameAddress = address._tag === "TcpAddress" ? { ...config.listen, port: address.port } : config.listen
+    const place = yield* activated(config.listen)
+    const address = yield* listen(server.nodeServer, place)
+    const sameAddress = address._tag === "TcpAddress" ? { ...place, port: address.port } : place
     const reopen = Effect.if(Ref.get(server.released), {
       onTrue: () => Effect.dieMessage("This HttpServer is closed. Serve an app within the scope of its server."),
-      onFalse: () => Effect.orDie(listen(server.nodeServer, sameAddress))
+      onFalse: () =>
+        place.fd === undefined
+          ? Effect.orDie(listen(server.nodeServer, sameAddress))
+          : Effect.dieMessage("An inherited socket is closed with the app that it served. Serve one app on it.")
     }).pipe(
       Effect.zipRight(Effect.sync(() => server.policy.enterRunning())),
       Effect.zipRight(server.gate.hold)
