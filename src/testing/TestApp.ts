@@ -7,14 +7,17 @@
  * @module
  * @since 0.1.0
  */
-import { Chunk, Clock, type ConfigError, Data, Deferred, Effect, Option, Queue, Ref, TestClock } from "effect"
+import { Clock, type ConfigError, Data, Deferred, Duration, Effect, Option, Queue, Ref } from "effect"
 import type { Layer, Scope } from "effect"
 import { Host, type HostEvent, type Service as HostService } from "../core/Host.js"
 import * as Lifecycle from "../core/Lifecycle.js"
 import type { Stage } from "../core/Shutdown.js"
-import type { BudgetError, Options, Signal } from "../core/ShutdownConfig.js"
+import type { BudgetError, Options as LaunchOptions, Signal } from "../core/ShutdownConfig.js"
 import type { LifecycleState, ShutdownReport } from "../core/ShutdownReport.js"
 import { runService } from "../programs/internal/runService.js"
+import { hasReached, notExited, notReached, notRunning, refuseReached, refuseSignal } from "./internal/hints.js"
+import { refuseClock } from "./internal/idle.js"
+import { refuse, watch } from "./internal/watch.js"
 import { line } from "./Journal.js"
 
 /**
@@ -30,13 +33,31 @@ export class NotStarted extends Data.TaggedError("NotStarted")<{ readonly report
 }
 
 /**
+ * The options of `launch`, and one more.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends LaunchOptions {
+  /**
+   * The real time after which a wait dies if nothing has moved. Default: 1 second, more than I/O on this machine takes and
+   * less than the timeout of a test. Raise it for a layer that waits longer for real I/O. A blocked event loop, such as that
+   * of an embedded database that starts, does not count.
+   */
+  readonly giveUpAfter?: Duration.DurationInput | undefined
+}
+
+/**
  * A running app, as its test sees it.
+ *
+ * **No wait hangs.** When no fiber can run and only the clock, a signal or nothing at all could help, each of these waits dies
+ * with one line that says what is waited for and what to do. Names, states, stages and signals that do not exist are refused.
  *
  * @since 0.1.0
  * @category models
  */
 export interface TestApp {
-  /** Sends a signal, as a platform or a terminal does. */
+  /** Sends a signal, as a platform or a terminal does. Dies if the app does not listen to it. */
   readonly signal: (signal: Signal) => Effect.Effect<void>
   /** Raises an uncaught error. */
   readonly uncaught: (error: unknown) => Effect.Effect<void>
@@ -44,10 +65,16 @@ export interface TestApp {
    * Completes when the resource of this name has reached this stage or a later one; for the name `"app"`, when the app
    * has reached this state. Does not move the clock.
    */
-  readonly until: (name: string, reached: Stage | LifecycleState) => Effect.Effect<void>
+  readonly until: <Name extends string>(
+    name: Name,
+    reached: Name extends "app" ? LifecycleState : Stage
+  ) => Effect.Effect<void>
   /**
    * Moves the clock until the app has exited, and returns its report. Dies when no shutdown was requested, and when a
    * third signal ended the process before there was a report.
+   *
+   * The clock moves from timer to timer, each time only when nothing else moves: a release that takes a second of CPU
+   * takes no virtual time.
    */
   readonly report: Effect.Effect<ShutdownReport>
   /** Completes when the app has exited, with its exit code. Does not move the clock. */
@@ -58,49 +85,15 @@ export interface TestApp {
   readonly files: Effect.Effect<ReadonlyMap<string, string>>
 }
 
-const order: ReadonlyArray<Stage | LifecycleState> = [
-  "Starting",
-  "Running",
-  "LameDuck",
-  "Draining",
-  "Stopped",
-  "open",
-  "quiesced",
-  "draining",
-  "interrupting",
-  "releasing",
-  "closed"
-]
-
-/** More steps than any shutdown has, and more steps without a timer than any of its steps takes. */
-const maxSteps = 10_000
-const maxIdle = 1000
-
-/** Moves the clock from timer to timer until the app has exited. Dies instead of hanging. */
-const advance = (exited: Effect.Effect<boolean>) =>
-  Effect.gen(function*() {
-    for (let step = 0, idle = 0; step < maxSteps && idle < maxIdle; step++) {
-      yield* TestClock.adjust(0)
-      if (yield* exited) return
-      const now = yield* Clock.currentTimeMillis
-      const sleeps = yield* TestClock.sleeps()
-      const next = Math.min(...Chunk.toReadonlyArray(sleeps).filter((instant) => instant > now))
-      idle = Number.isFinite(next) ? 0 : idle + 1
-      if (Number.isFinite(next)) yield* TestClock.setTime(next)
-    }
-    return yield* Effect.dieMessage(
-      "the app has not exited; was a shutdown requested, as with app.signal(\"SIGTERM\")?"
-    )
-  })
-
 /**
  * Launches the layer on a host in memory, and waits until the app is running. When the scope closes, an app that still
  * runs is shut down without waiting.
  *
  * Needs the `TestClock` (`it.effect`, `it.scoped`) and layers without real I/O: a wait for a socket does not end in
- * virtual time.
+ * virtual time. A layer whose acquire sleeps is started on a fiber of its own, while the test moves the clock.
  *
  * **Errors.** `NotStarted` when the layer could not be built; `BudgetError` and `ConfigError` when the options are refused.
+ * Dies when nothing moves any more, see `giveUpAfter`.
  *
  * @example
  * ```ts
@@ -129,15 +122,29 @@ const advance = (exited: Effect.Effect<boolean>) =>
  */
 export const start = <ROut, E, RIn>(
   layer: Layer.Layer<ROut, E, RIn>,
-  options: Options = {}
+  { giveUpAfter = "1 second", ...options }: Options = {}
 ): Effect.Effect<TestApp, NotStarted | BudgetError | ConfigError.ConfigError, RIn | Scope.Scope> =>
   Effect.gen(function*() {
+    yield* refuse("TestApp.start", yield* refuseClock)
+    const within = Duration.decode(giveUpAfter)
     const from = yield* Clock.currentTimeMillis
     const events = yield* Queue.unbounded<HostEvent>()
+    const listening = yield* Ref.make(false)
+    const nested = yield* Deferred.make<never>()
     const exit = yield* Deferred.make<number>()
     const files = yield* Ref.make<ReadonlyMap<string, string>>(new Map())
     const host: HostService = {
-      listen: () => Effect.succeed(events),
+      listen: () =>
+        Effect.as(
+          Effect.whenEffect(
+            Deferred.die(
+              nested,
+              new Error("TestApp.start: launch() runs inside the layer: give TestApp.start the layer itself")
+            ),
+            Ref.getAndSet(listening, true)
+          ),
+          events
+        ),
       exit: (code) => Effect.zipRight(Deferred.succeed(exit, code), Effect.never),
       terminal: Option.none(),
       writeFile: (path, text) => Ref.update(files, (all) => new Map(all).set(path, text)),
@@ -153,27 +160,38 @@ export const start = <ROut, E, RIn>(
     yield* Effect.addFinalizer(() =>
       Effect.zipRight(lifecycle.shutdown.begin({ reason: "the test ended" }), lifecycle.expedite)
     )
-    const until: TestApp["until"] = (name, reached) =>
-      lifecycle.follow(({ resources, state }) => {
-        const now = name === "app" ? state : resources.find((resource) => resource.name === name)?.stage
-        return Effect.succeed(now !== undefined && order.indexOf(now) >= order.indexOf(reached))
-      })
-    const report = Effect.zipRight(advance(Deferred.isDone(exit)), lifecycle.snapshot).pipe(
+
+    const { advanceToExit, orGiveUp } = watch(lifecycle, { misused: Deferred.await(nested), within })
+    const reached = (name: string, reached: LifecycleState | Stage) =>
+      lifecycle.follow((snapshot) => Effect.succeed(hasReached(snapshot, name, reached)))
+    const report = orGiveUp(lifecycle.requested, notExited("app.report")).pipe(
+      Effect.zipRight(advanceToExit(exit, notExited("app.report"))),
+      Effect.zipRight(lifecycle.snapshot),
       Effect.flatMap((snapshot) => snapshot.report),
-      Effect.catchAll(() => Effect.dieMessage("the app exited at a third signal, before there was a report"))
+      Effect.catchAll(() =>
+        Effect.dieMessage("app.report: the app exited at a third signal, before there was a report")
+      )
     )
 
-    yield* until("app", "Running")
+    yield* orGiveUp(reached("app", "Running"), notRunning)
     const { request } = yield* lifecycle.snapshot
     if (Option.isSome(request) && request.value.from === "Starting") {
       return yield* new NotStarted({ report: yield* report })
     }
     return {
-      signal: (signal) => Effect.asVoid(Queue.offer(events, { _tag: "Signal", signal })),
+      signal: (signal) =>
+        Effect.zipRight(
+          refuse(`app.signal("${signal}")`, refuseSignal(lifecycle.shutdown.config, signal)),
+          Queue.offer(events, { _tag: "Signal", signal })
+        ),
       uncaught: (error) => Effect.asVoid(Queue.offer(events, { _tag: "Uncaught", error })),
-      until,
+      until: (name, wanted) =>
+        Effect.zipRight(
+          refuse(`app.until("${name}", "${wanted}")`, refuseReached(name, wanted)),
+          orGiveUp(reached(name, wanted), notReached(name, wanted))
+        ),
       report,
-      exit: Deferred.await(exit),
+      exit: orGiveUp(Deferred.await(exit), notExited("app.exit")),
       journal: Effect.map(
         lifecycle.snapshot,
         ({ events }) => events.map(({ at, subject, what }) => line(at - from, `${subject} ${what}`))
