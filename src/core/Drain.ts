@@ -10,7 +10,7 @@ import { drainBound, releaseBound } from "./internal/budget.js"
 import { drainTimeouts } from "./internal/drainTimeouts.js"
 import { shortDuration } from "./internal/duration.js"
 import { causeMessage } from "./internal/errorMessage.js"
-import { safeObservers } from "./internal/observers.js"
+import { idle, nameList, safeObservers } from "./internal/observers.js"
 import { once } from "./internal/once.js"
 import { durationOption } from "./internal/options.js"
 import { type Progress, type Resource, Shutdown, type Stage } from "./Shutdown.js"
@@ -66,6 +66,8 @@ export interface Steps<in A, out R = never> extends Timeouts {
    * that was cut.
    */
   readonly progress?: ((resource: A) => Progress) | undefined
+  /** Names the work in flight. The report lists it when `drain` exceeds its bound. */
+  readonly names?: ((resource: A) => ReadonlyArray<string>) | undefined
   /**
    * Why the resource cannot work now, in a few words; `undefined` while it can. `/readyz` shows it to its callers: it
    * must hold no secrets, and return at once. One that throws is shown as a condition, without its message.
@@ -79,8 +81,6 @@ export interface Steps<in A, out R = never> extends Timeouts {
 }
 
 type Named<A, R> = Steps<A, R> & { readonly name: string }
-
-const idle: Progress = { inFlight: 0, finished: 0, handedBack: 0, cut: 0 }
 
 /** Registers the resource. `quiesce` may run ahead of `release`, which does not repeat it. Both are bounded and never fail. */
 const makeRelease = <A, R>(
@@ -130,9 +130,10 @@ const makeRelease = <A, R>(
         )
         if (Option.isNone(exit)) {
           const took = Duration.millis((yield* Clock.currentTimeMillis) - from)
+          const names = name === "drain" ? nameList(() => steps.names?.(resource) ?? []) : ""
           const reason = (yield* Ref.get(expedited))
-            ? `${name} expedited after ${shortDuration(took)}`
-            : `${name} not done within ${shortDuration(within)}`
+            ? `${name} expedited after ${shortDuration(took)}${names}`
+            : `${name} not done within ${shortDuration(within)}${names}`
           yield* Ref.update(problems, (_) => ({ ..._, reason: _.reason ? `${_.reason}, ${reason}` : reason }))
           return "Overdue"
         }

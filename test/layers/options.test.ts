@@ -60,6 +60,7 @@ const cases: ReadonlyArray<
   ["http", http, {
     drainTimeout: duration(false, false),
     releaseTimeout: duration(false, false),
+    daemonTimeout: duration(false, false),
     idleLinger: duration(false, false),
     stallTimeout: duration(false, true),
     streamTimeout: duration(false, true),

@@ -22,7 +22,8 @@ export const defaultGracePeriod = Duration.seconds(25)
 export const reserveOf = (gracePeriod: Duration.Duration): Duration.Duration =>
   Duration.min(Duration.times(gracePeriod, 0.1), Duration.seconds(2))
 
-const drainable = ({ gracePeriod, preStopDelay, reserve }: Budget) =>
+/** The time that a budget has for drains. */
+export const drainable = ({ gracePeriod, preStopDelay, reserve }: Budget): Duration.Duration =>
   Duration.subtract(Duration.subtract(gracePeriod, preStopDelay), reserve)
 
 /** Why the budget has no time for drains; none when it has. */

@@ -2,7 +2,8 @@ import type { Progress, Resource } from "../Shutdown.js"
 
 type Observers = Pick<Resource, "progress" | "condition">
 
-const idle: Progress = { inFlight: 0, finished: 0, handedBack: 0, cut: 0 }
+/** The progress of a resource that counts no work. */
+export const idle: Progress = { inFlight: 0, finished: 0, handedBack: 0, cut: 0 }
 
 /** The name of the error without its message: `/readyz` shows it to its callers. */
 const thrown = (observer: keyof Observers, error: unknown): string =>
@@ -33,3 +34,17 @@ export const safeObservers = <A extends Observers>(resource: A): A => ({
     }
   }
 })
+
+/** A report is for people to read. */
+const maxNames = 10
+
+/** The names of work in flight in brackets, after a space; empty if there are none. Never throws. */
+export const nameList = (names: () => ReadonlyArray<string>): string => {
+  try {
+    const all = names()
+    const shown = all.length > maxNames ? [...all.slice(0, maxNames), `${all.length - maxNames} more`] : all
+    return shown.length === 0 ? "" : ` (${shown.join(", ")})`
+  } catch {
+    return ""
+  }
+}

@@ -38,6 +38,7 @@ import { Config, type ConfigError, Duration, Effect, Layer, type Scope } from "e
 import * as Http from "node:http"
 import type { Http2SecureServer, Http2Server } from "node:http2"
 import type { Timeouts } from "../../core/Drain.js"
+import { defaultDaemonTimeout } from "../../core/internal/daemons.js"
 import { countOption, durationOption } from "../../core/internal/options.js"
 import { handlerTasks } from "./internal/handlers.js"
 import { ListenError, type ListenOptions, logListening } from "./internal/listener.js"
@@ -86,6 +87,12 @@ export interface DrainOptions extends Timeouts {
    */
   readonly streamTimeout?: Duration.DurationInput | undefined
   /**
+   * How long fibers that handlers left behind with `Effect.forkDaemon` may continue, once no request is in flight; then
+   * they are interrupted. 5 seconds by default, because fire-and-forget work is short. For a fiber that runs already when
+   * the shutdown is requested, the time counts from the request.
+   */
+  readonly daemonTimeout?: Duration.DurationInput | undefined
+  /**
    * How long a request is held that arrives before an app is served; then it gets a 503. 10 seconds by default, less
    * than most proxies wait.
    */
@@ -124,6 +131,7 @@ export const defaults = {
   idleLinger: Duration.millis(200),
   stallTimeout: Duration.seconds(2),
   streamTimeout: Duration.seconds(5),
+  daemonTimeout: defaultDaemonTimeout,
   startTimeout: Duration.seconds(10),
   maxHeld: 1000,
   probes: { livez: "/livez", readyz: "/readyz" }
@@ -131,6 +139,7 @@ export const defaults = {
 
 const serverConfig = (options: Options): ServerConfig => {
   const {
+    daemonTimeout = defaults.daemonTimeout,
     drainTimeout,
     idleLinger = defaults.idleLinger,
     maxHeld = defaults.maxHeld,
@@ -147,6 +156,7 @@ const serverConfig = (options: Options): ServerConfig => {
     listen,
     maxHeld: countOption(name, "maxHeld", maxHeld, { least: 0, unlimited: true }),
     timeouts: { drainTimeout, releaseTimeout },
+    daemonTimeout: durationOption(name, "daemonTimeout", daemonTimeout),
     services: handlerTasks({ name: `${name} tasks`, drainTimeout, releaseTimeout }),
     connectionTimeouts: {
       idleLinger: Duration.toMillis(durationOption(name, "idleLinger", idleLinger)),

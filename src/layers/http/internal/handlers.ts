@@ -9,16 +9,24 @@ import { exchangeOf, type NodeExchange, UpgradeExchange } from "./http1.js"
 
 type App = HttpApp.Default<unknown>
 
-const requestOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): HttpServerRequest.HttpServerRequest =>
+const requestOf = (
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+): HttpServerRequest.HttpServerRequest | undefined =>
   (fiber.currentContext as Context.Context<unknown>).unsafeMap.get(HttpServerRequest.HttpServerRequest.key)
 
 const exchangeOfRequest = (request: HttpServerRequest.HttpServerRequest): NodeExchange | undefined =>
   exchangeOf(NodeHttpServerRequest.toIncomingMessage(request))
 
+/** Whether the fiber runs a handler. What a handler forks has its request, but is not the fiber of the request. */
+export const isHandler = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean => {
+  const request = requestOf(fiber)
+  return request !== undefined && exchangeOfRequest(request)?.fiber === fiber
+}
+
 /** Keeps an exchange in flight until the fiber of its handler has exited. Goes around the app and its middleware. */
 export const track = (policy: ConnectionDrainPolicy) => (app: App): App =>
   Effect.withFiberRuntime((fiber) => {
-    const request = requestOf(fiber)
+    const request = requestOf(fiber)!
     const exchange = exchangeOfRequest(request)
     if (exchange !== undefined) {
       exchange.fiber = fiber

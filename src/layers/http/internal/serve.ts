@@ -3,9 +3,10 @@ import { type Context, type Duration, Effect, Exit, Ref, Scope } from "effect"
 import type * as Net from "node:net"
 import * as Drain from "../../../core/Drain.js"
 import { bounded } from "../../../core/internal/bounded.js"
+import { makeDaemons } from "../../../core/internal/daemons.js"
 import { Shutdown } from "../../../core/Shutdown.js"
 import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
-import { interruptible, track } from "./handlers.js"
+import { interruptible, isHandler, track } from "./handlers.js"
 import { stopListening } from "./listener.js"
 import type { RequestGate } from "./requestGate.js"
 import { batchSize, runTimeouts, yieldToEventLoop } from "./timeoutQueue.js"
@@ -14,6 +15,7 @@ import { batchSize, runTimeouts, yieldToEventLoop } from "./timeoutQueue.js"
 export interface ListeningServer {
   readonly name: string
   readonly timeouts: Drain.Timeouts
+  readonly daemonTimeout: Duration.Duration
   /** How long `closeConnections` waits for written responses to be sent. */
   readonly flushTimeout: Duration.Duration
   readonly nodeServer: Net.Server
@@ -68,8 +70,15 @@ export const serve = (
     yield* Ref.set(server.drainApp, Scope.close(drainScope, Exit.void))
     const services = yield* Scope.extend(server.services, drainScope)
 
+    // Released after the requests and before `services`: daemons may use what handlers use.
+    const { daemonTimeout, name, timeouts: { releaseTimeout } } = server
+    const daemons = yield* Scope.extend(
+      makeDaemons({ name, daemonTimeout, releaseTimeout, isUnit: isHandler }),
+      drainScope
+    )
+
     const handlerScope = yield* Scope.make()
-    const attach = attachHandlers.pipe(
+    const attach = daemons.own(attachHandlers).pipe(
       Effect.provide(services),
       Effect.provideService(Shutdown, handlerShutdown),
       Effect.zipRight(Effect.forkScoped(lameDuck)),

@@ -22,6 +22,7 @@ import { activated } from "./socketActivation.js"
 export interface ServerConfig {
   readonly name: string
   readonly timeouts: Drain.Timeouts
+  readonly daemonTimeout: Duration.Duration
   readonly connectionTimeouts: ConnectionTimeouts
   readonly startTimeout: Duration.Duration
   readonly maxHeld: number

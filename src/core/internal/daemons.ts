@@ -1,0 +1,108 @@
+import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, FiberRef, Option, type Scope, Tracer } from "effect"
+import * as Drain from "../Drain.js"
+import { Shutdown } from "../Shutdown.js"
+import { drainable } from "./budget.js"
+import { makeInFlight } from "./inFlight.js"
+
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+
+/** Why daemons are awaited for 5 seconds by default: fire-and-forget work is short, such as a mail or a row of an audit log. */
+export const defaultDaemonTimeout: Duration.Duration = Duration.seconds(5)
+
+interface Options {
+  /** The name of the owner. The report of its daemons is named after it. */
+  readonly name: string
+  readonly daemonTimeout: Duration.Duration
+  readonly releaseTimeout?: Duration.DurationInput | undefined
+  /** Whether the owner itself runs and counts this fiber, as a server its handlers. */
+  readonly isUnit?: (fiber: AnyFiber) => boolean
+}
+
+/** The daemons of one owner: of a server, or of a pool. */
+export interface Daemons {
+  /** Makes this the owner of every daemon that is forked in the effect, at any depth. */
+  readonly own: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}
+
+/** The owner of the daemons that the current fiber forks. Forks inherit it, so it costs nothing to pass it on. */
+const currentOwner = FiberRef.unsafeMake<Daemons | undefined>(undefined)
+
+/**
+ * Whether nothing waits for the fiber, or ends it: the observers of a fiber that was only forked are those of its
+ * supervisor and of `Fiber.roots`. A scope (`forkScoped`), a `FiberSet` and a fiber that joins it each add one. The list
+ * is private to Effect; without it, every daemon counts.
+ */
+const isUnobserved = (fiber: AnyFiber): boolean =>
+  ((fiber as { readonly _observers?: ReadonlyArray<unknown> })._observers?.length ?? 0) <= 2
+
+/** The span in which a daemon is, and its id. */
+const describe = (fiber: AnyFiber): string => {
+  const id = `#${fiber.id().id}`
+  return Option.match(Context.getOption(fiber.currentContext as Context.Context<unknown>, Tracer.ParentSpan), {
+    onNone: () => id,
+    onSome: (span) => span._tag === "Span" ? `${span.name} ${id}` : id
+  })
+}
+
+/**
+ * Makes the owner of the daemons that its effects leave behind. When the current scope closes, they have `daemonTimeout`
+ * to finish, then they are interrupted, and reported by name. Effect knows every fiber without a parent (`Fiber.roots`),
+ * and fibers inherit the owner, so the daemons are searched for once, then.
+ *
+ * The time of a daemon that is there when the shutdown is requested counts from the request: an endless one costs its
+ * timeout once, beside the delay before the drain and the drains of others. An interrupted daemon does not count as cut,
+ * because endless ones are interrupted at every shutdown. One that ignores its interruption does.
+ */
+export const makeDaemons = (
+  { daemonTimeout, isUnit = () => false, name, releaseTimeout }: Options
+): Effect.Effect<Daemons, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const shutdown = yield* Shutdown
+    const timeout = Duration.min(daemonTimeout, drainable(shutdown.config))
+    const running = yield* makeInFlight<{ readonly since: bigint }>()
+    let finished = 0
+    let interrupting = false
+    const daemons: Daemons = { own: (effect) => Effect.locally(effect, currentOwner, daemons) }
+
+    const count = (exit: Exit.Exit<unknown, unknown>) => {
+      if (!interrupting || Exit.isSuccess(exit) || !Cause.isInterrupted(exit.cause)) finished++
+    }
+    /** Returns whether there are daemons. */
+    const search: Effect.Effect<boolean> = Effect.zipWith(Fiber.roots, Clock.currentTimeNanos, (roots, since) => {
+      for (const fiber of roots) {
+        if (fiber.getFiberRef(currentOwner) === daemons && isUnobserved(fiber) && !isUnit(fiber)) {
+          fiber.addObserver(count)
+          running.add(fiber, { since })
+        }
+      }
+      return running.size() > 0
+    })
+    const untilNone = (step: Effect.Effect<void>) =>
+      Effect.repeat(Effect.zipRight(step, search), { while: (more) => more })
+
+    /** The time that the latest daemon has left. */
+    const remaining = Effect.map(Clock.currentTimeNanos, (now) => {
+      const latest = running.units().reduce((latest, { data }) => data.since > latest ? data.since : latest, 0n)
+      return Duration.subtract(timeout, Duration.nanos(now - latest))
+    })
+
+    const drain = Effect.flatMap(remaining, (drainTimeout) =>
+      Effect.scoped(Drain.acquire({
+        name: `${name} daemons`,
+        drainTimeout,
+        releaseTimeout,
+        acquire: Effect.void,
+        drain: () => untilNone(running.awaitEmpty),
+        interrupt: () =>
+          untilNone(Effect.suspend(() => {
+            interrupting = true
+            return running.interruptAll
+          })),
+        progress: () => ({ inFlight: running.size(), finished, handedBack: 0, cut: 0 }),
+        names: () => running.units().map(({ fiber }) => describe(fiber))
+      })).pipe(Effect.orDie))
+
+    yield* Effect.addFinalizer(() => Effect.flatMap(search, (found) => found ? drain : Effect.void))
+    yield* Effect.forkScoped(Effect.interruptible(Effect.zipRight(shutdown.lameDuck, search)))
+    return daemons
+  })
