@@ -10,6 +10,7 @@ import { drainBound, releaseBound } from "./internal/budget.js"
 import { drainTimeouts } from "./internal/drainTimeouts.js"
 import { shortDuration } from "./internal/duration.js"
 import { causeMessage } from "./internal/errorMessage.js"
+import { beginUse, build } from "./internal/memoMap.js"
 import { idle, nameList, safeObservers } from "./internal/observers.js"
 import { once } from "./internal/once.js"
 import { durationOption } from "./internal/options.js"
@@ -86,8 +87,7 @@ type Named<A, R> = Steps<A, R> & { readonly name: string }
 const makeRelease = <A, R>(
   steps: Named<A, R>,
   resource: A,
-  drainTimeout: Option.Option<Duration.Duration>,
-  releaseTimeout: Option.Option<Duration.Duration>
+  { drainTimeout, releaseTimeout }: Effect.Effect.Success<ReturnType<typeof drainTimeouts>>
 ) =>
   Effect.gen(function*() {
     const shutdown = yield* Shutdown
@@ -222,9 +222,9 @@ export const acquire = <A, E, R, R2 = never>(
 ): Effect.Effect<A, E | BudgetError, R | R2 | Scope.Scope> =>
   Effect.gen(function*() {
     const shutdown = yield* Shutdown
-    const { drainTimeout, releaseTimeout } = yield* drainTimeouts(options)
+    const timeouts = yield* drainTimeouts(options)
     const resource = yield* options.acquire
-    const { quiesce, release } = yield* makeRelease(options, resource, drainTimeout, releaseTimeout)
+    const { quiesce, release } = yield* makeRelease(options, resource, timeouts)
     yield* Effect.addFinalizer(release)
     if (options.quiesceOn === "LameDuck") {
       yield* Effect.forkScoped(Effect.interruptible(Effect.zipRight(shutdown.lameDuck, quiesce)))
@@ -234,8 +234,8 @@ export const acquire = <A, E, R, R2 = never>(
 
 /**
  * Gives the release of *any* layer (a Kafka client, an exporter) a bound, a name and a line in the report. Steps receive
- * the services of the layer. The layer is built in a scope of its own with the current memo map, so that a layer it shares
- * with others is still built once.
+ * the services of the layer. A layer that is used elsewhere too is built once, and its steps run when the last user was
+ * released, drained or not. (Without `launch`, with the last user of the drained one.)
  *
  * @example
  * ```ts
@@ -255,19 +255,22 @@ export const layer = <ROut, R2 = never>(
   options: Omit<Steps<Context.Context<ROut>, R2>, "release"> = {}
 ) =>
 <E, RIn>(self: Layer.Layer<ROut, E, RIn>): Layer.Layer<ROut, E | BudgetError, RIn | R2> =>
-  Layer.scopedContext(Effect.gen(function*() {
-    const memoMap = yield* Layer.CurrentMemoMap
+  Layer.scopedContext(Effect.uninterruptible(Effect.gen(function*() {
     const scope = yield* Scope.make()
-    return yield* acquire<Context.Context<ROut>, E, RIn, R2>({
+    const drainScope = yield* Scope.make()
+    const context = yield* Scope.extend(drainScope)(acquire<Context.Context<ROut>, E, RIn, R2>({
       ...options,
       name,
-      acquire: Layer.buildWithMemoMap(self, memoMap, scope).pipe(
+      acquire: build(self, scope).pipe(
         Effect.interruptible,
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
       ),
       release: (_, exit) => Scope.close(scope, exit)
-    })
-  }))
+    }))
+    const endUse = yield* beginUse(self, context)
+    yield* Effect.addFinalizer((exit) => endUse(Scope.close(drainScope, exit)))
+    return context
+  })))
 
 /**
  * A bounded wait that holds in a finalizer, where `Effect.timeout` does not: `Some(exit)` when the work ends within its

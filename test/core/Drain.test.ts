@@ -3,6 +3,7 @@ import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Ref, Scope, Te
 import * as Drain from "../../src/core/Drain.js"
 import * as Lifecycle from "../../src/core/Lifecycle.js"
 import { Shutdown } from "../../src/core/Shutdown.js"
+import type { BudgetError } from "../../src/core/ShutdownConfig.js"
 import * as Interruption from "../../src/testing/Interruption.js"
 import * as Journal from "../../src/testing/Journal.js"
 import * as TestApp from "../../src/testing/TestApp.js"
@@ -332,6 +333,73 @@ describe("Drain.layer", () => {
       assert.deepStrictEqual(
         yield* journal.lines,
         ["0ms store opened", "0ms a closed", "0ms b closed", "0ms store closed"]
+      )
+    }))
+
+  /** The journal and the report of an app in which `drained` and `bare` use one store, `bare` for half a second longer. */
+  const shareStore = (
+    launch: (drained: Layer.Layer<never, BudgetError>, bare: Layer.Layer<never>) => Layer.Layer<never, BudgetError>
+  ) =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.make
+      const shared = store(journal)
+      const user = (name: string, takes: Duration.DurationInput) =>
+        Layer.scopedDiscard(Effect.zipRight(
+          Store,
+          Effect.addFinalizer(() => Effect.delay(journal.note(`${name} closed`), takes))
+        ))
+      const app = yield* TestApp.start(launch(
+        user("drained", 0).pipe(
+          Layer.provide(shared.pipe(Drain.layer("store", { drain: () => journal.note("drain store") })))
+        ),
+        user("bare", "500 millis").pipe(Layer.provide(shared))
+      ))
+      yield* app.signal("SIGTERM")
+      const { drains } = yield* app.report
+      return [
+        yield* journal.lines,
+        drains.map(({ elapsed, name, outcome, started }) => [
+          name,
+          outcome,
+          Duration.toMillis(started),
+          Duration.toMillis(elapsed)
+        ])
+      ]
+    })
+
+  const afterBoth = [
+    ["0ms store opened", "0ms drained closed", "500ms bare closed", "500ms drain store", "500ms store closed"],
+    [["store", "Drained", 500, 0]]
+  ]
+
+  it.scoped("drains a layer that others use without a drain when the last of them was released", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* shareStore((drained, bare) => Layer.merge(drained, bare)), afterBoth)
+      assert.deepStrictEqual(yield* shareStore((drained, bare) => Layer.merge(bare, drained)), afterBoth)
+      // The bare one opens the store, and closes last.
+      assert.deepStrictEqual(yield* shareStore((drained, bare) => Layer.provide(drained, bare)), afterBoth)
+    }))
+
+  it.scoped("drains a layer whose last user has a drain with its release", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* shareStore((drained, bare) => Layer.provide(bare, drained)), [
+        ["0ms store opened", "500ms bare closed", "500ms drained closed", "500ms drain store", "500ms store closed"],
+        [["store", "Drained", 500, 0]]
+      ])
+    }))
+
+  it.scoped("bounds the release of a layer that is closed by its last user without a drain", () =>
+    Effect.gen(function*() {
+      const hung = Layer.scopedDiscard(Effect.addFinalizer(() => Effect.never))
+      const bare = Layer.scopedDiscard(Effect.addFinalizer(() => Effect.sleep("1 second"))).pipe(Layer.provide(hung))
+      const app = yield* TestApp.start(
+        Layer.merge(hung.pipe(Drain.layer("hung", { releaseTimeout: "2 seconds" })), bare)
+      )
+      yield* app.signal("SIGTERM")
+      const { drains, elapsed } = yield* app.report
+      assert.deepStrictEqual(
+        [drains.map(({ name, reason }) => [name, reason]), Duration.toMillis(elapsed)],
+        [[["hung", "release not done within 2s"]], 3000]
       )
     }))
 

@@ -2,6 +2,7 @@ import { Cause, type ConfigError, Duration, Effect, Exit, Fiber, Layer, Option, 
 import { Host } from "../../core/Host.js"
 import { bounded } from "../../core/internal/bounded.js"
 import { causeMessage, isUnexplained } from "../../core/internal/errorMessage.js"
+import { makeMemoMap } from "../../core/internal/memoMap.js"
 import type { Lifecycle } from "../../core/Lifecycle.js"
 import { Shutdown } from "../../core/Shutdown.js"
 import type { BudgetError } from "../../core/ShutdownConfig.js"
@@ -50,7 +51,7 @@ const runLayer = <ROut, E, RIn>(
 
     // On a fiber of its own, so that an acquire that hangs can be abandoned at the deadline.
     const scope = yield* Scope.make()
-    const memoMap = yield* Layer.makeMemoMap
+    const memoMap = yield* makeMemoMap
     const building = yield* Layer.buildWithMemoMap(layer, memoMap, scope).pipe(
       Effect.provideService(Shutdown, shutdown),
       Effect.interruptible,
