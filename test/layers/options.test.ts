@@ -70,6 +70,7 @@ const cases: ReadonlyArray<
   ["letters", pool, {
     drainTimeout: duration(false, false),
     releaseTimeout: duration(false, false),
+    daemonTimeout: duration(false, false),
     lease: duration(true, true),
     concurrency: count(1, false)
   }],

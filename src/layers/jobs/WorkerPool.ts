@@ -52,6 +52,10 @@ export interface Options<Job, Cursor, E, R, R2 = never> extends Timeouts {
    */
   readonly lease?: Duration.DurationInput | undefined
   /**
+   * As `daemonTimeout` of `HttpServer`, for fibers that jobs left behind with `Effect.forkDaemon`. 5 seconds by default.
+   */
+  readonly daemonTimeout?: Duration.DurationInput | undefined
+  /**
    * When the pool stops claiming jobs: when the shutdown begins (`"LameDuck"`), or when everything that depends on the
    * pool has been released (`"Release"`: right for pools whose results a request waits for). `"LameDuck"` by default
    * over a durable source, because another process can run the jobs. A pool over memory always uses `"Release"`, and
@@ -66,18 +70,18 @@ export interface Options<Job, Cursor, E, R, R2 = never> extends Timeouts {
   readonly onEvent?: ((event: JobEvent) => Effect.Effect<unknown, unknown, R2>) | undefined
 }
 
-type ScalarOptions = Pick<Options<never, never, never, never>, "concurrency" | "lease" | keyof Timeouts>
+type Scalars = Pick<Options<never, never, never, never>, "concurrency" | "lease" | "daemonTimeout" | keyof Timeouts>
 
 /**
- * `Options` in which `concurrency`, `lease`, `drainTimeout` and `releaseTimeout` may each be a `Config`.
+ * `Options` in which `concurrency`, `lease`, `daemonTimeout`, `drainTimeout` and `releaseTimeout` may each be a `Config`.
  *
  * @since 0.1.0
  * @category models
  */
 export type ConfigOptions<Job, Cursor, E, R, R2 = never> =
-  & Omit<Options<Job, Cursor, E, R, R2>, keyof ScalarOptions>
+  & Omit<Options<Job, Cursor, E, R, R2>, keyof Scalars>
   & {
-    readonly [K in keyof ScalarOptions]: ScalarOptions[K] | Config.Config<Exclude<ScalarOptions[K], undefined>>
+    readonly [K in keyof Scalars]: Scalars[K] | Config.Config<Exclude<Scalars[K], undefined>>
   }
 
 /**
@@ -283,6 +287,7 @@ export const Tag =
         const scalars = Config.all({
           concurrency: asConfig(options.concurrency),
           lease: asConfig(options.lease),
+          daemonTimeout: asConfig(options.daemonTimeout),
           drainTimeout: asConfig(options.drainTimeout),
           releaseTimeout: asConfig(options.releaseTimeout)
         })

@@ -1,8 +1,10 @@
 import { DateTime, type Duration, Effect, Fiber } from "effect"
 import * as Drain from "../../../core/Drain.js"
+import { defaultDaemonTimeout, makeDaemons } from "../../../core/internal/daemons.js"
 import { makeInFlight } from "../../../core/internal/inFlight.js"
 import { durationOption } from "../../../core/internal/options.js"
 import { Shutdown } from "../../../core/Shutdown.js"
+import type { JobContext } from "../JobContext.js"
 import { JobEvent } from "../JobEvent.js"
 import {
   type DeadLetters,
@@ -22,6 +24,7 @@ import { abortSignals, type Codec, type JobProcess, runJob } from "./runJob.js"
 /** The settings of a pool, see `WorkerPool.Options`. */
 export interface Settings extends Drain.Timeouts, Pick<Pool, "concurrency" | "retry" | "isPermanent"> {
   readonly lease: Duration.DurationInput | undefined
+  readonly daemonTimeout?: Duration.DurationInput | undefined
   readonly quiesceOn: Drain.Steps<unknown>["quiesceOn"]
   readonly onEvent: ((event: JobEvent) => Effect.Effect<void>) | undefined
 }
@@ -35,6 +38,7 @@ export const makePool = <Job, Cursor>(
 ) =>
   Effect.gen(function*() {
     const { concurrency, drainTimeout, isPermanent, lease, onEvent, quiesceOn, releaseTimeout, retry } = settings
+    const { daemonTimeout = defaultDaemonTimeout } = settings
     const { durable } = source
     const shutdown = yield* Shutdown
     const pool: Pool = {
@@ -50,7 +54,17 @@ export const makePool = <Job, Cursor>(
       waitingForSource: new Map(),
       crash: undefined
     }
-    const run = (jobRun: JobRun) => runJob(pool, job, jobRun)
+    // Released after the jobs.
+    const daemons = yield* makeDaemons({
+      name,
+      daemonTimeout: durationOption(name, "daemonTimeout", daemonTimeout),
+      releaseTimeout
+    })
+    const owned = {
+      ...job,
+      process: (value: Job, context: JobContext<Cursor>) => daemons.own(job.process(value, context))
+    }
+    const run = (jobRun: JobRun) => runJob(pool, owned, jobRun)
 
     // Interruptible, because `acquire` is not, and a fiber inherits the region that forks it.
     const start = (loop: Loop, effect: Effect.Effect<never>) =>
