@@ -1,4 +1,4 @@
-import { Duration, Effect, Logger, LogLevel, Option, Schedule, Schema } from "effect"
+import { Duration, Effect, Logger, LogLevel, Option, Schedule } from "effect"
 import { Host, type Terminal } from "../../core/Host.js"
 import { bounded } from "../../core/internal/bounded.js"
 import { checkSequence } from "../../core/internal/budget.js"
@@ -6,7 +6,8 @@ import { shortDuration } from "../../core/internal/duration.js"
 import type { Event, Lifecycle, Snapshot } from "../../core/Lifecycle.js"
 import type { Resource, Stage } from "../../core/Shutdown.js"
 import type { ShutdownConfig } from "../../core/ShutdownConfig.js"
-import { format, formatCounts, ShutdownReport, toJson } from "../../core/ShutdownReport.js"
+import { format, type ShutdownReport, toJson } from "../../core/ShutdownReport.js"
+import { drainLine, loggedReport } from "./reportLine.js"
 
 /** Logs that the service runs, and warns of what may keep it from a clean shutdown. */
 export const logRunning = (lifecycle: Lifecycle): Effect.Effect<void> =>
@@ -34,12 +35,7 @@ const logEvent = ({ resources }: Snapshot, { subject, what }: Event): Effect.Eff
   if (report === undefined || what !== report.outcome) {
     return (resource === undefined ? Effect.logInfo : Effect.logDebug)(subject === "app" ? what : `${subject} ${what}`)
   }
-  const line = [
-    `${subject} ${what} in ${shortDuration(report.elapsed)}`,
-    formatCounts(report),
-    report.reason,
-    report.failure
-  ].filter((part) => part !== undefined && part !== "").join(", ")
+  const line = drainLine(report)
   return report.outcome === "Drained" && report.failure === undefined ? Effect.logInfo(line) : Effect.logWarning(line)
 }
 
@@ -136,8 +132,7 @@ export const publishReport = (report: ShutdownReport, config: ShutdownConfig): E
       yield* terminal.value.print(format(report, { columns: terminal.value.columns }))
     } else {
       yield* (report.exitCode === 0 ? Effect.logInfo("stopped") : Effect.logWarning("stopped")).pipe(
-        // As text: line loggers would spread an object over many lines.
-        Effect.annotateLogs("report", JSON.stringify(Schema.encodeSync(ShutdownReport)(report)))
+        Effect.annotateLogs("report", loggedReport(report))
       )
     }
     if (Option.isSome(config.reportFile)) {
