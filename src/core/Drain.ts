@@ -46,7 +46,7 @@ export interface Timeouts {
  * @category models
  */
 export interface Steps<in A, out R = never> extends Timeouts {
-  /** Stops accepting new work. Runs first; with `quiesceOn: "LameDuck"` as soon as the shutdown is requested. */
+  /** Stops accepting new work, also when expedited. Runs first; with `quiesceOn: "LameDuck"` when the shutdown begins. */
   readonly quiesce?: ((resource: A) => Effect.Effect<unknown, unknown, R>) | undefined
   /**
    * Completes when no work is in flight. Interrupted at its bound, or when a second signal expedites the shutdown, so it
@@ -125,7 +125,7 @@ const makeRelease = <A, R>(
         // A flag: the clock can be behind the timer, so the elapsed time does not show which of the two ended the wait.
         const expedited = yield* Ref.make(false)
         const cut = Effect.zipRight(shutdown.expedited, Ref.set(expedited, true))
-        const exit = yield* bounded({ within, ...(name === "quiesce" || name === "drain" ? { cut } : {}) })(
+        const exit = yield* bounded({ within, ...(name === "drain" ? { cut } : {}) })(
           Effect.provide(Effect.suspend(() => step(resource)), context)
         )
         if (Option.isNone(exit)) {
