@@ -1,6 +1,10 @@
 /**
  * Fire-and-forget tasks with an owner: they finish within a bound before what they use is released.
  *
+ * Fibers of `Effect.forkDaemon` in HTTP handlers, jobs and tasks finish too, within `daemonTimeout`. Use a task where the
+ * loss of the work must be seen: a task has the bound that you set, its failure is logged, and one that is cut makes the
+ * exit code 1. A daemon that is interrupted does not, because a loop without end is interrupted at every shutdown.
+ *
  * A task lives in memory: it is lost when the process dies. For work that must survive, use a job of a `WorkerPool`.
  *
  * @module
@@ -9,6 +13,7 @@
 import { Cause, Config, type ConfigError, Context, Effect, type Exit, type Fiber, Layer, Runtime, Schema } from "effect"
 import type { Scope } from "effect"
 import * as Drain from "./Drain.js"
+import { defaultDaemonTimeout, makeDaemons } from "./internal/daemons.js"
 import { type InFlight, makeInFlight } from "./internal/inFlight.js"
 import type { BudgetError } from "./ShutdownConfig.js"
 
@@ -79,6 +84,8 @@ const logFailure = (name: string) => (cause: Cause.Cause<unknown>) =>
 /** Counts a task as cut if the supervisor interrupted it, otherwise as finished. */
 const makeSupervisor = ({ name, ...timeouts }: Options): Effect.Effect<Supervisor, BudgetError, Scope.Scope> =>
   Effect.gen(function*() {
+    // Released after the tasks.
+    const daemons = yield* makeDaemons({ name, daemonTimeout: defaultDaemonTimeout, releaseTimeout: timeouts.releaseTimeout })
     const tasks = yield* makeInFlight<void>()
     const counts = { finished: 0, cut: 0 }
     let open = true
@@ -112,7 +119,7 @@ const makeSupervisor = ({ name, ...timeouts }: Options): Effect.Effect<Superviso
     return {
       tasks,
       supervised: <A, E, R>(task: Effect.Effect<A, E, R>) =>
-        Effect.onExit(Effect.tapErrorCause(Effect.interruptible(task), logFailure(name)), count),
+        Effect.onExit(Effect.tapErrorCause(Effect.interruptible(daemons.own(task)), logFailure(name)), count),
       accept: () => {
         if (!open) counts.cut++
         return open

@@ -14,7 +14,8 @@ const supervised = (options: Omit<TaskSupervisor.Options, "name"> = {}) =>
       Scope.extend(scope),
       Effect.provideService(Shutdown, lifecycle.shutdown)
     )
-    return { tasks, entries, note, reports, stop: Scope.close(scope, Exit.void) }
+    const stop = Effect.zipRight(lifecycle.shutdown.begin({ reason: "test" }), Scope.close(scope, Exit.void))
+    return { tasks, entries, note, reports, stop }
   })
 
 describe("TaskSupervisor", () => {
@@ -34,6 +35,23 @@ describe("TaskSupervisor", () => {
         handedBack: 0,
         cut: 0
       }])
+    }))
+
+  it.effect("finishes the fibers that its tasks leave behind", () =>
+    Effect.gen(function*() {
+      const { entries, note, reports, stop, tasks } = yield* supervised()
+      yield* tasks.run(Effect.zipRight(
+        Effect.sleep("1 second"),
+        Effect.forkDaemon(Effect.zipRight(Effect.sleep("2 seconds"), note("sent")))
+      ))
+      const stopping = yield* Effect.fork(stop)
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.join(stopping)
+      assert.deepStrictEqual(entries, ["3s sent"])
+      assert.deepStrictEqual(yield* reports, [
+        { name: "tasks", outcome: "Drained", finished: 1, handedBack: 0, cut: 0 },
+        { name: "tasks daemons", outcome: "Drained", finished: 1, handedBack: 0, cut: 0 }
+      ])
     }))
 
   it.effect("interrupts tasks after the drain timeout, and counts them as cut", () =>

@@ -1,6 +1,6 @@
 import { HttpRouter, HttpServer as Platform, HttpServerResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Option, Schema, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Option, Runtime, Schema, Scope } from "effect"
 import { createServer } from "node:http"
 import * as Lifecycle from "../../../src/core/Lifecycle.js"
 import { Shutdown } from "../../../src/core/Shutdown.js"
@@ -54,6 +54,16 @@ const app = HttpRouter.empty.pipe(
       Effect.forkDaemon(Effect.withSpan(Effect.uninterruptible(Effect.never), "ignoring")),
       HttpServerResponse.empty()
     )
+  ),
+  HttpRouter.post(
+    "/runtime",
+    Effect.gen(function*() {
+      const { write } = yield* Store
+      const runFork = Runtime.runFork(yield* Effect.runtime())
+      setTimeout(() => runFork(Effect.delay(write("ran"), "300 millis")))
+      yield* Effect.sleep("10 millis")
+      return HttpServerResponse.empty()
+    })
   ),
   HttpRouter.post(
     "/tasks",
@@ -127,6 +137,15 @@ describe("fibers that handlers leave behind", () => {
         rows: ["outer", "inner", "closed"],
         exitCode: 0,
         drains: [http, { ...daemons, finished: 3 }]
+      })
+    }))
+
+  it.scopedLive("may run on a runtime of the handler", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* run(["/runtime"]), {
+        rows: ["ran", "closed"],
+        exitCode: 0,
+        drains: [http, { ...daemons, finished: 1 }]
       })
     }))
 
