@@ -4,13 +4,14 @@
  * @module
  * @since 0.1.0
  */
-import { Clock, type Context, Duration, Effect, Exit, Layer, Option, Ref, Scope } from "effect"
+import { type Context, Duration, Effect, Exit, Layer, Option, Ref, Scope } from "effect"
 import { bounded as internalBounded } from "./internal/bounded.js"
 import { drainBound, releaseBound } from "./internal/budget.js"
 import { drainTimeouts } from "./internal/drainTimeouts.js"
 import { shortDuration } from "./internal/duration.js"
 import { causeMessage } from "./internal/errorMessage.js"
 import { beginUse, build } from "./internal/memoMap.js"
+import { monotonicMillis, wholeMillis } from "./internal/monotonic.js"
 import { idle, nameList, safeObservers } from "./internal/observers.js"
 import { once } from "./internal/once.js"
 import { durationOption } from "./internal/options.js"
@@ -121,7 +122,7 @@ const makeRelease = <A, R>(
         const within = name === "drain"
           ? drainBound(shutdown.config, remaining, drainTimeout)
           : releaseBound(shutdown.config, remaining, releaseTimeout)
-        const from = yield* Clock.currentTimeMillis
+        const from = yield* monotonicMillis
         // A flag: the clock can be behind the timer, so the elapsed time does not show which of the two ended the wait.
         const expedited = yield* Ref.make(false)
         const cut = Effect.zipRight(shutdown.expedited, Ref.set(expedited, true))
@@ -129,10 +130,9 @@ const makeRelease = <A, R>(
           Effect.provide(Effect.suspend(() => step(resource)), context)
         )
         if (Option.isNone(exit)) {
-          const took = Duration.millis((yield* Clock.currentTimeMillis) - from)
           const names = name === "drain" ? nameList(() => steps.names?.(resource) ?? []) : ""
           const reason = (yield* Ref.get(expedited))
-            ? `${name} expedited after ${shortDuration(took)}${names}`
+            ? `${name} expedited after ${shortDuration(wholeMillis((yield* monotonicMillis) - from))}${names}`
             : `${name} not done within ${shortDuration(within)}${names}`
           yield* Ref.update(problems, (_) => ({ ..._, reason: _.reason ? `${_.reason}, ${reason}` : reason }))
           return "Overdue"
@@ -165,7 +165,7 @@ const makeRelease = <A, R>(
     const release = yield* once((exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
       Effect.gen(function*() {
         const started = yield* shutdown.elapsed
-        const from = yield* Clock.currentTimeMillis
+        const from = yield* monotonicMillis
         yield* quiesce
         let outcome = yield* drain
         if (steps.release !== undefined) {
@@ -180,8 +180,8 @@ const makeRelease = <A, R>(
         const report = new DrainReport({
           name: (yield* Ref.get(registered)).name,
           outcome,
-          started,
-          elapsed: Duration.millis((yield* Clock.currentTimeMillis) - from),
+          started: wholeMillis(Duration.toMillis(started)),
+          elapsed: wholeMillis((yield* monotonicMillis) - from),
           finished: after.finished - before.finished,
           handedBack: after.handedBack - before.handedBack,
           cut,

@@ -22,7 +22,9 @@
  * @since 0.1.0
  */
 import { Clock, type ConfigError, Deferred, Duration, Effect, Option, PubSub, Queue, Stream } from "effect"
+import { monotonicMillis, wholeMillis } from "./internal/monotonic.js"
 import { safeObservers } from "./internal/observers.js"
+import { uniqueName } from "./internal/uniqueName.js"
 import type { Resource, Service } from "./Shutdown.js"
 import { type BudgetError, type Options, resolve, type Signal } from "./ShutdownConfig.js"
 import { type LifecycleState, make as makeReport, type ShutdownReport } from "./ShutdownReport.js"
@@ -34,7 +36,7 @@ import { type LifecycleState, make as makeReport, type ShutdownReport } from "./
  * @category models
  */
 export interface ShutdownRequest {
-  /** The instant of the request, in milliseconds of the Clock. */
+  /** The instant of the request, in milliseconds; see `Event.at`. */
   readonly at: number
   /** The state in which it came. */
   readonly from: LifecycleState
@@ -51,7 +53,10 @@ export interface ShutdownRequest {
  * @category models
  */
 export interface Event {
-  /** The instant, in milliseconds of the Clock. */
+  /**
+   * The instant, in milliseconds: the wall time at which the lifecycle was made, and the time that has passed since. A
+   * change of the system's time does not move it.
+   */
   readonly at: number
   /** `"app"`, the name of a resource, or the name of a signal. */
   readonly subject: string
@@ -110,13 +115,6 @@ export interface Lifecycle {
   readonly fail: (reason: string, failure: string) => Effect.Effect<void>
 }
 
-const uniqueName = (resources: ReadonlyArray<Resource>, name: string): string => {
-  const taken = new Set(resources.map((resource) => resource.name))
-  let unique = name
-  for (let n = 2; taken.has(unique); n++) unique = `${name}-${n}`
-  return unique
-}
-
 /**
  * Drops the resources that were closed before a shutdown was requested: they are no part of its report, and a service
  * that acquires one for each request would keep all of them.
@@ -162,6 +160,8 @@ export const make = (
         return result
       })
     const snapshot = Effect.sync(() => current)
+    const wallTimeAhead = yield* Effect.zipWith(Clock.currentTimeMillis, monotonicMillis, (wall, now) => wall - now)
+    const now = Effect.map(monotonicMillis, (now) => now + wallTimeAhead)
     const requested = yield* Deferred.make<ShutdownRequest>()
     const lameDuck = yield* Effect.makeLatch(false)
     const draining = yield* Effect.makeLatch(false)
@@ -169,7 +169,7 @@ export const make = (
 
     /** Changes the snapshot, and adds an event to the journal. */
     const record = (subject: string, what: string, f: (current: Snapshot, at: number) => Snapshot) =>
-      Effect.flatMap(Clock.currentTimeMillis, (at) =>
+      Effect.flatMap(now, (at) =>
         modify((current) => {
           const next = f(current, at)
           return [undefined, { ...next, events: [...next.events, { at, subject, what }] }]
@@ -184,7 +184,7 @@ export const make = (
           expedited: current.expedited,
           gracePeriod: config.gracePeriod,
           preStopDelay: config.preStopDelay,
-          elapsed: Duration.millis(at - from),
+          elapsed: wholeMillis(at - from),
           drains: current.resources.flatMap(({ report }) => Option.toArray(report)),
           ...(Option.isSome(failure) ? { failure: failure.value } : {})
         }))
@@ -204,7 +204,7 @@ export const make = (
       }).pipe(Effect.uninterruptible)
 
     const begin: Service["begin"] = ({ failure, reason }) =>
-      Effect.flatMap(Clock.currentTimeMillis, (at) =>
+      Effect.flatMap(now, (at) =>
         modify((current) => {
           if (Option.isSome(current.request)) return [current.request.value, current]
           const request = { at, from: current.state, reason, failure: Option.fromNullable(failure) }
@@ -220,7 +220,7 @@ export const make = (
     const register: Service["register"] = (resource) =>
       modify((before) => {
         const current = dropClosed(before)
-        const registered = { ...safeObservers(resource), name: uniqueName(current.resources, resource.name) }
+        const registered = { ...safeObservers(resource), name: uniqueName(resource.name, current.resources) }
         return [registered, { ...current, resources: [...current.resources, registered] }]
       })
 
@@ -234,18 +234,15 @@ export const make = (
         })
       )
 
-    const requestedAt = Effect.map(snapshot, ({ request }) => Option.map(request, ({ at }) => at))
-    const deadline = Effect.map(requestedAt, Option.map((at) => at + Duration.toMillis(config.gracePeriod)))
-    const remaining = Effect.zipWith(deadline, Clock.currentTimeMillis, (deadline, now) =>
-      Option.match(deadline, {
-        onNone: () => Duration.infinity,
-        onSome: (at) => Duration.millis(Math.max(0, at - now))
-      }))
-    const elapsed = Effect.zipWith(requestedAt, Clock.currentTimeMillis, (requestedAt, now) =>
-      Option.match(requestedAt, {
-        onNone: () => Duration.zero,
-        onSome: (at) => Duration.millis(now - at)
-      }))
+    const sinceRequest = Effect.zipWith(snapshot, now, ({ request }, now) => Option.map(request, ({ at }) => now - at))
+    const gracePeriod = Duration.toMillis(config.gracePeriod)
+    const deadline = Effect.zipWith(sinceRequest, Clock.currentTimeMillis, (since, wallTime) =>
+      Option.map(since, (millis) =>
+        wallTime + gracePeriod - millis))
+    const left = (since: number) =>
+      Duration.millis(Math.max(0, gracePeriod - since))
+    const remaining = Effect.map(sinceRequest, Option.match({ onNone: () => Duration.infinity, onSome: left }))
+    const elapsed = Effect.map(sinceRequest, (since) => Duration.millis(Option.getOrElse(since, () => 0)))
 
     const shutdown: Service = {
       config,
@@ -277,7 +274,8 @@ export const make = (
       follow: (step) =>
         Effect.scoped(Effect.flatMap(PubSub.subscribe(changes), (queue) =>
           Effect.repeat(Effect.flatMap(Queue.take(queue), step), {
-            until: (done) => done
+            until: (done) =>
+              done
           }))),
       requested: Deferred.await(requested),
       transition,

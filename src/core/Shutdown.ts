@@ -93,7 +93,10 @@ export interface Service {
   readonly state: Effect.Effect<LifecycleState>
   /** The state now and each later one. Ends after `Stopped`. */
   readonly states: Stream.Stream<LifecycleState>
-  /** The instant at which the process must have ended, in milliseconds of the Clock; none before a shutdown was requested. */
+  /**
+   * The wall time at which the process must have ended, in milliseconds of the Clock; none before a shutdown was requested.
+   * It moves when the system's time is set, because `remaining` does not.
+   */
   readonly deadline: Effect.Effect<Option.Option<number>>
   /** Time to the deadline; infinite before a shutdown was requested, zero after the deadline. */
   readonly remaining: Effect.Effect<Duration.Duration>

@@ -4,8 +4,9 @@
  * @module
  * @since 0.1.0
  */
-import { Clock, Duration, Effect, Ref } from "effect"
+import { Duration, Effect, Ref } from "effect"
 import { shortDuration } from "../core/internal/duration.js"
+import { monotonicMillis } from "../core/internal/monotonic.js"
 
 /**
  * A journal of one test.
@@ -46,11 +47,11 @@ export const line = (millis: number, what: string): string => `${shortDuration(D
  * @category constructors
  */
 export const make: Effect.Effect<Journal> = Effect.gen(function*() {
-  const from = yield* Clock.currentTimeMillis
+  const from = yield* monotonicMillis
   const lines = yield* Ref.make<ReadonlyArray<string>>([])
   return {
     note: (what) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => Ref.update(lines, (all) => [...all, line(now - from, what)])),
+      Effect.flatMap(monotonicMillis, (now) => Ref.update(lines, (all) => [...all, line(now - from, what)])),
     lines: Ref.get(lines)
   }
 })

@@ -17,6 +17,7 @@
  * @since 0.1.0
  */
 import { Clock, Config, type ConfigError, Deferred, Duration, Effect, Exit, FiberId, Layer, Option } from "effect"
+import { monotonicMillis } from "../../core/internal/monotonic.js"
 import { countOption, durationOption } from "../../core/internal/options.js"
 import { makeMemoryQueue } from "./internal/memoryQueue.js"
 import { idsFault } from "./internal/storable.js"
@@ -122,7 +123,7 @@ export const layerConfig = (
 
 const makeQueue = (name: string, capacity: number, lease: number): JobQueue => {
   const queue = makeMemoryQueue({ capacity, lease })
-  const now = Clock.currentTimeMillis
+  const now = monotonicMillis
   const leaseLost = (claim: Claim) => new LeaseLost({ queue: name, id: claim.id })
   const fenced = <A>(claim: Claim, f: (now: number) => A): Effect.Effect<A, LeaseLost> =>
     Effect.flatMap(now, (now) => queue.isHeld(now, claim) ? Effect.succeed(f(now)) : leaseLost(claim))
@@ -177,7 +178,11 @@ const makeQueue = (name: string, capacity: number, lease: number): JobQueue => {
       ),
     retry: (claim, { delay }) =>
       fenced(claim, (now) => queue.putBack(now, claim, { attemptSpent: true, delay: Duration.toMillis(delay) })),
-    deadLetter: (claim, error) => fenced(claim, (now) => queue.deadLetter(now, claim, error)),
+    deadLetter: (claim, error) =>
+      Effect.flatMap(
+        Clock.currentTimeMillis,
+        (failedAt) => fenced(claim, () => queue.deadLetter(failedAt, claim, error))
+      ),
     handBack: (claims) =>
       forEachHeld(claims, (claim, now) => queue.putBack(now, claim, { attemptSpent: false, delay: 0 })),
     renew: (claims) => forEachHeld(claims, (claim, now) => queue.renew(claim, now + lease)),

@@ -1,14 +1,15 @@
-import { Cause, Clock, Duration, Effect, Option, Queue, Ref } from "effect"
+import { Cause, Duration, Effect, Option, Queue, Ref } from "effect"
 import { Host, type HostEvent, signalNumber } from "../../core/Host.js"
 import { shortDuration } from "../../core/internal/duration.js"
 import { causeMessage } from "../../core/internal/errorMessage.js"
+import { monotonicMillis } from "../../core/internal/monotonic.js"
 import type { Lifecycle } from "../../core/Lifecycle.js"
 import type { Signal } from "../../core/ShutdownConfig.js"
 
 interface Received {
   /** Signals without duplicates. */
   readonly count: number
-  /** The instant of the last one, later by the time for which the event loop was blocked since. */
+  /** The monotonic instant of the last one, later by the time for which the event loop was blocked since. */
   readonly last: Option.Option<number>
 }
 
@@ -30,7 +31,7 @@ export const handleEvents = (lifecycle: Lifecycle, events: Queue.Dequeue<HostEve
 
     const onSignal = (signal: Signal) =>
       Effect.gen(function*() {
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* monotonicMillis
         const { count, last } = yield* Ref.get(received)
         if (Option.isSome(last) && now - last.value < Duration.toMillis(config.duplicateWindow)) {
           return yield* lifecycle.recordSignal(signal, "duplicate, ignored")

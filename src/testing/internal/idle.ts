@@ -1,4 +1,5 @@
 import { Chunk, Clock, Duration, Effect, Option, type TestClock } from "effect"
+import { unsafeMonotonicMillis } from "../../core/internal/monotonic.js"
 import { VirtualClock } from "./virtualClock.js"
 
 /** The TestClock; none where another clock is in its place. */
@@ -17,9 +18,12 @@ export const refuseClock: Effect.Effect<Option.Option<string>> = Effect.zipWith(
       : Option.some("the clock is not the TestClock: use it.effect or it.scoped, not it.live")
 )
 
+/** By its monotonic time, as its sleeps are: a test may set the wall time. */
+const instantOf = (clock: TestClock.TestClock) => Effect.sync(() => unsafeMonotonicMillis(clock))
+
 /** The time to the next timer; none when no timer is set. */
 export const nextTimer = (clock: TestClock.TestClock): Effect.Effect<Option.Option<Duration.Duration>> =>
-  Effect.zipWith(clock.sleeps, clock.currentTimeMillis, (sleeps, now) => {
+  Effect.zipWith(clock.sleeps, instantOf(clock), (sleeps, now) => {
     const next = Math.min(...Chunk.toReadonlyArray(sleeps).filter((instant) => instant > now))
     return Number.isFinite(next) ? Option.some(Duration.millis(next - now)) : Option.none()
   })
@@ -29,7 +33,7 @@ export type Look = Effect.Effect<ReadonlyArray<unknown>>
 
 /** The time and the number of timers, for a `Look`. */
 export const lookAtClock = (clock: TestClock.TestClock): Look =>
-  Effect.zipWith(clock.currentTimeMillis, clock.sleeps, (now, sleeps) => [now, Chunk.size(sleeps)])
+  Effect.zipWith(instantOf(clock), clock.sleeps, (now, sleeps) => [now, Chunk.size(sleeps)])
 
 const sameLook = (before: ReadonlyArray<unknown>, after: ReadonlyArray<unknown>): boolean =>
   before.every((value, index) => value === after[index])
@@ -72,7 +76,7 @@ export const advance = (
   }
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const last = (yield* clock.currentTimeMillis) + Duration.toMillis(most)
+    const last = (yield* instantOf(clock)) + Duration.toMillis(most)
     const hasMoved = Effect.gen(function*() {
       const before = yield* look
       yield* clock.adjust(0)
@@ -83,7 +87,7 @@ export const advance = (
       if (same === 0) continue
       const next = yield* nextTimer(clock)
       if (Option.isNone(next)) yield* turns
-      else if ((yield* clock.currentTimeMillis) + Duration.toMillis(next.value) > last) return
+      else if ((yield* instantOf(clock)) + Duration.toMillis(next.value) > last) return
       else {
         yield* clock.adjust(next.value)
         same = 0

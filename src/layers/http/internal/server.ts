@@ -8,6 +8,7 @@ import type * as Net from "node:net"
 import type * as Drain from "../../../core/Drain.js"
 import { bounded } from "../../../core/internal/bounded.js"
 import { drainTimeouts } from "../../../core/internal/drainTimeouts.js"
+import { unsafeMonotonicMillis } from "../../../core/internal/monotonic.js"
 import { Shutdown } from "../../../core/Shutdown.js"
 import type { BudgetError } from "../../../core/ShutdownConfig.js"
 import { ConnectionDrainPolicy, type ConnectionTimeouts } from "./connectionDrainPolicy.js"
@@ -64,7 +65,7 @@ const setUp = (evaluate: () => Net.Server, config: ServerConfig) =>
     const scope = yield* Scope.make()
     const nodeServer = evaluate()
     const clock = yield* Effect.clock
-    const policy = new ConnectionDrainPolicy(config.connectionTimeouts, () => clock.unsafeCurrentTimeMillis())
+    const policy = new ConnectionDrainPolicy(config.connectionTimeouts, () => unsafeMonotonicMillis(clock))
     const registry = new ConnectionRegistry(policy)
     const flushTimeout = Duration.millis(config.connectionTimeouts.idleLinger)
     const drainApp = yield* Ref.make(Effect.void)

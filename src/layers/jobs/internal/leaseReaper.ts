@@ -1,4 +1,5 @@
-import { Clock, Duration, Effect, Random, type Scope } from "effect"
+import { Duration, Effect, Random, type Scope } from "effect"
+import { monotonicMillis } from "../../../core/internal/monotonic.js"
 
 /** How often in a row expired leases are left alone because the reaper itself came late. */
 const mostPostponements = 3
@@ -30,13 +31,13 @@ export const reapLeases = (options: {
   Effect.gen(function*() {
     const { every, grace, graceAtStart, reach, renewEvery } = options
     const late = Duration.toMillis(every) + Duration.toMillis(renewEvery)
-    let lastLook = yield* Clock.currentTimeMillis
+    let lastLook = yield* monotonicMillis
     let reapFrom = graceAtStart ? lastLook + Duration.toMillis(grace) : lastLook
     let postponements = 0
 
     const look = Effect.gen(function*() {
       const reap = yield* reach
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* monotonicMillis
       postponements = now - lastLook > late ? postponements + 1 : 0
       if (postponements > 0 && postponements <= mostPostponements) reapFrom = now + Duration.toMillis(grace)
       lastLook = now

@@ -1,4 +1,5 @@
 import { Clock, Duration, Effect, Fiber, Random } from "effect"
+import { monotonicMillis } from "../../../core/internal/monotonic.js"
 import type { Service as ShutdownService } from "../../../core/Shutdown.js"
 import { JobEvent } from "../JobEvent.js"
 import type { Claim, JobSourceError } from "../JobSource.js"
@@ -121,7 +122,7 @@ export const supervise = (pool: Pool, loop: Loop, shutdown: ShutdownService) => 
   let crashes: ReadonlyArray<number> = []
   return Effect.catchAllCause(effect, (cause) =>
     Effect.gen(function*() {
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* monotonicMillis
       crashes = [...crashes.filter((at) => at > now - Duration.toMillis(crashWindow)), now]
       const jitter = yield* Random.nextRange(0.8, 1.2)
       const restartIn = crashes.length > maxCrashes

@@ -17,7 +17,10 @@ interface Lease {
   readonly until: number
 }
 
-/** A queue as a data structure: synchronous, and without a clock of its own. Times are in milliseconds. */
+/**
+ * A queue as a data structure: synchronous, and without a clock of its own. Times are monotonic milliseconds, except
+ * `failedAt`, which is wall time.
+ */
 export interface MemoryQueue {
   /** The number of jobs that are available now or later, excluding claimed ones. */
   readonly size: () => number
@@ -47,7 +50,7 @@ export interface MemoryQueue {
     options: { readonly attemptSpent: boolean; readonly delay: number }
   ) => void
   readonly find: (now: number, id: string) => Option.Option<StoredJob>
-  readonly deadLetter: (now: number, claim: Claim, error: string) => void
+  readonly deadLetter: (failedAt: number, claim: Claim, error: string) => void
   /** The dead letters, oldest first: all of them, or those after one that was listed before. */
   readonly deadLetters: (after?: Pick<DeadLetter, "id" | "failedAt">) => ReadonlyArray<DeadLetter>
   readonly redrive: (now: number, id: string, options: { readonly fromStart: boolean }) => boolean
@@ -185,12 +188,12 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
           stored("Waiting", available.find((job) => job.id === id) ?? delayed.find(({ job }) => job.id === id)?.job)
       )
     },
-    deadLetter: (now, claim, error) => {
+    deadLetter: (failedAt, claim, error) => {
       const lease = leaseOf(claim)
       if (lease === undefined) return
       leases.delete(claim.id)
       const { attempt, cursor, id, payload } = lease.job
-      const letter = { id, payload, cursor, error, attempt, failedAt: DateTime.unsafeMake(now) }
+      const letter = { id, payload, cursor, error, attempt, failedAt: DateTime.unsafeMake(failedAt) }
       dead.set(id, { job: lease.job, letter })
       const [oldest] = dead.keys()
       if (dead.size > options.capacity) discard(oldest!)

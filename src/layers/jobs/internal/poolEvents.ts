@@ -1,4 +1,5 @@
-import { Clock, Duration, Effect, Metric } from "effect"
+import { Duration, Effect, Metric } from "effect"
+import { monotonicMillis } from "../../../core/internal/monotonic.js"
 import { JobEvent, type RunFields } from "../JobEvent.js"
 import type { Claim, JobSourceError } from "../JobSource.js"
 
@@ -11,7 +12,7 @@ export interface PoolEvents {
   /** The source stayed unavailable, so the leases of these jobs will expire. */
   readonly recordCut: (claims: ReadonlyArray<Claim>, what: string, error: JobSourceError) => Effect.Effect<void>
   /** Publishes that a job runs, for as long as it does, and then how long that was. */
-  readonly measure: (startedAt: number) => <A, E, R>(run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly measure: <A, E, R>(run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 const inFlightGauge = Metric.gauge("lastcall_pool_in_flight", { description: "Jobs that run now" })
@@ -70,13 +71,14 @@ export const makePoolEvents = (options: {
           discard: true
         })
       ),
-    measure: (startedAt) => (run) =>
-      Metric.incrementBy(inFlight, 1).pipe(
-        Effect.zipRight(run),
-        Effect.ensuring(Metric.incrementBy(inFlight, -1)),
-        Effect.ensuring(
-          Effect.flatMap(Clock.currentTimeMillis, (now) => Metric.update(runTime, Duration.millis(now - startedAt)))
-        )
-      )
+    measure: (run) =>
+      Effect.flatMap(monotonicMillis, (startedAt) =>
+        Metric.incrementBy(inFlight, 1).pipe(
+          Effect.zipRight(run),
+          Effect.ensuring(Metric.incrementBy(inFlight, -1)),
+          Effect.ensuring(
+            Effect.flatMap(monotonicMillis, (now) => Metric.update(runTime, Duration.millis(now - startedAt)))
+          )
+        ))
   }
 }

@@ -144,6 +144,6 @@ export const runJob = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>, ru
         pool.events.record(JobEvent.Cut({ ...pool.events.runFields(run.claim), error: Cause.pretty(cause) }))
       )
     ),
-    pool.events.measure(run.startedAt),
+    pool.events.measure,
     Effect.annotateLogs({ pool: pool.name, job: run.claim.id })
   )

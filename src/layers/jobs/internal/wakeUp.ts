@@ -1,4 +1,5 @@
-import { Clock, Duration, Effect, Random } from "effect"
+import { Duration, Effect, Random } from "effect"
+import { monotonicMillis } from "../../../core/internal/monotonic.js"
 
 /** Wakes the pool that waits for jobs of one queue. Waiting holds no connection and no job. */
 export interface WakeUp {
@@ -23,15 +24,15 @@ export const make = (pollInterval: Duration.Duration): Effect.Effect<WakeUp> =>
       notify: latch.open,
       reset: latch.close,
       setDue: (millis) =>
-        Effect.map(Clock.currentTimeMillis, (now) => {
+        Effect.map(monotonicMillis, (now) => {
           dueAt = millis === undefined ? Number.POSITIVE_INFINITY : now + Math.max(millis, shortestDelay)
         }),
       // Interruptible also when an uninterruptible region runs it: there a race waits for its loser.
       wait: Effect.interruptible(Effect.gen(function*() {
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* monotonicMillis
         // Up to a quarter more or less, so that processes do not all poll at the same moment.
         const poll = Duration.toMillis(pollInterval) * (yield* Random.nextRange(0.75, 1.25))
-        yield* Effect.raceFirst(latch.await, Effect.sleep(Math.max(0, Math.min(poll, dueAt - now))))
+        yield* Effect.raceFirst(latch.await, Effect.sleep(Math.ceil(Math.max(0, Math.min(poll, dueAt - now)))))
       }))
     }
   })

@@ -1,7 +1,8 @@
 import type { SqlClient } from "@effect/sql"
-import { Array, Clock, DateTime, Duration, Effect, Option } from "effect"
+import { Array, DateTime, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
 import { bounded } from "../../../../core/internal/bounded.js"
+import { monotonicMillis } from "../../../../core/internal/monotonic.js"
 import { causeOf, execute, type Row, transaction, TransactionTag } from "../../../database/contract.js"
 import { toDeadLetter, toJob } from "../../internal/jobRecord.js"
 import { idsFault, isStorableId, storableText } from "../../internal/storable.js"
@@ -88,10 +89,10 @@ export const make = (options: {
    */
   const renewAfterRollback = (claim: Claim) => <A, E, R>(transaction: Effect.Effect<A, E, R>) =>
     Effect.flatMap(
-      Clock.currentTimeMillis,
+      monotonicMillis,
       (from) =>
         Effect.onError(transaction, () =>
-          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Effect.flatMap(monotonicMillis, (now) =>
             now - from > Duration.toMillis(lease) / 4
               ? bounded({ within: "1 second" })(touch(claim))
               : Effect.void))
