@@ -1,9 +1,8 @@
 /**
- * Finds the points at which an interruption, a signal or a crash would lose something.
+ * Finds the points at which an interruption or a signal would lose something. `Crash` does the same for a process that dies.
  *
  * `explore` runs a program once for each of its operations and interrupts it exactly there. It reports the points after which
- * your invariant does not hold, and those after which the program never ends. `crash` does the same for a process that dies:
- * the program stops at an operation for good, and a restart runs on the state that is left.
+ * your invariant does not hold, and those after which the program never ends.
  *
  * Each run has new state, a virtual clock, a seeded random number generator and a scheduler of its own, so the n-th operation
  * is the same one in every run. The clock jumps to the next timer when no fiber can run: sleeps, timeouts and schedules take no
@@ -62,7 +61,7 @@ export class Report extends Schema.Class<Report>("lastcall/Interruption/Report")
   }
 
   override toString(): string {
-    if (this.safe) return `safe at ${this.explored} of ${this.operations} points of interruption`
+    if (this.safe) return `safe at ${this.explored} of ${this.operations} points`
     const all = this.explored === this.operations ? "" : `, of ${this.operations} in all`
     const of = `of ${this.explored} explored points${all}`
     return [
@@ -124,6 +123,8 @@ export class UnsafeInterruption extends Schema.TaggedError<UnsafeInterruption>()
 export interface Extent {
   /** The number of points to try, spread over all of them, including the first and the last. Every point by default. */
   readonly sample?: number
+  /** Explores this point alone, such as the `at` of a point in an earlier report. */
+  readonly at?: number
   /** Selects which points a sample has. `0` by default, so that a failure is reproducible. */
   readonly seed?: number | string
   /**
@@ -133,7 +134,12 @@ export interface Extent {
   readonly maxOperations?: number
 }
 
-const toReport = (found: Effect.Effect.Success<ReturnType<typeof exploreAll>>): Report =>
+/**
+ * The report of what an exploration found.
+ *
+ * @internal
+ */
+export const toReport = (found: Effect.Effect.Success<ReturnType<typeof exploreAll>>): Report =>
   Report.make({
     ...found,
     broken: found.broken.map((point) => Point.make(point)),
@@ -198,52 +204,6 @@ export const explore = <S, A, E, ES, RS, RP, RI, RJ = never>(
   const program = { ...options, disturb } as unknown as Program<S, ES, Exclude<RS | RP | RI, Scope.Scope> | RJ>
   return Effect.map(exploreAll(program, { strict: false, ...options }), toReport)
 }
-
-/**
- * Stops the program for good at each of its operations, as SIGKILL stops a process, then runs `restart` on the state that is
- * left, and reports the points after which the invariant does not hold.
- *
- * The result of `setup` is the persistent store: it must not hold what a dead process takes along, such as a queue with waiting
- * takers. The clock continues from the crash. A `restart` that never ends, such as a worker, is reported as hung: bound it with
- * `Effect.timeoutOption`, which takes no real time.
- *
- * @example
- * ```ts
- * import { Effect, Ref } from "effect"
- * import { Interruption } from "lastcall/testing"
- *
- * const transfer = (ledger: Ref.Ref<{ readonly done: boolean; readonly paid: number }>) =>
- *   Effect.gen(function*() {
- *     if ((yield* Ref.get(ledger)).done) return
- *     yield* Ref.update(ledger, (entry) => ({ ...entry, paid: entry.paid + 1 }))
- *     yield* Ref.update(ledger, (entry) => ({ ...entry, done: true }))
- *   })
- *
- * // lists the points between the two updates, after which a restart pays twice
- * const report = Interruption.crash({
- *   setup: Ref.make({ done: false, paid: 0 }),
- *   program: transfer,
- *   restart: transfer,
- *   invariant: (ledger) =>
- *     Effect.flatMap(Ref.get(ledger), ({ paid }) => paid === 1 ? Effect.void : Effect.fail(`paid ${paid} times`))
- * })
- * ```
- *
- * @since 0.1.0
- * @category exploring
- */
-export const crash = <S, A, E, ES, RS, RP, RT, RI>(
-  options: Extent & {
-    readonly setup: Effect.Effect<S, ES, RS>
-    readonly program: (state: S) => Effect.Effect<unknown, unknown, RP>
-    readonly restart: (state: S) => Effect.Effect<A, E, RT>
-    readonly invariant: (state: S, exit: Exit.Exit<A, E>) => Effect.Effect<void, unknown, RI>
-  }
-): Effect.Effect<Report, ES, Exclude<RS | RP | RT | RI, Scope.Scope>> =>
-  Effect.map(
-    exploreAll(options as unknown as Program<S, ES, Exclude<RS | RP | RT | RI, Scope.Scope>>, options),
-    toReport
-  )
 
 /**
  * Fails with `UnsafeInterruption`, whose message lists the points, unless the report is safe.

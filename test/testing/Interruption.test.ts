@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Context, Deferred, Effect, Exit, FiberSet, Layer, Option, Ref, Schedule, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, FiberSet, Layer, Option, Ref, Schedule, Stream } from "effect"
 import * as Drain from "../../src/core/Drain.js"
 import * as Interruption from "../../src/testing/Interruption.js"
 import * as TestApp from "../../src/testing/TestApp.js"
@@ -246,57 +246,6 @@ describe("Interruption.explore", () => {
       assert.deepStrictEqual(failing.broken.map((point) => point.reason)[0], "the release of setup failed: disk full")
       const hanging = yield* explore(Effect.never)
       assert.match(hanging.hung[0]!.reason, /^the release of setup does not end; every fiber waits forever/)
-    }))
-})
-
-describe("Interruption.crash", () => {
-  interface Ledger {
-    readonly paid: number
-    readonly done: boolean
-  }
-  const setup = Ref.make<Ledger>({ paid: 0, done: false })
-  const paidOnce = (ledger: Ref.Ref<Ledger>) =>
-    Effect.map(Ref.get(ledger), (entry) => assert.deepStrictEqual(entry, { paid: 1, done: true }))
-
-  it.effect("reports the points after which a restart pays twice", () =>
-    Effect.gen(function*() {
-      const pay = (ledger: Ref.Ref<Ledger>) =>
-        Effect.gen(function*() {
-          if ((yield* Ref.get(ledger)).done) return
-          yield* Effect.ensuring(
-            Ref.update(ledger, (entry) => ({ ...entry, paid: entry.paid + 1 })),
-            Ref.update(ledger, (entry) => ({ ...entry, done: true }))
-          )
-        })
-      const report = yield* Interruption.crash({ setup, program: pay, restart: pay, invariant: paidOnce })
-      assert.isAbove(report.broken.length, 0)
-      assert.match(report.broken[0]!.reason, /paid: 2/)
-      const interrupted = yield* Interruption.explore({
-        setup,
-        program: pay,
-        invariant: (ledger) => Effect.map(Ref.get(ledger), ({ done, paid }) => assert.isTrue(done || paid === 0))
-      })
-      assert.isTrue(interrupted.safe, "finalizers run after an interruption, not after a crash")
-    }))
-
-  it.effect("reports no point for an idempotent write, and continues on the same clock", () =>
-    Effect.gen(function*() {
-      const pay = (ledger: Ref.Ref<Ledger>) =>
-        Effect.gen(function*() {
-          yield* Effect.sleep("1 minute")
-          yield* Ref.update(ledger, (entry) => entry.done ? entry : { paid: entry.paid + 1, done: true })
-        })
-      const report = yield* Interruption.crash({
-        setup,
-        program: pay,
-        restart: (ledger) => Effect.zipRight(pay(ledger), Clock.currentTimeMillis),
-        invariant: (ledger, exit) =>
-          Effect.zipRight(
-            paidOnce(ledger),
-            Effect.map(exit, (now) => assert.include([60_000, 120_000], now))
-          )
-      })
-      assert.isTrue(report.safe, String(report))
     }))
 })
 

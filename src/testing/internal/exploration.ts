@@ -18,6 +18,7 @@ export interface Program<S, ES, R> {
 }
 
 interface Options {
+  readonly at?: number
   readonly sample?: number
   readonly seed?: number | string
   readonly maxOperations?: number
@@ -48,13 +49,15 @@ interface Run {
  */
 export const exploreAll = <S, ES, R>(
   program: Program<S, ES, R>,
-  { maxOperations = 10_000, sample, seed = 0, strict = true }: Options
+  { at, maxOperations = 10_000, sample, seed = 0, strict = true }: Options
 ) =>
   Effect.gen(function*() {
     const env = yield* Effect.runtime<R>()
     const runAt = (at: number) => runOnce(program, env, { at, maxOperations, settling: strict ? 0 : settling })
     const undisturbed = yield* runAt(0)
-    const points = yield* choose(undisturbed.points, sample).pipe(Effect.withRandom(Random.make(seed)))
+    const points = at === undefined
+      ? yield* choose(undisturbed.points, sample).pipe(Effect.withRandom(Random.make(seed)))
+      : [at]
     const runs = yield* Effect.forEach(points, (at) => Effect.map(runAt(at), (run) => ({ at, run })))
     const found = (tag: Verdict["_tag"]) =>
       [{ at: 0, run: undisturbed }, ...runs].flatMap(({ at, run: { running, verdict } }) =>
@@ -97,7 +100,7 @@ const runOnce = <S, ES, R>(
 
     const built = yield* runtime.run(Scope.extend(setup, scope), maxOperations)
     if (typeof built === "string") {
-      return yield* Effect.dieMessage(`Interruption: setup does not end; ${runtime.describe(built)}`)
+      return yield* Effect.dieMessage(`setup does not end; ${runtime.describe(built)}`)
     }
     if (Exit.isFailure(built)) return yield* Effect.failCause(built.cause)
     const state = built.value

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Ref } from "effect"
 import type { JobQueue } from "../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
+import * as Crash from "../../../src/testing/Crash.js"
 import * as Interruption from "../../../src/testing/Interruption.js"
 import { long } from "../../kit/long.js"
 import { makeWorld } from "./WorkerPoolWorld.js"
@@ -105,7 +106,7 @@ describe("WorkerPool, interrupted at any point", () => {
   it.effect(
     "and crashed there: the next process finishes the jobs, and each has lost at most one attempt",
     () =>
-      Interruption.crash({
+      Crash.explore({
         setup: setup(true),
         program,
         restart: (state: State) =>
@@ -123,7 +124,7 @@ describe("WorkerPool, interrupted at any point", () => {
             assert.deepStrictEqual(yield* state.queue.deadLetters.list(9), [])
           }),
         ...(long ? {} : { sample: 60 })
-      }).pipe(Interruption.assertSafe),
+      }).pipe(Crash.assertSafe),
     300_000
   )
 })
