@@ -8,6 +8,7 @@
 import { Context, Duration, Effect, Option, Queue, type Scope } from "effect"
 import * as Fs from "node:fs/promises"
 import { liveRegion } from "./internal/liveRegion.js"
+import { processEnd } from "./internal/processEnd.js"
 import type { Signal } from "./ShutdownConfig.js"
 
 /**
@@ -58,8 +59,14 @@ export interface Service {
    */
   readonly listen: (signals: ReadonlyArray<Signal>) => Effect.Effect<Queue.Queue<HostEvent>, never, Scope.Scope>
   /**
+   * Kills the process after this time, unless the scope closes before, and writes to stderr in one line why it still ran.
+   * A thread of its own keeps the time, so it holds while the event loop is blocked.
+   */
+  readonly endWithin: (within: Duration.DurationInput) => Effect.Effect<void, never, Scope.Scope>
+  /**
    * Ends the process, whatever timers or sockets are open. Waits at most 500 milliseconds until stdout and stderr are
-   * flushed.
+   * flushed, then, as Node does, for the work in libuv's thread pool: file system, DNS, crypto and zlib. Within the time
+   * of `endWithin`, or one second where none was set.
    */
   readonly exit: (code: number) => Effect.Effect<never>
   /** The terminal on stdout; none when stdout is a pipe or a file. */
@@ -114,18 +121,6 @@ const listen: Service["listen"] = (signals) =>
         })
     )
     return events
-  })
-
-const exit = (code: number): Effect.Effect<never> =>
-  Effect.async<never>(() => {
-    let open = 2
-    const flushed = () => {
-      if (--open === 0) process.exit(code)
-    }
-    process.stdout.write("", flushed)
-    process.stderr.write("", flushed)
-    // The reader of a pipe may have stopped reading.
-    setTimeout(() => process.exit(code), 500)
   })
 
 const terminal = (): Option.Option<Terminal> =>
@@ -192,7 +187,7 @@ const environmentWarnings: Service["environmentWarnings"] = (signals) =>
 export class Host extends Context.Reference<Host>()("lastcall/Host", {
   defaultValue: (): Service => ({
     listen,
-    exit,
+    ...processEnd(process),
     terminal: terminal(),
     writeFile: (path, text) => Effect.tryPromise(() => Fs.writeFile(path, `${text}\n`)),
     environmentWarnings

@@ -35,8 +35,13 @@ import { runService } from "./internal/runService.js"
  * when the layer could not be built or the options were refused. The process exits through the `Host`, whatever timers
  * or sockets are open.
  *
- * **Promised:** the process ends by the deadline, which is `gracePeriod` after the request.
- * **Not promised:** that, while the event loop is blocked. That is detected and logged.
+ * **Promised:** the process ends by the deadline, which is `gracePeriod` after the request. Where it cannot end by itself,
+ * it kills itself half a second later, and one line on stderr says why: the event loop is blocked, or libuv's thread pool is
+ * busy with file system, DNS, crypto or zlib work, for which Node waits before it exits. The exit code is then 137 (SIGKILL),
+ * and 133 (SIGTRAP) for process 1 of a container, which the kernel protects from its own SIGKILL.
+ * **Not promised:** that, when the event loop is blocked before the request arrives, when the permission model of Node
+ * forbids Workers, and when a Worker that is in synchronous native code keeps the process. Before Node 22.14, or without
+ * Linux, crypto and zlib jobs may be missed: there, as many threads as Workers were started may compute unnoticed.
  *
  * @since 0.1.0
  * @category constructors

@@ -145,6 +145,7 @@ export const start = <ROut, E, RIn>(
           ),
           events
         ),
+      endWithin: () => Effect.void,
       exit: (code) => Effect.zipRight(Deferred.succeed(exit, code), Effect.never),
       terminal: Option.none(),
       writeFile: (path, text) => Ref.update(files, (all) => new Map(all).set(path, text)),

@@ -160,6 +160,7 @@ export const run = ({ again, nodes, preStopDelay }: Graph): Effect.Effect<Observ
     const host = {
       ...(yield* Host),
       listen: () => Effect.succeed(inbox),
+      endWithin: () => Effect.void,
       exit: () => Effect.zipRight(Effect.intoDeferred(Clock.currentTimeMillis, exited), Effect.never),
       terminal: Option.none(),
       environmentWarnings: () => Effect.succeed([])

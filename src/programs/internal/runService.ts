@@ -10,6 +10,9 @@ import { DrainReport, type ShutdownReport } from "../../core/ShutdownReport.js"
 import { logRunning, printFailure, publishReport, showShutdown } from "./output.js"
 import { handleEvents } from "./signals.js"
 
+/** From the deadline to the kill: time for the releases that ran out of time, and for the report. */
+const overtime = Duration.millis(500)
+
 /** Reports work outside of any `Drain` that did not end by the deadline. */
 const abandon = ({ shutdown }: Lifecycle, name: string, reason: string): Effect.Effect<void> =>
   Effect.gen(function*() {
@@ -78,6 +81,8 @@ const runLayer = <ROut, E, RIn>(
     const waited = yield* Effect.exit(Effect.interruptible(lifecycle.requested))
     if (Exit.isFailure(waited)) yield* Queue.offer(events, { _tag: "Interrupted" })
     const { from } = yield* lifecycle.requested
+    // Its scope stays open too.
+    yield* Scope.extend(host.endWithin(Duration.sum(yield* shutdown.remaining, overtime)), yield* Scope.make())
     const output = yield* Effect.forkDaemon(Effect.interruptible(showShutdown(lifecycle)))
 
     if (from === "Running" && Duration.greaterThan(config.preStopDelay, Duration.zero)) {

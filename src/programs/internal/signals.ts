@@ -49,7 +49,8 @@ export const handleEvents = (lifecycle: Lifecycle, events: Queue.Dequeue<HostEve
           default: {
             yield* lifecycle.recordSignal(signal, "received a third time, exiting at once")
             yield* Effect.logError(`${signal} a third time: exits without waiting for the shutdown`)
-            return yield* host.exit(128 + signalNumber[signal])
+            const exit = host.exit(128 + signalNumber[signal])
+            return yield* Effect.scoped(Effect.zipRight(host.endWithin("1 second"), exit))
           }
         }
       })
@@ -61,7 +62,7 @@ export const handleEvents = (lifecycle: Lifecycle, events: Queue.Dequeue<HostEve
         // Only a warning once there is a deadline: loading big modules or an embedded database blocks for seconds.
         const from = Option.match(request, { onNone: () => state, onSome: ({ from }) => from })
         yield* (from === "Starting" ? Effect.logDebug : Effect.logWarning)(
-          `the event loop was blocked for ${shortDuration(duration)}: no timeout or deadline holds meanwhile`
+          `the event loop was blocked for ${shortDuration(duration)}: no timeout holds meanwhile`
         )
       })
 

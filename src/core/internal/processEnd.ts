@@ -1,0 +1,65 @@
+import { Duration, Effect, Schedule, type Scope } from "effect"
+import { bounded } from "./bounded.js"
+import { busyThreadPool } from "./threadPool.js"
+import { startWatchdog } from "./watchdog.js"
+
+/** Time to flush stdout and stderr: the reader of a pipe may have stopped reading. */
+const flushTimeout = Duration.millis(500)
+
+/** Time for libuv's thread pool when no deadline was set: enough for what ends by itself. */
+const defaultTimeout = Duration.seconds(1)
+
+/** Ends a Node process, at the latest at a deadline. */
+export const processEnd = (process: NodeJS.Process) => {
+  let exiting = false
+  let watchdogs = 0
+  /** The Workers that were started before the first watchdog: ids of threads are counted up. */
+  let workers = 0
+
+  const busy = () => busyThreadPool({ pid: process.pid, resources: process.getActiveResourcesInfo(), workers })
+  const reason = () => {
+    const pool = exiting ? busy() : undefined
+    return pool === undefined
+      ? "the shutdown has not ended"
+      : `libuv's thread pool is busy (${pool}), and Node waits for it before it exits`
+  }
+
+  const endWithin = (within: Duration.DurationInput): Effect.Effect<void, never, Scope.Scope> =>
+    Effect.acquireRelease(
+      Effect.try(() => {
+        const millis = Math.min(Duration.toMillis(within), 2 ** 31 - 1)
+        const worker = startWatchdog(process.hrtime.bigint() + BigInt(Math.ceil(millis * 1e6)), reason)
+        if (watchdogs++ === 0) workers = worker.threadId - 1
+        return worker
+      }),
+      (worker) => Effect.promise(() => worker.terminate())
+    ).pipe(
+      Effect.catchAll(({ error }) => Effect.logWarning("no thread can hold the deadline", error)),
+      Effect.asVoid
+    )
+
+  const flush = Effect.async<void>((resume) => {
+    let open = 2
+    const flushed = () => {
+      if (--open === 0) resume(Effect.void)
+    }
+    process.stdout.write("", flushed)
+    process.stderr.write("", flushed)
+  })
+
+  /** `process.exit` joins libuv's thread pool, after it has stopped the watchdog: calls it when nothing is to be joined. */
+  const exit = (code: number): Effect.Effect<never> =>
+    Effect.gen(function*() {
+      yield* bounded({ within: flushTimeout })(flush)
+      exiting = true
+      if (busy() !== undefined) {
+        if (watchdogs === 0) yield* endWithin(defaultTimeout)
+        // There is no event for it.
+        const looks = Schedule.union(Schedule.exponential("1 millis"), Schedule.spaced("20 millis"))
+        yield* Effect.repeat(Effect.sync(busy), { schedule: looks, while: (pool) => pool !== undefined })
+      }
+      return process.exit(code)
+    }).pipe(Effect.scoped)
+
+  return { endWithin, exit }
+}
