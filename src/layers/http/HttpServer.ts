@@ -82,8 +82,10 @@ export interface DrainOptions extends Timeouts {
    */
   readonly stallTimeout?: Duration.DurationInput | undefined
   /**
-   * How long event streams and WebSockets may continue in a drain; then their handlers are interrupted. 5 seconds by
-   * default. WebSockets are closed with 1001, and `Shutdown.draining` completes, when the drain begins.
+   * How long WebSockets, and responses that are streams without a declared length, may continue in a drain; then their
+   * handlers are interrupted, and responses that are half sent are reset. 5 seconds by default. When the drain begins,
+   * WebSockets are closed with 1001, `Shutdown.draining` completes, and event streams end whose handler does not wait for
+   * it. A stream whose client reads slowly may continue until `drainTimeout`.
    */
   readonly streamTimeout?: Duration.DurationInput | undefined
   /**
@@ -180,7 +182,8 @@ const serverConfig = (options: Options): ServerConfig => {
  * hold a timeout. A count or a duration that is negative or NaN is a defect.
  *
  * **Promised:** every request that a handler got has its response, or is interrupted at a timeout and counted as cut; then
- * every socket is closed. What handlers gave to `TaskSupervisor.fork` is awaited after that, in the same scope. An
+ * every socket is closed. A response that is cut after a part of it was sent does not look complete: its connection, or
+ * its HTTP/2 stream, is reset. What handlers gave to `TaskSupervisor.fork` is awaited after that, in the same scope. An
  * HTTP/2 client is asked to close by GOAWAY where an HTTP/1.1 client is asked by `Connection: close`.
  *
  * **Not promised:** connections that the kernel has accepted and Node has not when the listener closes, and requests that

@@ -1,4 +1,4 @@
-import type { HttpApp } from "@effect/platform"
+import { type HttpApp, HttpServerRequest } from "@effect/platform"
 import { Effect, type Scope } from "effect"
 import type * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { type Client, get } from "../../fixtures/http/client.js"
@@ -33,3 +33,7 @@ export const usedConnection = (server: Server) =>
   Effect.tap(server.connect, (client) => Effect.zipRight(client.send(get("/first")), client.until(/\/first$/)))
 
 export const bytes = (text: string) => new TextEncoder().encode(text)
+
+/** One app for each path. */
+export const byPath = (apps: Record<string, App>): App =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) => apps[url]!)

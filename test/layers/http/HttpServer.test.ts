@@ -47,6 +47,18 @@ describe("HttpServer", () => {
       assert.deepStrictEqual(statuses, [200])
     }))
 
+  it.scopedLive("a stream that a middleware interrupts does not look complete", () =>
+    Effect.gen(function*() {
+      const rows = Stream.concat(Stream.make(new TextEncoder().encode("row")), Stream.never)
+      const withTimeout = HttpMiddleware.make((app) => Effect.timeout(app, "100 millis"))
+      const app = HttpServer.serve(Effect.succeed(HttpServerResponse.stream(rows)), withTimeout)
+      const server = yield* start(Layer.provideMerge(app, serverLayer))
+      const client = yield* connect(server.port)
+      yield* client.send(get("/"))
+      assert.match(yield* client.closed, /row\r\n$/)
+      assert.strictEqual(client.errorCode(), "ECONNRESET")
+    }))
+
   it.scopedLive("layerConfig reads its options from a Config, and layerTest provides a client", () =>
     Effect.gen(function*() {
       const layer = HttpServer.layerConfig(() => createServer(), {

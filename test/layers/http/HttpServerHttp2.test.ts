@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Queue, Stream } from "effect"
 import * as Http2 from "node:http2"
 import * as Net from "node:net"
+import { Readable } from "node:stream"
 import * as Shutdown from "../../../src/core/Shutdown.js"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { connect, get, responses } from "../../fixtures/http/client.js"
@@ -206,34 +207,87 @@ describe("HttpServer over HTTP/2", () => {
       assert.deepStrictEqual(summarize(yield* drained), { outcome: "Abandoned", finished: 0, cut: 1 })
     }))
 
-  it.scopedLive("an event stream: ends by itself, or is interrupted after `streamTimeout`; other slow responses continue", () =>
+  it.scopedLive("an event stream: ends cleanly at once, or by itself if its handler waits for `Shutdown.draining`; other slow responses continue", () =>
     Effect.gen(function*() {
       const proceed = yield* Deferred.make<void>()
       const { app, arrived } = yield* arriving((url) =>
         Effect.sync(() => {
           const endless = Stream.concat(Stream.make(bytes("data: 1\n\n")), Stream.never)
           const contentType = "text/event-stream"
-          if (url === "/ignoring") return HttpServerResponse.stream(endless, { contentType })
+          if (url === "/unchanged") return HttpServerResponse.stream(endless, { contentType })
+          if (url === "/ignoring") {
+            const ignoring = Effect.zipRight(Shutdown.draining, Effect.never)
+            return HttpServerResponse.stream(Stream.interruptWhen(endless, ignoring), { contentType })
+          }
           const last = Stream.make(bytes(url === "/draining" ? "data: bye\n\n" : "end"))
           const after = url === "/draining" ? Shutdown.draining : Deferred.await(proceed)
           return HttpServerResponse.stream(
             Stream.concat(Stream.interruptWhen(endless, after), last),
-            url === "/draining" ? { contentType } : {}
+            url === "/draining" ? { contentType } : { contentLength: 12 }
           )
         })
       )
       const server = yield* serveHttp2(app, { streamTimeout: "600 millis", idleLinger: "20 millis" })
       const client = yield* connectHttp2(server.port)
-      const requests = yield* Effect.forEach(["/draining", "/ignoring", "/slow"], (path) => client.request(path))
-      yield* arrived(3)
+      const paths = ["/draining", "/unchanged", "/ignoring", "/slow"]
+      const requests = yield* Effect.forEach(paths, (path) => client.request(path))
+      yield* arrived(4)
       yield* Effect.forEach(requests, (request) => request.until(/data: 1/))
       const drained = yield* server.beginDrain
-      yield* requests[1]!.response
+      yield* requests[2]!.response
       yield* Deferred.succeed(proceed, void 0)
       const received = yield* Effect.forEach(requests, ({ response }) => response)
-      assert.deepStrictEqual(received, ["200 data: 1\n\ndata: bye\n\n", "200 data: 1\n\n", "200 data: 1\n\nend"])
+      assert.deepStrictEqual(received, [
+        "200 data: 1\n\ndata: bye\n\n",
+        "200 data: 1\n\n",
+        "200 data: 1\n\n",
+        "200 data: 1\n\nend"
+      ])
       yield* client.closed
-      assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 2, cut: 1 })
+      assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 3, cut: 1 })
+    }))
+
+  it.scopedLive("a half-sent response that is cut, or whose stream fails: is reset (`INTERNAL_ERROR`); other streams of its connection continue", () =>
+    Effect.gen(function*() {
+      const fail = yield* Deferred.make<never, string>()
+      const slow = yield* echo
+      const { app, arrived } = yield* arriving((url) => {
+        const rest = url.startsWith("/failing") ? Stream.fromEffect(Deferred.await(fail)) : Stream.never
+        const rows = Stream.concat(Stream.make(bytes("row")), rest)
+        switch (url) {
+          case "/endless":
+          case "/failing":
+            return Effect.succeed(HttpServerResponse.stream(rows))
+          case "/failing/readable":
+            return Effect.sync(() => HttpServerResponse.raw(Readable.from(Stream.toAsyncIterable(rows))))
+          case "/sized":
+            return Effect.succeed(HttpServerResponse.stream(rows, { contentLength: 12 }))
+        }
+        return slow.app
+      })
+      const server = yield* serveHttp2(app, {
+        streamTimeout: "200 millis",
+        drainTimeout: "500 millis",
+        idleLinger: "20 millis"
+      })
+      const client = yield* connectHttp2(server.port)
+      const paths = ["/endless", "/failing", "/failing/readable", "/sized", "/slow"]
+      const requests = yield* Effect.forEach(paths, (path) => client.request(path))
+      yield* arrived(5)
+      yield* Effect.forEach(requests.slice(0, 4), (request) => request.until(/row/))
+      const drained = yield* server.beginDrain
+      yield* Deferred.fail(fail, "no more rows")
+      yield* Effect.forEach(requests.slice(0, 3), ({ response }) => response)
+      yield* slow.respond
+      assert.deepStrictEqual(yield* Effect.forEach(requests, ({ response }) => response), [
+        "200 row INTERNAL_ERROR",
+        "200 row INTERNAL_ERROR",
+        "200 row INTERNAL_ERROR",
+        "200 row INTERNAL_ERROR",
+        "200 /slow"
+      ])
+      yield* client.closed
+      assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 1, cut: 4 })
     }))
 
   it.scopedLive("an upload that stalls: gets a 408 after `stallTimeout`; other streams of its connection continue", () =>

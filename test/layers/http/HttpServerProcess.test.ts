@@ -70,6 +70,21 @@ describe("HttpServer, in a process", () => {
       }))
   }
 
+  it.scopedLive("an event stream that knows nothing of the drain ends cleanly, and the process ends at once with code 0", () =>
+    Effect.gen(function*() {
+      const child = yield* start("launch", { DRAIN_TIMEOUT: "4000" })
+      const port = yield* listening(child)
+      const client = yield* connect(port)
+      yield* client.send(get("/events"))
+      yield* client.until(/tick/)
+      const from = performance.now()
+      child.kill("SIGTERM")
+      assert.match(yield* client.closed, /tick\n\n\r\n0\r\n\r\n$/)
+      assert.deepStrictEqual(yield* ended(child), { code: 0, signal: null }, child.output)
+      assert.isBelow(performance.now() - from, 3000)
+      assert.match(child.output, /http.*Drained/)
+    }))
+
   it.scopedLive("a port in use ends the process with one line", () =>
     Effect.gen(function*() {
       const port = yield* listening(yield* start("launch"))

@@ -47,10 +47,13 @@ export abstract class Exchange {
   handlerExited = true
   /** The response has ended and the handler has exited. */
   complete = false
-  /** The server ended the exchange before the handler was done. */
+  /** The server ended the exchange before the handler was done, or its response is incomplete. */
   cut = false
 
-  /** `counted`: whether the report includes this exchange. Probes and rejected requests are left out. */
+  /**
+   * `counted`: whether the report includes this exchange. Probes and rejected requests are left out. `longLived`: it may
+   * not end by itself, as a WebSocket, an event stream, or any stream without a declared length.
+   */
   constructor(readonly connection: Connection, readonly counted: boolean, public longLived: boolean) {}
 
   /** An upgrade has no response of the server: its response ends when its handler exits. */
@@ -64,17 +67,19 @@ export abstract class Exchange {
   abstract readonly announcesClose: boolean
   /** The whole response has been written. */
   abstract readonly written: boolean
+  /** Only a client that reads slowly holds up the response. */
+  abstract readonly awaitsReader: boolean
   /** `Complete`; `Awaited`, the handler waits for the client to send more; `Unread`, the handler has not asked for it. */
   abstract readonly bodyState: "Complete" | "Awaited" | "Unread"
   /** Makes the response say `Connection: close`. Called only before the response's head is sent. */
   abstract announceClose(): void
   /** Undoes `announceClose`. Called only before the response's head is sent. */
   abstract retractClose(): void
-  /** Asks a long-lived exchange to end. A WebSocket is closed with 1001. */
+  /** Asks a long-lived exchange to end. A WebSocket is closed with 1001, an event stream ends. */
   abstract requestClose(): void
-  /** Interrupts the handler. The client gets a 503 if the response's head has not been sent. */
+  /** Interrupts the handler. The client gets a 503 if the response's head has not been sent, and a reset if part of it has. */
   abstract interrupt(): void
-  /** Interrupts the handler. The client gets a 408 if the response's head has not been sent. */
+  /** Interrupts the handler. The client gets a 408 if the response's head has not been sent, and a reset if part of it has. */
   abstract timeOut(): void
   /** Called when the connection is lost, or the response has ended. */
   abstract onDisconnect(): void

@@ -30,7 +30,7 @@ export class ConnectionDrainPolicy {
   readonly clientTimeouts: TimeoutQueue<Connection>
   /** Request bodies that are incomplete. */
   readonly bodyTimeouts: TimeoutQueue<Exchange>
-  /** Event streams and WebSockets. */
+  /** Long-lived exchanges. */
   readonly streamTimeouts: TimeoutQueue<Exchange>
 
   constructor({ idleLinger, stallTimeout, streamTimeout }: ConnectionTimeouts, now: () => number) {
@@ -43,7 +43,9 @@ export class ConnectionDrainPolicy {
     this.bodyTimeouts = new TimeoutQueue(stallTimeout, now, (exchange, bytesReceived) => {
       this.onBodyTimeout(exchange, bytesReceived)
     })
-    this.streamTimeouts = new TimeoutQueue(streamTimeout, now, (exchange) => this.cutExchange(exchange))
+    this.streamTimeouts = new TimeoutQueue(streamTimeout, now, (exchange) => {
+      if (!exchange.awaitsReader) this.cutExchange(exchange)
+    })
   }
 
   onConnectionOpened(connection: Connection): void {
@@ -93,11 +95,11 @@ export class ConnectionDrainPolicy {
     this.completeIfDone(exchange)
   }
 
-  /** The response is an event stream, which does not end by itself. */
-  onEventStream(exchange: Exchange): void {
+  /** The response is a stream without a declared length. */
+  onStream(exchange: Exchange): void {
     if (exchange.longLived) return
     exchange.longLived = true
-    if (this.state === "Draining") this.streamTimeouts.add(exchange, 0)
+    if (this.state === "Draining") this.startStreamTimeout(exchange)
   }
 
   /** The response was sent, or its connection is lost. */
@@ -190,11 +192,15 @@ export class ConnectionDrainPolicy {
   }
 
   private startTimeouts(exchange: Exchange): void {
-    if (exchange.isUpgrade) exchange.requestClose()
-    if (exchange.longLived) this.streamTimeouts.add(exchange, 0)
+    if (exchange.longLived) this.startStreamTimeout(exchange)
     if (!exchange.isUpgrade && exchange.bodyState !== "Complete") {
       this.bodyTimeouts.add(exchange, exchange.bytesReceived)
     }
+  }
+
+  private startStreamTimeout(exchange: Exchange): void {
+    exchange.requestClose()
+    this.streamTimeouts.add(exchange, 0)
   }
 
   private onIdle(connection: Connection): void {

@@ -29,8 +29,10 @@ export class ConnectionRegistry {
     }
   }
 
-  readonly onConnection = (socket: Net.Socket): Http1Connection => {
-    const connection = new Http1Connection(socket)
+  readonly onConnection = (socket: Net.Socket): void => void this.open(socket)
+
+  private open(socket: Net.Socket, transport = socket): Http1Connection {
+    const connection = new Http1Connection(socket, transport)
     const tagged: Tagged = socket
     tagged[connectionKey] = connection
     this.policy.onConnectionOpened(connection)
@@ -43,7 +45,7 @@ export class ConnectionRegistry {
   /** TLS: the encrypted socket replaces the raw one. */
   readonly onSecureConnection = (socket: Net.Socket): void => {
     const raw: Http1Connection | undefined = (socket as { _parent?: Tagged })._parent?.[connectionKey]
-    this.onConnection(socket)
+    this.open(socket, raw?.socket)
     if (raw !== undefined) this.policy.onConnectionClosed(raw)
   }
 
@@ -100,6 +102,6 @@ export class ConnectionRegistry {
   }
 
   private connectionOf(socket: Net.Socket): Http1Connection {
-    return (socket as Tagged)[connectionKey] ?? this.onConnection(socket)
+    return (socket as Tagged)[connectionKey] ?? this.open(socket)
   }
 }

@@ -5,7 +5,8 @@ import * as Socket from "@effect/platform/Socket"
 import { Context, Effect, type Fiber, Scope } from "effect"
 import * as TaskSupervisor from "../../../core/TaskSupervisor.js"
 import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
-import { exchangeOf, type NodeExchange, UpgradeExchange } from "./http1.js"
+import { exchangeOf, Http1Exchange, type NodeExchange, UpgradeExchange } from "./http1.js"
+import { drainable, isStreamed } from "./responseStream.js"
 
 type App = HttpApp.Default<unknown>
 
@@ -22,6 +23,16 @@ export const isHandler = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean 
   const request = requestOf(fiber)
   return request !== undefined && exchangeOfRequest(request)?.fiber === fiber
 }
+
+/** `Shutdown.draining` of handlers: records whose handler waits for it, and so ends by itself. */
+export const observed = (draining: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.withFiberRuntime((fiber) => {
+    const request = requestOf(fiber)
+    const exchange = request === undefined ? undefined : exchangeOfRequest(request)
+    if (exchange === undefined) return draining
+    exchange.awaitsDraining++
+    return Effect.onInterrupt(draining, () => Effect.sync(() => exchange.awaitsDraining--))
+  })
 
 /** Keeps an exchange in flight until the fiber of its handler has exited. Goes around the app and its middleware. */
 export const track = (policy: ConnectionDrainPolicy) => (app: App): App =>
@@ -43,18 +54,13 @@ export const track = (policy: ConnectionDrainPolicy) => (app: App): App =>
 export const interruptible = (policy: ConnectionDrainPolicy) => (app: App): App =>
   Effect.flatMap(
     Effect.interruptible(app),
-    (response) => isEventStream(response) ? Effect.as(markEventStream(policy), response) : Effect.succeed(response)
+    (response) => isStreamed(response) ? superviseStream(policy, response) : Effect.succeed(response)
   )
 
-const isEventStream = (response: HttpServerResponse.HttpServerResponse): boolean =>
-  response.headers["content-type"]?.startsWith("text/event-stream") === true
-
-const markEventStream = (
-  policy: ConnectionDrainPolicy
-): Effect.Effect<void, never, HttpServerRequest.HttpServerRequest> =>
+const superviseStream = (policy: ConnectionDrainPolicy, response: HttpServerResponse.HttpServerResponse) =>
   Effect.map(HttpServerRequest.HttpServerRequest, (request) => {
     const exchange = exchangeOfRequest(request)
-    if (exchange !== undefined) policy.onEventStream(exchange)
+    return exchange instanceof Http1Exchange ? drainable(policy, exchange, response) : response
   })
 
 /** Makes the WebSocket of this request, and of requests derived from it, close when the policy requests it. */
@@ -76,7 +82,7 @@ const closeWebSocketOnDrain = (request: HttpServerRequest.HttpServerRequest, exc
 /** Closes the socket with 1001 when the policy requests it. Its `run` then succeeds. */
 const closeOnRequest = (socket: Socket.Socket, exchange: UpgradeExchange): Socket.Socket => {
   const goAway = Effect.zipRight(
-    exchange.closeRequest.await,
+    exchange.closeRequest,
     Effect.flatMap(socket.writer, (write) => write(new Socket.CloseEvent(1001)))
   )
   const isRequestedClose = (error: unknown): error is Socket.SocketCloseError =>

@@ -11,7 +11,8 @@ const requestTimeout = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nCon
 export class Http1Connection extends Connection {
   private closesAfter: Http.IncomingMessage | undefined = undefined
 
-  constructor(readonly socket: Net.Socket) {
+  /** `transport`: the TCP connection of a TLS socket, otherwise the socket itself. */
+  constructor(readonly socket: Net.Socket, readonly transport: Net.Socket = socket) {
     super()
   }
   get bytesRead(): number {
@@ -20,7 +21,17 @@ export class Http1Connection extends Connection {
   close(): void {
     this.socket.destroySoon()
   }
+  /**
+   * Resets the connection if a response is half sent: without a reset, one whose end is the end of its connection would
+   * look complete. A Unix socket has no reset.
+   */
   destroy(): void {
+    const half = this.exchanges.some((exchange) => exchange instanceof Http1Exchange && exchange.halfSent)
+    if (half && this.transport.remoteAddress !== undefined) {
+      // `resetAndDestroy` would first send what is written, and a FIN.
+      this.transport.destroySoon = () => void this.transport.destroy()
+      this.transport.resetAndDestroy()
+    }
     this.socket.destroy()
   }
   timeOut(): void {
@@ -56,11 +67,25 @@ export const exchangeOf = (request: Http.IncomingMessage): NodeExchange | undefi
 /** An exchange of a Node server, whose handler is a fiber. */
 export abstract class NodeExchange extends Exchange {
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined = undefined
+  closeRequested = false
+  /** How many fibers of the handler wait for `Shutdown.draining`, or have waited until it completed. */
+  awaitsDraining = 0
+  private closeLatch: Effect.Latch | undefined = undefined
 
   constructor(connection: Connection, readonly request: Http.IncomingMessage, counted: boolean, longLived: boolean) {
     super(connection, counted, longLived)
     const tagged: Tagged = request
     tagged[exchangeKey] = this
+  }
+
+  /** Completes when the exchange should end. */
+  get closeRequest(): Effect.Effect<void> {
+    this.closeLatch ??= Effect.unsafeMakeLatch(this.closeRequested)
+    return this.closeLatch.await
+  }
+  requestClose(): void {
+    this.closeRequested = true
+    this.closeLatch?.unsafeOpen()
   }
 
   interrupt(): void {
@@ -89,13 +114,16 @@ export abstract class NodeExchange extends Exchange {
   private interruptAs(by: FiberId.FiberId): void {
     const { fiber } = this
     if (fiber === undefined || this.handlerExited) return
+    // NodeHttpServer interrupts the fiber when the client disconnects, which it notices later.
+    if (this.uninterruptible) fiber.unsafeInterruptAsFork = () => {}
+    else fiber.unsafeInterruptAsFork(by)
+  }
+
+  protected get uninterruptible(): boolean {
+    const { fiber } = this
+    if (fiber === undefined) return false
     const routed = Context.getOption(fiber.currentContext as Context.Context<unknown>, HttpRouter.RouteContext)
-    if (Option.isSome(routed) && routed.value.route.uninterruptible) {
-      // NodeHttpServer interrupts the fiber when the client disconnects, which it notices later.
-      fiber.unsafeInterruptAsFork = () => {}
-      return
-    }
-    fiber.unsafeInterruptAsFork(by)
+    return Option.isSome(routed) && routed.value.route.uninterruptible
   }
 }
 
@@ -103,6 +131,8 @@ export abstract class NodeExchange extends Exchange {
 export class Http1Exchange extends NodeExchange {
   /** Whether Node would keep the connection after this response. */
   private readonly keepAlive: boolean
+  /** The response is an event stream: it may end after any event, and is complete then. */
+  eventStream = false
 
   constructor(
     connection: Connection,
@@ -126,6 +156,17 @@ export class Http1Exchange extends NodeExchange {
   get written(): boolean {
     return this.response.writableEnded
   }
+  get awaitsReader(): boolean {
+    return !this.eventStream && this.unsentBytes > 0
+  }
+  /** Bytes of the response that the client has not made room for. */
+  protected get unsentBytes(): number {
+    return this.response.socket?.writableLength ?? 0
+  }
+  /** The client would take the response for a complete one if it ended now. */
+  get halfSent(): boolean {
+    return this.headSent && !this.written && !this.responseEnded && !this.eventStream
+  }
   get bodyState(): "Complete" | "Awaited" | "Unread" {
     const { request } = this
     if (request.complete) return "Complete"
@@ -140,10 +181,10 @@ export class Http1Exchange extends NodeExchange {
   retractClose(): void {
     this.response.shouldKeepAlive = this.keepAlive
   }
-  requestClose(): void {}
 
   override interrupt(): void {
     if (!this.headSent) addRetryAfter(this.response)
+    else if (!this.uninterruptible) this.reset()
     super.interrupt()
   }
   timeOut(): void {
@@ -151,8 +192,26 @@ export class Http1Exchange extends NodeExchange {
     if (!response.headersSent) {
       response.shouldKeepAlive = false
       response.writeHead(408, { "connection": "close", "content-length": "0" }).end()
-    } else if (connection.pendingResponses === 1) connection.destroy()
+    } else if (this.halfSent) this.reset()
+    else if (connection.pendingResponses === 1) connection.destroy()
     super.interrupt()
+  }
+
+  /** Resets a response that is half sent, so that its client does not take it for a complete one. */
+  reset(): void {
+    if (!this.halfSent) return
+    this.cut = true
+    this.resetTransport()
+    // Nothing of it is sent. NodeHttpServer sees that the response has ended, and writes no other one.
+    this.response.end()
+  }
+  protected resetTransport(): void {
+    const { connection, response } = this
+    if (response.socket !== null) {
+      for (const exchange of connection.exchanges) exchange.cut ||= !exchange.responseEnded
+      connection.destroy()
+      // A pipelined response, of which nothing has been sent: the responses before it are.
+    } else response.once("socket", (socket) => socket.destroySoon())
   }
   onDisconnect(): void {
     if (this.responseEnded) return
@@ -163,10 +222,6 @@ export class Http1Exchange extends NodeExchange {
 
 /** A request for an upgrade. Its handler decides whether it gets a response. */
 export class UpgradeExchange extends NodeExchange {
-  /** Opens when the WebSocket should be closed. */
-  readonly closeRequest = Effect.unsafeMakeLatch(false)
-  closeRequested = false
-
   constructor(connection: Connection, request: Http.IncomingMessage) {
     super(connection, request, true, true)
   }
@@ -185,12 +240,11 @@ export class UpgradeExchange extends NodeExchange {
   get written(): boolean {
     return this.closeRequested
   }
+  get awaitsReader(): boolean {
+    return false
+  }
   announceClose(): void {}
   retractClose(): void {}
-  requestClose(): void {
-    this.closeRequested = true
-    this.closeRequest.unsafeOpen()
-  }
   timeOut(): void {
     this.interrupt()
   }

@@ -94,6 +94,12 @@ export class Http2Exchange extends Http1Exchange {
   override get headSent(): boolean {
     return this.stream.destroyed || super.headSent
   }
+  override get halfSent(): boolean {
+    return !this.stream.closed && super.halfSent
+  }
+  protected override get unsentBytes(): number {
+    return this.stream.writableLength
+  }
   override get announcesClose(): boolean {
     return false
   }
@@ -110,9 +116,13 @@ export class Http2Exchange extends Http1Exchange {
   }
   override announceClose(): void {}
   override retractClose(): void {}
+  protected override resetTransport(): void {
+    this.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+  }
   override timeOut(): void {
     const { response, stream } = this
-    if (response.headersSent) stream.close(constants.NGHTTP2_CANCEL)
+    if (this.halfSent) this.reset()
+    else if (response.headersSent) stream.close(constants.NGHTTP2_CANCEL)
     else response.writeHead(408, { "content-length": "0" }).end(() => stream.close(constants.NGHTTP2_NO_ERROR))
     this.interrupt()
   }

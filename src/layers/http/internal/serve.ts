@@ -6,7 +6,7 @@ import { bounded } from "../../../core/internal/bounded.js"
 import { makeDaemons } from "../../../core/internal/daemons.js"
 import { Shutdown } from "../../../core/Shutdown.js"
 import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
-import { interruptible, isHandler, track } from "./handlers.js"
+import { interruptible, isHandler, observed, track } from "./handlers.js"
 import { stopListening } from "./listener.js"
 import type { RequestGate } from "./requestGate.js"
 import { batchSize, runTimeouts, yieldToEventLoop } from "./timeoutQueue.js"
@@ -50,7 +50,7 @@ export const serve = (
     const shutdown = yield* Shutdown
     const draining = yield* Effect.makeLatch(false)
     /** For handlers the drain of their server is the drain of the service, also without `launch`. */
-    const handlerShutdown = { ...shutdown, draining: draining.await }
+    const handlerShutdown = { ...shutdown, draining: observed(draining.await) }
 
     // Without a lame duck, responses announce the close only after the listener is closed: a client that is asked
     // to close earlier would reconnect to this server.

@@ -139,20 +139,35 @@ describe("ConnectionDrainPolicy, over HTTP/1.1", () => {
     assert.strictEqual(ignoring!.closed, true)
   })
 
-  it("an event stream is interrupted at streamTimeout, also one that begins during the drain", () => {
+  it("a stream is asked to close at once, and cut at streamTimeout, also one that begins during the drain", () => {
     const simulation = new Simulation()
     const before = simulation.connect("before")
     const during = simulation.connect("during")
-    before.request()!.becomeEventStream()
+    before.request()!.becomeStream()
     simulation.at(1000, () => simulation.policy.enterDraining())
-    simulation.at(1100, () => during.request()!.becomeEventStream())
+    simulation.at(1100, () => during.request()!.becomeStream())
     simulation.run(9000)
     assert.deepStrictEqual(simulation.journal, [
+      "1000 before/1 is asked to close",
       "1100 during/1 announces close",
+      "1100 during/1 is asked to close",
       "6000 before/1 is interrupted",
       "6100 during/1 is interrupted",
       "6200 before is destroyed"
     ])
+  })
+
+  it("a stream whose client reads slowly is not cut at streamTimeout", () => {
+    const simulation = new Simulation()
+    const connection = simulation.connect("c")
+    const request = connection.request()!
+    request.becomeStream()
+    request.awaitsReader = true
+    simulation.at(1000, () => simulation.policy.enterDraining())
+    simulation.at(8000, () => request.finish())
+    simulation.run(9000)
+    assert.deepStrictEqual(simulation.journal, ["1000 c/1 is asked to close", "8200 c is destroyed"])
+    assert.deepStrictEqual([simulation.policy.finished, simulation.policy.cut], [1, 0])
   })
 
   it("at drainTimeout handlers are interrupted, and then every connection is closed", () => {

@@ -56,7 +56,7 @@ const perform = (connection: SimulatedConnection, { action, index, uninterruptib
     case "headers":
       return request?.sendHead()
     case "stream":
-      return request?.becomeEventStream()
+      return request?.becomeStream()
     case "finish":
       return request?.finish()
     case "disconnect":

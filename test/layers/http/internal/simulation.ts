@@ -65,6 +65,7 @@ export class SimulatedExchange extends Exchange {
   headSent = false
   announcesClose = false
   written = false
+  awaitsReader = false
   reading = true
   private bodyLeft: number
   readonly isUpgrade: boolean
@@ -112,11 +113,11 @@ export class SimulatedExchange extends Exchange {
     this.headSent = true
     this.headSentAt = this.simulation.now
   }
-  becomeEventStream(): void {
+  becomeStream(): void {
     if (this.complete || this.isUpgrade) return
     this.sendHead()
     if (!this.longLived) this.longLivedSince = this.simulation.now
-    this.simulation.policy.onEventStream(this)
+    this.simulation.policy.onStream(this)
   }
   /** The handler writes the whole response and exits. Responses are sent in the order of their requests. */
   finish(status = 200): void {
