@@ -108,7 +108,7 @@ export const streams: ReadonlyArray<ConnectionCase> = [
     test: (serve) =>
       Effect.gen(function*() {
         const { app, arrived, respond } = yield* echo
-        const observing = Effect.forkDaemon(Effect.zipRight(Shutdown.draining, Effect.never))
+        const observing = Effect.forkScoped(Effect.zipRight(Shutdown.draining, Effect.never))
         const server = yield* serve(byPath({
           "/slow": app,
           "/events": Effect.zipRight(observing, events(ticks))
