@@ -4,12 +4,10 @@
  * @module
  * @since 0.1.0
  */
-import { type Context, Duration, Effect, Exit, Layer, Option, Ref, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Layer, Option, Scope } from "effect"
+import { makeAttempt, type Problems } from "./internal/attempt.js"
 import { bounded as internalBounded } from "./internal/bounded.js"
-import { drainBound, releaseBound } from "./internal/budget.js"
 import { drainTimeouts } from "./internal/drainTimeouts.js"
-import { shortDuration } from "./internal/duration.js"
-import { causeMessage } from "./internal/errorMessage.js"
 import { beginUse, build } from "./internal/memoMap.js"
 import { monotonicMillis, wholeMillis } from "./internal/monotonic.js"
 import { idle, nameList, safeObservers } from "./internal/observers.js"
@@ -88,109 +86,97 @@ type Named<A, R> = Steps<A, R> & { readonly name: string }
 const makeRelease = <A, R>(
   steps: Named<A, R>,
   resource: A,
-  { drainTimeout, releaseTimeout }: Effect.Effect.Success<ReturnType<typeof drainTimeouts>>
+  timeouts: Effect.Effect.Success<ReturnType<typeof drainTimeouts>>
 ) =>
-  Effect.gen(function*() {
-    const shutdown = yield* Shutdown
-    const context = yield* Effect.context<R>()
-    const problems = yield* Ref.make<{ reason?: string; failure?: string }>({})
+  Effect.contextWithEffect((context: Context.Context<R>) => {
+    const shutdown = Context.get(context, Shutdown)
+    const problems: Problems = {}
     const { condition, progress } = safeObservers({
       progress: () => steps.progress?.(resource) ?? idle,
       condition: () => steps.condition?.(resource)
     })
-    const registered: Ref.Ref<Resource> = yield* Ref.make(
-      yield* shutdown.register({
-        name: steps.name,
-        stage: "open",
-        report: Option.none(),
-        drainTimeout,
-        progress,
-        condition,
-        finalize: Effect.suspend(() => release(Exit.void))
-      })
-    )
-    const update = (stage: Stage, report: Option.Option<DrainReport> = Option.none()) =>
-      Effect.flatMap(Ref.updateAndGet(registered, (_) => ({ ..._, stage, report })), shutdown.update)
+    const attempt = makeAttempt(shutdown, timeouts, problems, () => nameList(() => steps.names?.(resource) ?? []))
+    const provided = (step: () => Effect.Effect<unknown, unknown, R>) => Effect.provide(Effect.suspend(step), context)
 
-    /** Runs one step within its bound. Records what goes wrong instead of failing: the next step must run. */
-    const attempt = (
-      name: "quiesce" | "drain" | "interrupt" | "release",
-      step: (resource: A) => Effect.Effect<unknown, unknown, R>
-    ): Effect.Effect<"Done" | "Failed" | "Overdue"> =>
-      Effect.gen(function*() {
-        const remaining = yield* shutdown.remaining
-        const within = name === "drain"
-          ? drainBound(shutdown.config, remaining, drainTimeout)
-          : releaseBound(shutdown.config, remaining, releaseTimeout)
-        const from = yield* monotonicMillis
-        // A flag: the clock can be behind the timer, so the elapsed time does not show which of the two ended the wait.
-        const expedited = yield* Ref.make(false)
-        const cut = Effect.zipRight(shutdown.expedited, Ref.set(expedited, true))
-        const exit = yield* bounded({ within, ...(name === "drain" ? { cut } : {}) })(
-          Effect.provide(Effect.suspend(() => step(resource)), context)
+    const makeSteps = (registered: Resource) => {
+      const update = (stage: Stage, report: Option.Option<DrainReport> = Option.none()) =>
+        shutdown.update({ ...registered, stage, report })
+
+      let baseline: Progress | undefined
+      const quiesce = once(() => {
+        baseline = progress()
+        if (steps.quiesce === undefined) return Effect.void
+        return Effect.zipRight(attempt("quiesce", provided(() => steps.quiesce!(resource))), update("quiesced"))
+      })
+
+      const interrupt = (interrupt: NonNullable<typeof steps.interrupt>) =>
+        Effect.zipRight(update("interrupting"), attempt("interrupt", provided(() => interrupt(resource)))).pipe(
+          Effect.map((how): Outcome => how === "Overdue" ? "Abandoned" : "Interrupted")
         )
-        if (Option.isNone(exit)) {
-          const names = name === "drain" ? nameList(() => steps.names?.(resource) ?? []) : ""
-          const reason = (yield* Ref.get(expedited))
-            ? `${name} expedited after ${shortDuration(wholeMillis((yield* monotonicMillis) - from))}${names}`
-            : `${name} not done within ${shortDuration(within)}${names}`
-          yield* Ref.update(problems, (_) => ({ ..._, reason: _.reason ? `${_.reason}, ${reason}` : reason }))
-          return "Overdue"
-        }
-        if (Exit.isFailure(exit.value)) {
-          const failure = `${name} failed: ${causeMessage(exit.value.cause)}`
-          yield* Ref.update(problems, (_) => ({ ..._, failure: _.failure ?? failure }))
-          return "Failed"
-        }
-        return "Done"
-      })
+      const drain = (drain: NonNullable<typeof steps.drain>) =>
+        Effect.zipRight(update("draining"), attempt("drain", provided(() => drain(resource)))).pipe(
+          Effect.flatMap((how): Effect.Effect<Outcome> =>
+            how === "Done"
+              ? Effect.succeed("Drained")
+              : steps.interrupt === undefined
+              ? Effect.succeed("Interrupted")
+              : interrupt(steps.interrupt)
+          )
+        )
+      const close = (exit: Exit.Exit<unknown, unknown>) => (outcome: Outcome) => {
+        const release = steps.release
+        if (release === undefined) return Effect.succeed(outcome)
+        return Effect.zipRight(update("releasing"), attempt("release", provided(() => release(resource, exit)))).pipe(
+          Effect.map((how): Outcome => how === "Overdue" ? "Abandoned" : outcome)
+        )
+      }
 
-    const baseline = (yield* once(() => Effect.sync(progress)))()
-    const quiesce = (yield* once(() =>
-      Effect.gen(function*() {
-        yield* baseline
-        if (steps.quiesce !== undefined) yield* Effect.zipRight(attempt("quiesce", steps.quiesce), update("quiesced"))
-      })
-    ))()
-
-    const drain: Effect.Effect<Outcome> = Effect.gen(function*() {
-      if (steps.drain === undefined) return "Drained"
-      yield* update("draining")
-      if ((yield* attempt("drain", steps.drain)) === "Done") return "Drained"
-      if (steps.interrupt === undefined) return "Interrupted"
-      yield* update("interrupting")
-      return (yield* attempt("interrupt", steps.interrupt)) === "Overdue" ? "Abandoned" : "Interrupted"
-    })
-
-    const release = yield* once((exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
-      Effect.gen(function*() {
-        const started = yield* shutdown.elapsed
-        const from = yield* monotonicMillis
-        yield* quiesce
-        let outcome = yield* drain
-        if (steps.release !== undefined) {
-          yield* update("releasing")
-          if ((yield* attempt("release", (_) => steps.release!(_, exit))) === "Overdue") outcome = "Abandoned"
-        }
-        const [before, after] = [yield* baseline, progress()]
+      const report = (started: Duration.Duration, elapsed: number, outcome: Outcome) => {
+        const [before, after] = [baseline ?? idle, progress()]
         const left = outcome === "Drained" ? 0 : steps.progress === undefined ? 1 : after.inFlight
         const cut = after.cut - before.cut + left
-        // A drain may itself cut work that cannot finish, such as a request whose client is silent.
-        if (outcome === "Drained" && cut > 0) outcome = "Interrupted"
-        const report = new DrainReport({
-          name: (yield* Ref.get(registered)).name,
-          outcome,
+        return new DrainReport({
+          name: registered.name,
+          // A drain may itself cut work that cannot finish, such as a request whose client is silent.
+          outcome: outcome === "Drained" && cut > 0 ? "Interrupted" : outcome,
           started: wholeMillis(Duration.toMillis(started)),
-          elapsed: wholeMillis((yield* monotonicMillis) - from),
+          elapsed: wholeMillis(elapsed),
           finished: after.finished - before.finished,
           handedBack: after.handedBack - before.handedBack,
           cut,
-          ...(yield* Ref.get(problems))
+          ...problems
         })
-        yield* update("closed", Option.some(report))
-      })
+      }
+
+      const release = once((exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+        Effect.flatMap(Effect.zip(shutdown.elapsed, monotonicMillis), ([started, from]) =>
+          quiesce().pipe(
+            Effect.zipRight(steps.drain === undefined ? Effect.succeed("Drained" as const) : drain(steps.drain)),
+            Effect.flatMap(close(exit)),
+            Effect.zip(monotonicMillis),
+            Effect.flatMap(([outcome, now]) => update("closed", Option.some(report(started, now - from, outcome))))
+          ))
+      )
+      return { quiesce, release }
+    }
+
+    let finalize: Effect.Effect<void> = Effect.void
+    return Effect.map(
+      shutdown.register({
+        name: steps.name,
+        stage: "open",
+        report: Option.none(),
+        drainTimeout: timeouts.drainTimeout,
+        progress,
+        condition,
+        finalize: Effect.suspend(() => finalize)
+      }),
+      (registered) => {
+        const made = makeSteps(registered)
+        finalize = made.release(Exit.void)
+        return made
+      }
     )
-    return { quiesce, release }
   })
 
 /**
@@ -227,7 +213,7 @@ export const acquire = <A, E, R, R2 = never>(
     const { quiesce, release } = yield* makeRelease(options, resource, timeouts)
     yield* Effect.addFinalizer(release)
     if (options.quiesceOn === "LameDuck") {
-      yield* Effect.forkScoped(Effect.interruptible(Effect.zipRight(shutdown.lameDuck, quiesce)))
+      yield* Effect.forkScoped(Effect.interruptible(Effect.zipRight(shutdown.lameDuck, quiesce())))
     }
     return resource
   }).pipe(Effect.uninterruptible)

@@ -22,9 +22,12 @@
  * @since 0.1.0
  */
 import { Clock, type ConfigError, Deferred, Duration, Effect, Option, PubSub, Queue, Stream } from "effect"
+import { makeTurns } from "./internal/eventLoop.js"
+import { makeFollowers } from "./internal/followers.js"
+import { makeJournal } from "./internal/journal.js"
 import { monotonicMillis, wholeMillis } from "./internal/monotonic.js"
 import { safeObservers } from "./internal/observers.js"
-import { uniqueName } from "./internal/uniqueName.js"
+import { makeRequestTimes } from "./internal/requestTimes.js"
 import type { Resource, Service } from "./Shutdown.js"
 import { type BudgetError, type Options, resolve, type Signal } from "./ShutdownConfig.js"
 import { type LifecycleState, make as makeReport, type ShutdownReport } from "./ShutdownReport.js"
@@ -65,6 +68,21 @@ export interface Event {
 }
 
 /**
+ * One change of a lifecycle, as `follow` shows it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Change {
+  /** The state of the service after it. */
+  readonly state: LifecycleState
+  /** The entry of the journal; none for a resource that is registered, or closed without one. */
+  readonly event: Option.Option<Event>
+  /** The resource that has changed, after it. */
+  readonly resource: Option.Option<Resource>
+}
+
+/**
  * Everything that the lifecycle knows at one moment.
  *
  * @since 0.1.0
@@ -96,10 +114,13 @@ export interface Snapshot {
 export interface Lifecycle {
   /** Provide it as the `Shutdown` service of the layers that belong to this lifecycle. */
   readonly shutdown: Service
-  /** Reads the current snapshot. */
+  /** Copies what is known now: takes longer with more resources and events. */
   readonly snapshot: Effect.Effect<Snapshot>
-  /** Calls `step` with the current snapshot and after each change, until it returns true. */
-  readonly follow: (step: (snapshot: Snapshot) => Effect.Effect<boolean>) => Effect.Effect<void>
+  /**
+   * Calls `step` with each entry of the journal, each registered resource and the current state, then with each later
+   * change, until it returns true.
+   */
+  readonly follow: (step: (change: Change) => Effect.Effect<boolean>) => Effect.Effect<void>
   /** Completes when a shutdown is requested. */
   readonly requested: Effect.Effect<ShutdownRequest>
   /**
@@ -116,20 +137,6 @@ export interface Lifecycle {
 }
 
 /**
- * Drops the resources that were closed before a shutdown was requested: they are no part of its report, and a service
- * that acquires one for each request would keep all of them.
- */
-const dropClosed = (current: Snapshot): Snapshot => {
-  const closed = new Set(current.resources.filter(({ stage }) => stage === "closed").map(({ name }) => name))
-  if (closed.size === 0 || Option.isSome(current.request)) return current
-  return {
-    ...current,
-    resources: current.resources.filter(({ name }) => !closed.has(name)),
-    events: current.events.filter(({ subject }) => !closed.has(subject))
-  }
-}
-
-/**
  * A lifecycle in the state `Starting`. Its options are resolved as those of `launch`, and refused for the same reasons.
  *
  * @since 0.1.0
@@ -140,159 +147,151 @@ export const make = (
 ): Effect.Effect<Lifecycle, ConfigError.ConfigError | BudgetError> =>
   Effect.gen(function*() {
     const config = yield* resolve(options)
-    let current: Snapshot = {
-      state: "Starting",
-      request: Option.none(),
-      expedited: false,
-      signals: [],
-      resources: [],
-      events: [],
-      report: Option.none()
-    }
-    // Not a SubscriptionRef: the code of its stream would be loaded in the last moments of a process.
-    const changes = yield* PubSub.unbounded<Snapshot>({ replay: 1 })
-    yield* PubSub.publish(changes, current)
-    const modify = <A>(f: (current: Snapshot) => readonly [A, Snapshot]): Effect.Effect<A> =>
-      Effect.sync(() => {
-        const [result, next] = f(current)
-        current = next
-        Queue.unsafeOffer(changes, next)
-        return result
-      })
-    const snapshot = Effect.sync(() => current)
+    const journal = makeJournal<Change>()
+    const followers = makeFollowers<Change>()
+    const signals: Array<Signal> = []
+    let state: LifecycleState = "Starting"
+    let request = Option.none<ShutdownRequest>()
+    let isExpedited = false
+    let report = Option.none<ShutdownReport>()
     const wallTimeAhead = yield* Effect.zipWith(Clock.currentTimeMillis, monotonicMillis, (wall, now) => wall - now)
     const now = Effect.map(monotonicMillis, (now) => now + wallTimeAhead)
+    // Not a SubscriptionRef: the code of its stream would be loaded in the last moments of a process.
+    const states = yield* PubSub.unbounded<LifecycleState>({ replay: 1 })
+    yield* PubSub.publish(states, state)
     const requested = yield* Deferred.make<ShutdownRequest>()
     const lameDuck = yield* Effect.makeLatch(false)
     const draining = yield* Effect.makeLatch(false)
     const expedited = yield* Effect.makeLatch(false)
+    const turns = makeTurns()
 
-    /** Changes the snapshot, and adds an event to the journal. */
-    const record = (subject: string, what: string, f: (current: Snapshot, at: number) => Snapshot) =>
-      Effect.flatMap(now, (at) =>
-        modify((current) => {
-          const next = f(current, at)
-          return [undefined, { ...next, events: [...next.events, { at, subject, what }] }]
-        }))
+    const record = (at: number, subject: string, what: string, resource = Option.none<Resource>()) => {
+      const change = { state, event: Option.some({ at, subject, what }), resource }
+      journal.add(change, Option.getOrUndefined(Option.map(resource, ({ name }) => name)))
+      followers.publish(change)
+    }
+    const recordNow = (subject: string, what: string, change: () => void) =>
+      Effect.map(now, (at) => {
+        change()
+        record(at, subject, what)
+      })
 
-    const reportOf = (current: Snapshot, at: number) =>
-      Option.map(current.request, ({ at: from, failure, ...request }) =>
+    const snapshot = Effect.sync((): Snapshot => ({
+      state,
+      request,
+      expedited: isExpedited,
+      signals: [...signals],
+      resources: journal.resources(),
+      events: journal.entries().flatMap(({ event }) => Option.toArray(event)),
+      report
+    }))
+
+    const reportAt = (at: number) =>
+      Option.map(request, ({ at: from, failure, ...request }) =>
         makeReport({
           cause: request.reason,
           from: request.from,
-          signals: current.signals,
-          expedited: current.expedited,
+          signals,
+          expedited: isExpedited,
           gracePeriod: config.gracePeriod,
           preStopDelay: config.preStopDelay,
           elapsed: wholeMillis(at - from),
-          drains: current.resources.flatMap(({ report }) => Option.toArray(report)),
+          drains: journal.resources().flatMap(({ report }) => Option.toArray(report)),
           ...(Option.isSome(failure) ? { failure: failure.value } : {})
         }))
 
-    const transition: Lifecycle["transition"] = (state) =>
-      Effect.suspend(() => {
-        if (state === "Running" && Option.isSome(current.request)) return Effect.void
-        return record("app", state, (current, at) => ({
-          ...current,
-          state,
-          report: state === "Stopped" ? reportOf(current, at) : current.report
-        })).pipe(
-          Effect.zipRight(state === "LameDuck" || state === "Draining" ? lameDuck.open : Effect.void),
-          Effect.zipRight(state === "Draining" ? draining.open : Effect.void),
+    const transition: Lifecycle["transition"] = (next) =>
+      Effect.flatMap(now, (at) => {
+        if (next === "Running" && Option.isSome(request)) return Effect.void
+        state = next
+        if (next === "Stopped") report = reportAt(at)
+        record(at, "app", next)
+        Queue.unsafeOffer(states, next)
+        return (next === "LameDuck" || next === "Draining" ? lameDuck.open : Effect.void).pipe(
+          Effect.zipRight(next === "Draining" ? draining.open : Effect.void),
           Effect.asVoid
         )
       }).pipe(Effect.uninterruptible)
 
     const begin: Service["begin"] = ({ failure, reason }) =>
-      Effect.flatMap(now, (at) =>
-        modify((current) => {
-          if (Option.isSome(current.request)) return [current.request.value, current]
-          const request = { at, from: current.state, reason, failure: Option.fromNullable(failure) }
-          const event: Event = { at, subject: "app", what: `shutdown requested: ${reason}` }
-          const { events, ...rest } = dropClosed(current)
-          return [request, { ...rest, request: Option.some(request), events: [...events, event] }]
-        })).pipe(
-          Effect.flatMap((request) => Deferred.succeed(requested, request)),
-          Effect.asVoid,
-          Effect.uninterruptible
-        )
+      Effect.flatMap(now, (at) => {
+        if (Option.isNone(request)) {
+          journal.forgetClosed()
+          request = Option.some({ at, from: state, reason, failure: Option.fromNullable(failure) })
+          record(at, "app", `shutdown requested: ${reason}`)
+        }
+        return Deferred.succeed(requested, Option.getOrThrow(request))
+      }).pipe(Effect.asVoid, Effect.uninterruptible)
 
     const register: Service["register"] = (resource) =>
-      modify((before) => {
-        const current = dropClosed(before)
-        const registered = { ...safeObservers(resource), name: uniqueName(resource.name, current.resources) }
-        return [registered, { ...current, resources: [...current.resources, registered] }]
+      Effect.sync(() => {
+        if (Option.isNone(request)) journal.forgetClosed()
+        const registered = journal.register(safeObservers(resource), state === "LameDuck")
+        followers.publish({ state, event: Option.none(), resource: Option.some(registered) })
+        return registered
       })
 
     const update: Service["update"] = (resource) =>
-      record(
-        resource.name,
-        Option.match(resource.report, { onNone: () => resource.stage, onSome: ({ outcome }) => outcome }),
-        (current) => ({
-          ...current,
-          resources: current.resources.map((other) => other.name === resource.name ? resource : other)
-        })
-      )
-
-    const sinceRequest = Effect.zipWith(snapshot, now, ({ request }, now) => Option.map(request, ({ at }) => now - at))
-    const gracePeriod = Duration.toMillis(config.gracePeriod)
-    const deadline = Effect.zipWith(sinceRequest, Clock.currentTimeMillis, (since, wallTime) =>
-      Option.map(since, (millis) =>
-        wallTime + gracePeriod - millis))
-    const left = (since: number) =>
-      Duration.millis(Math.max(0, gracePeriod - since))
-    const remaining = Effect.map(sinceRequest, Option.match({ onNone: () => Duration.infinity, onSome: left }))
-    const elapsed = Effect.map(sinceRequest, (since) => Duration.millis(Option.getOrElse(since, () => 0)))
+      Effect.flatMap(now, (at) => {
+        const what = Option.match(resource.report, { onNone: () => resource.stage, onSome: ({ outcome }) => outcome })
+        const kept = journal.replace(resource, state === "LameDuck")
+        if (kept) record(at, resource.name, what, Option.some(resource))
+        else followers.publish({ state, event: Option.none(), resource: Option.some(resource) })
+        return turns
+      })
 
     const shutdown: Service = {
       config,
-      state: Effect.map(snapshot, ({ state }) => state),
-      states: Stream.fromPubSub(changes).pipe(
-        Stream.map(({ state }) => state),
-        Stream.changes,
-        Stream.takeUntil((state) => state === "Stopped")
+      state: Effect.sync(() => state),
+      states: Stream.takeUntil(Stream.fromPubSub(states), (state) => state === "Stopped"),
+      ...makeRequestTimes(
+        () => Option.map(request, ({ at }) => at),
+        now,
+        Duration.toMillis(config.gracePeriod)
       ),
-      deadline,
-      remaining,
-      elapsed,
       lameDuck: lameDuck.await,
       draining: draining.await,
       expedited: expedited.await,
-      conditions: Effect.map(snapshot, ({ resources }) =>
-        Object.fromEntries(resources.flatMap(({ condition, name }) => {
-          const present = condition()
-          return present === undefined ? [] : [[name, present]]
-        }))),
+      conditions: Effect.sync(() =>
+        Object.fromEntries(
+          journal.resources().flatMap(({ condition, name }) => {
+            const present = condition()
+            return present === undefined ? [] : [[name, present]]
+          })
+        )
+      ),
       begin,
       register,
       update
     }
 
+    const known = function*() {
+      yield* journal.entries()
+      for (const resource of journal.resources()) yield { state, event: Option.none(), resource: Option.some(resource) }
+      yield { state, event: Option.none(), resource: Option.none() }
+    }
+
+    const addFailure = (failure: string) =>
+      Effect.sync(() => {
+        request = Option.map(request, (request) => ({
+          ...request,
+          failure: Option.orElseSome(request.failure, () => failure)
+        }))
+      })
+
     return {
       shutdown,
       snapshot,
-      follow: (step) =>
-        Effect.scoped(Effect.flatMap(PubSub.subscribe(changes), (queue) =>
-          Effect.repeat(Effect.flatMap(Queue.take(queue), step), {
-            until: (done) =>
-              done
-          }))),
+      follow: (step) => followers.follow(known, step),
       requested: Deferred.await(requested),
       transition,
-      recordSignal: (signal, what) =>
-        record(signal, what, (current) => ({ ...current, signals: [...current.signals, signal] })),
-      expedite: Effect.zipRight(record("app", "expedited", (_) => ({ ..._, expedited: true })), expedited.open),
-      fail: (reason, failure) =>
-        Effect.zipRight(
-          begin({ reason, failure }),
-          modify((current) => [undefined, {
-            ...current,
-            request: Option.map(current.request, (request) => ({
-              ...request,
-              failure: Option.orElseSome(request.failure, () =>
-                failure)
-            }))
-          }])
-        )
+      recordSignal: (signal, what) => recordNow(signal, what, () => void signals.push(signal)),
+      expedite: Effect.zipRight(
+        recordNow("app", "expedited", () => {
+          isExpedited = true
+        }),
+        expedited.open
+      ),
+      fail: (reason, failure) => Effect.zipRight(begin({ reason, failure }), addFailure(failure))
     }
   })

@@ -164,7 +164,7 @@ export const start = <ROut, E, RIn>(
 
     const { advanceToExit, orGiveUp } = watch(lifecycle, { misused: Deferred.await(nested), within })
     const reached = (name: string, reached: LifecycleState | Stage) =>
-      lifecycle.follow((snapshot) => Effect.succeed(hasReached(snapshot, name, reached)))
+      lifecycle.follow((change) => Effect.succeed(hasReached(change, name, reached)))
     const report = orGiveUp(lifecycle.requested, notExited("app.report")).pipe(
       Effect.zipRight(advanceToExit(exit, notExited("app.report"))),
       Effect.zipRight(lifecycle.snapshot),

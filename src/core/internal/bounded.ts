@@ -1,4 +1,4 @@
-import { type Duration, Effect, type Exit, Fiber, identity, Option } from "effect"
+import { Duration, Effect, type Exit, Fiber, identity, Option } from "effect"
 
 /** The end of a wait: `within` has passed, or `cut` completes, whichever is first. */
 export interface Bound {
@@ -24,17 +24,33 @@ export const bounded = ({ cut, within }: Bound) =>
 <A, E, R>(
   work: Effect.Effect<A, E, R>
 ): Effect.Effect<Option.Option<Exit.Exit<A, E>>, never, R> =>
-  Effect.uninterruptible(Effect.gen(function*() {
-    const worker = yield* forkDetached(Effect.exit(work))
-    const timed = Effect.timeoutOption(resultOf(worker), within)
-    const race = cut === undefined
-      ? timed
-      : Effect.raceFirst(timed, Effect.as(Effect.disconnect(Effect.exit(cut)), Option.none()))
-    const result = yield* Effect.flatMap(forkDetached(race), resultOf)
-    if (Option.isSome(result)) return result
-    // A cut that has completed before wins the race against work that does not wait for anything.
-    const ended = yield* Fiber.poll(worker)
-    if (Option.isSome(ended)) return yield* Effect.asSome(ended.value)
-    yield* Fiber.interruptFork(worker)
-    return result
+  Effect.uninterruptible(Effect.flatMap(forkDetached(Effect.exit(work)), (worker) => {
+    const poll = () => Effect.transposeOption(Option.fromNullable(worker.unsafePoll()))
+    const race = () => {
+      const timed = Effect.timeoutOption(resultOf(worker), within)
+      return Effect.flatMap(
+        forkDetached(
+          cut === undefined
+            ? timed
+            : Effect.raceFirst(timed, Effect.as(Effect.disconnect(Effect.exit(cut)), Option.none()))
+        ),
+        resultOf
+      )
+    }
+    const orPoll = (result: Option.Option<Exit.Exit<A, E>>) =>
+      Option.isSome(result) ? Effect.succeed(result) : Effect.suspend(poll)
+    const orInterrupt = (result: Option.Option<Exit.Exit<A, E>>) =>
+      Option.isSome(result)
+        ? Effect.succeed(result)
+        : Effect.as(Fiber.interruptFork(worker), Option.none<Exit.Exit<A, E>>())
+    // The worker runs until it waits for something. Most releases do not, and need no race.
+    return Effect.yieldNow().pipe(
+      Effect.flatMap(poll),
+      Effect.flatMap((result) =>
+        Option.isSome(result) || Duration.isZero(Duration.decode(within))
+          ? Effect.succeed(result)
+          : Effect.flatMap(race(), orPoll)
+      ),
+      Effect.flatMap(orInterrupt)
+    )
   }))

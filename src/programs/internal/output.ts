@@ -29,11 +29,10 @@ export const logRunning = (lifecycle: Lifecycle): Effect.Effect<void> =>
     )
   })
 
-const logEvent = ({ resources }: Snapshot, { subject, what }: Event): Effect.Effect<void> => {
-  const resource = resources.find(({ name }) => name === subject)
-  const report = Option.getOrUndefined(Option.flatMap(Option.fromNullable(resource), ({ report }) => report))
-  if (report === undefined || what !== report.outcome) {
-    return (resource === undefined ? Effect.logInfo : Effect.logDebug)(subject === "app" ? what : `${subject} ${what}`)
+const logEvent = ({ subject, what }: Event, resource: Option.Option<Resource>): Effect.Effect<void> => {
+  const report = Option.getOrUndefined(Option.flatMap(resource, ({ report }) => report))
+  if (report === undefined) {
+    return (Option.isNone(resource) ? Effect.logInfo : Effect.logDebug)(subject === "app" ? what : `${subject} ${what}`)
   }
   const line = drainLine(report)
   return report.outcome === "Drained" && report.failure === undefined ? Effect.logInfo(line) : Effect.logWarning(line)
@@ -41,17 +40,12 @@ const logEvent = ({ resources }: Snapshot, { subject, what }: Event): Effect.Eff
 
 /** Logs each event of the journal until the service has stopped. */
 const logEvents = (lifecycle: Lifecycle): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    let logged = 0
-    return lifecycle.follow((snapshot) =>
-      Effect.gen(function*() {
-        const events = snapshot.events.slice(logged).filter(({ what }) => what !== "Running")
-        yield* Effect.forEach(events, (event) => logEvent(snapshot, event), { discard: true })
-        logged = snapshot.events.length
-        return snapshot.state === "Stopped"
-      })
-    )
-  })
+  lifecycle.follow(({ event, resource, state }) =>
+    Option.match(Option.filter(event, ({ what }) => what !== "Running"), {
+      onNone: () => Effect.void,
+      onSome: (event) => logEvent(event, resource)
+    }).pipe(Effect.as(state === "Stopped"))
+  )
 
 const marks: Record<Stage, string> = {
   open: "○",

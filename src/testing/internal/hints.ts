@@ -1,6 +1,6 @@
 import { Duration, Option } from "effect"
 import { shortDuration } from "../../core/internal/duration.js"
-import type { Snapshot } from "../../core/Lifecycle.js"
+import type { Change, Snapshot } from "../../core/Lifecycle.js"
 import type { Stage } from "../../core/Shutdown.js"
 import type { ShutdownConfig, Signal } from "../../core/ShutdownConfig.js"
 import type { LifecycleState } from "../../core/ShutdownReport.js"
@@ -15,9 +15,13 @@ const present = ({ resources, state }: Snapshot, name: string): Option.Option<Li
     : Option.map(Option.fromNullable(resources.find((resource) => resource.name === name)), ({ stage }) => stage)
 
 /** Whether the resource, or the app, is where the test waits for it to be, or further. */
-export const hasReached = (snapshot: Snapshot, name: string, reached: LifecycleState | Stage): boolean => {
+export const hasReached = ({ resource, state }: Change, name: string, reached: LifecycleState | Stage): boolean => {
   const order: ReadonlyArray<LifecycleState | Stage> = name === "app" ? states : stages
-  return Option.exists(present(snapshot, name), (now) => order.indexOf(now) >= order.indexOf(reached))
+  const stage = Option.map(Option.filter(resource, (_) => _.name === name), ({ stage }) => stage)
+  return Option.exists(
+    name === "app" ? Option.some(state) : stage,
+    (now) => order.indexOf(now) >= order.indexOf(reached)
+  )
 }
 
 /** Why nothing has such a state or stage; none when it exists. */

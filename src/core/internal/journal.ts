@@ -1,0 +1,92 @@
+import { Option } from "effect"
+import type { Resource } from "../Shutdown.js"
+import type { DrainReport } from "../ShutdownReport.js"
+
+interface Registered {
+  resource: Resource
+  /** The name that it was registered with, before it was made unique. */
+  readonly baseName: string
+  /** Whether it was registered in lame duck, such as the resource of one request. */
+  readonly passing: boolean
+  /** The numbers of its entries. */
+  readonly entries: Array<number>
+}
+
+/** The registered resources and the entries of the journal. Each change takes the same time, whatever their number. */
+export interface Journal<in out Entry> {
+  /** In the order of registration. */
+  readonly resources: () => ReadonlyArray<Resource>
+  /** In the order in which they were added. */
+  readonly entries: () => ReadonlyArray<Entry>
+  /** Registers the resource. A name that is taken gets the next free number. */
+  readonly register: (resource: Resource, lameDuck: boolean) => Resource
+  /**
+   * Replaces the registered resource of the same name. Returns whether it is kept: one that was registered and closed in
+   * lame duck is forgotten, unless something went wrong. A service that acquires one for each request would keep them all.
+   */
+  readonly replace: (resource: Resource, lameDuck: boolean) => boolean
+  /** Adds an entry, which is forgotten with the resource of this name, if there is one. */
+  readonly add: (entry: Entry, name?: string) => void
+  /** Forgets closed resources and their entries: those before a shutdown is requested are no part of its report. */
+  readonly forgetClosed: () => void
+}
+
+const isClean = ({ cut, failure, outcome, reason }: DrainReport) =>
+  outcome === "Drained" && cut === 0 && failure === undefined && reason === undefined
+
+export const makeJournal = <Entry>(): Journal<Entry> => {
+  const registered = new Map<string, Registered>()
+  const entries = new Map<number, Entry>()
+  /** How many resources have this base name, and the number that the next one of them gets. */
+  const baseNames = new Map<string, { count: number; next: number }>()
+  let closed: Array<string> = []
+  let added = 0
+
+  const uniqueName = (baseName: string): string => {
+    const named = baseNames.get(baseName) ?? { count: 0, next: 2 }
+    baseNames.set(baseName, named)
+    named.count++
+    let unique = baseName
+    while (registered.has(unique)) unique = `${baseName}-${named.next++}`
+    return unique
+  }
+
+  const forget = (name: string) => {
+    const found = registered.get(name)
+    if (found === undefined) return
+    registered.delete(name)
+    for (const entry of found.entries) entries.delete(entry)
+    const named = baseNames.get(found.baseName)!
+    if (--named.count === 0) baseNames.delete(found.baseName)
+  }
+
+  return {
+    resources: () => Array.from(registered.values(), ({ resource }) => resource),
+    entries: () => Array.from(entries.values()),
+    register: (resource, passing) => {
+      const unique = { ...resource, name: uniqueName(resource.name) }
+      registered.set(unique.name, { resource: unique, baseName: resource.name, passing, entries: [] })
+      return unique
+    },
+    replace: (resource, lameDuck) => {
+      const found = registered.get(resource.name)
+      if (found === undefined) return true
+      found.resource = resource
+      if (resource.stage !== "closed") return true
+      if (lameDuck && found.passing && Option.exists(resource.report, isClean)) {
+        forget(resource.name)
+        return false
+      }
+      closed.push(resource.name)
+      return true
+    },
+    add: (entry, name) => {
+      if (name !== undefined) registered.get(name)?.entries.push(added)
+      entries.set(added++, entry)
+    },
+    forgetClosed: () => {
+      closed.forEach(forget)
+      closed = []
+    }
+  }
+}
