@@ -44,6 +44,9 @@ export class Point extends Schema.Class<Point>("lastcall/Interruption/Point")({
  *   then only its first `maxOperations` operations are points).
  * - `broken`: the points after which the invariant fails.
  * - `hung`: the points after which the program, the invariant or the release of `setup` never ends.
+ * - `hungInEffect`: those after which it never ends by a fault of Effect's: an interruption that arrives while a race, or an
+ *   `Effect.all` or `Effect.forEach` with concurrency, begins. No code of the program runs then, and none can avoid it, so these
+ *   points do not make a report unsafe. What the program does after them is not known.
  *
  * @since 0.1.0
  * @category models
@@ -53,20 +56,23 @@ export class Report extends Schema.Class<Report>("lastcall/Interruption/Report")
   explored: Schema.NonNegativeInt,
   end: Schema.Literal("Completed", "Idle", "Endless"),
   broken: Schema.Array(Point),
-  hung: Schema.Array(Point)
+  hung: Schema.Array(Point),
+  hungInEffect: Schema.Array(Point)
 }) {
-  /** Whether no point is broken or hung. */
+  /** Whether no point is broken or hung, except by a fault of Effect's. */
   get safe(): boolean {
     return this.broken.length === 0 && this.hung.length === 0
   }
 
   override toString(): string {
-    if (this.safe) return `safe at ${this.explored} of ${this.operations} points`
     const all = this.explored === this.operations ? "" : `, of ${this.operations} in all`
     const of = `of ${this.explored} explored points${all}`
+    const safe = this.explored - this.hungInEffect.length
     return [
+      ...this.safe ? [`safe at ${safe} of ${this.operations} points`] : [],
       ...formatPoints(`broken at ${this.broken.length} ${of}`, this.broken),
-      ...formatPoints(`hung at ${this.hung.length} ${of}`, this.hung)
+      ...formatPoints(`hung at ${this.hung.length} ${of}`, this.hung),
+      ...formatPoints(`hung by a fault of Effect's at ${this.hungInEffect.length} ${of}`, this.hungInEffect)
     ].join("\n")
   }
 }
@@ -143,7 +149,8 @@ export const toReport = (found: Effect.Effect.Success<ReturnType<typeof exploreA
   Report.make({
     ...found,
     broken: found.broken.map((point) => Point.make(point)),
-    hung: found.hung.map((point) => Point.make(point))
+    hung: found.hung.map((point) => Point.make(point)),
+    hungInEffect: found.hungInEffect.map((point) => Point.make(point))
   })
 
 /**
@@ -156,7 +163,8 @@ export const toReport = (found: Effect.Effect.Success<ReturnType<typeof exploreA
  * - `inject` runs at the point in place of the interruption, for example to send a signal to an app under test.
  * - `strict` also makes points of the 16 operations after a resumption (default `false`). Effect's run loop switches fibers
  *   only where a fiber waits or after 2048 operations, so nothing can interrupt a fiber there, and `Semaphore.withPermits`
- *   relies on that. Be strict where the steps of the test stand for longer ones.
+ *   relies on that. Be strict where the steps of the test stand for longer ones. The operation that adds a finalizer to a scope
+ *   is always a point, so an acquire that an interruption can separate from its finalizer is found.
  *
  * A program that waits forever, as workers and servers do, is interrupted up to and including the moment at which it waits.
  *

@@ -1,7 +1,8 @@
 import { Cause, Effect, Exit, type Fiber, Random, type Runtime, Scope } from "effect"
 import { errorMessage } from "../../core/internal/errorMessage.js"
+import { sourceOf } from "./fiberTrace.js"
 import { VirtualClock } from "./virtualClock.js"
-import { VirtualRuntime } from "./virtualRuntime.js"
+import { type Unended, VirtualRuntime } from "./virtualRuntime.js"
 
 /**
  * What is explored. At a point `disturb` runs; without it the point is a crash, after which `restart` runs. The types of the
@@ -28,11 +29,20 @@ interface Options {
 /** The operations after a resumption that are points only when exploring strictly; see `Interruption.explore`. */
 const settling = 16
 
-type Verdict = { readonly _tag: "Safe" } | { readonly _tag: "Broken" | "Hung"; readonly reason: string }
+type Verdict =
+  | { readonly _tag: "Safe" }
+  | { readonly _tag: "Broken" | "Hung" | "HungInEffect"; readonly reason: string }
 
 const safe: Verdict = { _tag: "Safe" }
 const broken = (reason: string): Verdict => ({ _tag: "Broken", reason })
-const hung = (reason: string): Verdict => ({ _tag: "Hung", reason })
+
+/** The verdict on fibers that do not end: theirs, or Effect's own. */
+const hung = <R>(runtime: VirtualRuntime<R>, unended: Unended, what = ""): Verdict => {
+  const fault = unended === "Idle" ? runtime.trace.faultOfEffect() : undefined
+  return fault === undefined
+    ? { _tag: "Hung", reason: what + runtime.describe(unended) }
+    : { _tag: "HungInEffect", reason: what + fault }
+}
 
 /** The result of one run: its number of points, how the program ended, the description of the point, and the verdict. */
 interface Run {
@@ -68,7 +78,8 @@ export const exploreAll = <S, ES, R>(
       explored: points.length,
       end: undisturbed.end,
       broken: found("Broken"),
-      hung: found("Hung")
+      hung: found("Hung"),
+      hungInEffect: found("HungInEffect")
     }
   })
 
@@ -96,7 +107,7 @@ const runOnce = <S, ES, R>(
     const clock = new VirtualClock()
     const scope = yield* Scope.make()
     let runtime = VirtualRuntime.make(env, clock)
-    const { scheduler } = runtime
+    const { scheduler, trace } = runtime
 
     const built = yield* runtime.run(Scope.extend(setup, scope), maxOperations)
     if (typeof built === "string") {
@@ -108,16 +119,19 @@ const runOnce = <S, ES, R>(
     let running = "not disturbed"
     let disturbing: Fiber.RuntimeFiber<void> | undefined
     const root = runtime.fork(Effect.scoped(program(state)))
-    runtime.trace.nameRoot(root)
+    trace.nameRoot(root)
     root.addObserver(() => scheduler.endCount())
     scheduler.onPoint = (fiber) => {
-      running = runtime.trace.label(fiber)
+      running = trace.label(fiber)
     }
     scheduler.atPoint = () => {
       if (disturb === undefined) scheduler.stop()
       else disturbing = runtime.forkNow(disturb(state, root))
     }
     scheduler.settling = settling
+    // Between an acquire and its finalizer, a resumption makes no difference: the code in between is the user's.
+    const addFinalizer = sourceOf(Scope.addFinalizer(scope, Effect.void))
+    scheduler.isAlwaysPoint = (fiber) => trace.isAbout(fiber, addFinalizer)
     scheduler.startCount(at)
     let exit = yield* runtime.await(root, at + maxOperations)
     scheduler.endCount()
@@ -133,15 +147,15 @@ const runOnce = <S, ES, R>(
       runtime = VirtualRuntime.make(env, clock)
       exit = yield* runtime.run(Effect.scoped(restart(state)), maxOperations)
     }
-    if (typeof exit === "string") return result(hung(runtime.describe(exit)))
+    if (typeof exit === "string") return result(hung(runtime, exit))
     const checked = yield* runtime.run(Effect.scoped(invariant(state, exit)), maxOperations)
-    if (typeof checked === "string") return result(hung(`the invariant does not end; ${runtime.describe(checked)}`))
+    if (typeof checked === "string") return result(hung(runtime, checked, "the invariant does not end; "))
     if (Exit.isFailure(checked)) return result(broken(messageOf(checked.cause)))
     const disturbed = disturbing?.unsafePoll()
     if (disturbed?._tag === "Failure") return result(broken(`inject failed: ${messageOf(disturbed.cause)}`))
     const released = yield* runtime.run(Scope.close(scope, Exit.void), maxOperations)
     if (typeof released === "string") {
-      return result(hung(`the release of setup does not end; ${runtime.describe(released)}`))
+      return result(hung(runtime, released, "the release of setup does not end; "))
     }
     if (Exit.isFailure(released)) return result(broken(`the release of setup failed: ${messageOf(released.cause)}`))
     return result(safe)

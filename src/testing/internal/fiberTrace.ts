@@ -5,6 +5,8 @@ interface Operation {
   readonly _op: string
   readonly effect_instruction_i0?: unknown
   readonly effect_instruction_i1?: unknown
+  /** What `Effect.suspend` runs. */
+  readonly commit?: unknown
 }
 
 const maxText = 60
@@ -41,12 +43,22 @@ const describe = (operation: Operation): string => {
   return detail === undefined ? kind : `${kind} ${detail}`
 }
 
+/** The source of the function that a suspended effect runs. */
+export const sourceOf = (suspended: unknown): string => String((suspended as Operation).commit)
+
 interface Step {
   /** The operation that the fiber runs next, or waits in. */
   current?: Operation
   /** The last operation before it with a function, whose source identifies it. */
   lastWithSource?: Operation
+  /** The last operation of the kind in which `Effect.async` is called. */
+  lastCommit?: Operation
+  /** How many fibers it has forked. */
+  forks: number
 }
+
+/** A function in the source of `Effect.forEach` with concurrency, on the fiber that forks one fiber for each element. */
+const forEachMark = "pushResult"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -59,6 +71,7 @@ export class FiberTrace extends Supervisor.AbstractSupervisor<void> {
   readonly value = Effect.void
   private readonly names = new Map<number, string>()
   private readonly alive = new Map<AnyFiber, Step>()
+  private running: AnyFiber | undefined
   private forked = 0
   private kind = "fiber of setup"
 
@@ -82,9 +95,12 @@ export class FiberTrace extends Supervisor.AbstractSupervisor<void> {
     return fibers.length === 0 ? "no fiber is left" : fibers.slice(0, maxFibers).join(", ") + more
   }
 
-  override onStart(_context: unknown, _effect: unknown, _parent: unknown, fiber: AnyFiber) {
+  override onStart(_context: unknown, _effect: unknown, parent: Option.Option<AnyFiber>, fiber: AnyFiber) {
     this.names.set(fiber.id().id, `${this.kind} ${++this.forked}`)
-    this.alive.set(fiber, {})
+    this.alive.set(fiber, { forks: 0 })
+    // Without a parent it is the fiber that disturbs the program. The fibers of a forEach are not children of the one that forks them.
+    const forker = this.running && this.alive.get(this.running)
+    if (forker !== undefined && Option.isSome(parent)) forker.forks++
   }
 
   override onEnd(_exit: Exit.Exit<unknown, unknown>, fiber: AnyFiber) {
@@ -96,6 +112,28 @@ export class FiberTrace extends Supervisor.AbstractSupervisor<void> {
     if (step === undefined) return
     if (typeof step.current?.effect_instruction_i0 === "function") step.lastWithSource = step.current
     step.current = effect as Operation
+    if (step.current._op === "Commit") step.lastCommit = step.current
+    this.running = fiber
+  }
+
+  /** Whether the fiber is about to run a suspended effect with this source. */
+  isAbout(fiber: AnyFiber, source: string): boolean {
+    const current = this.alive.get(fiber)?.current
+    return current?._op === "Commit" && sourceOf(current) === source
+  }
+
+  /**
+   * Why the fibers, which all wait, can only wait forever, if the reason is a fault of Effect's: an interruption that arrives while
+   * a race or a concurrent `Effect.all` or `Effect.forEach` begins. Nothing but these operators leaves such fibers behind.
+   */
+  faultOfEffect(): string | undefined {
+    for (const [fiber, { current, forks, lastCommit }] of this.alive) {
+      if (current === undefined) return `Effect's race never starts ${this.place(fiber)}, and waits for it forever`
+      if (forks === 0 && lastCommit !== undefined && text(lastCommit.effect_instruction_i0)?.includes(forEachMark)) {
+        return "Effect's concurrent forEach was interrupted before it forked a fiber, and waits for one forever"
+      }
+    }
+    return undefined
   }
 
   private doing(step: Step | undefined): string {

@@ -25,6 +25,8 @@ export class PointScheduler implements Scheduler.Scheduler {
 
   /** The number of operations after a resumption that are no points, except the first; see `strict` of `Interruption.explore`. */
   settling = 0
+  /** Whether the fiber is about to run an operation that is a point all the same. */
+  isAlwaysPoint: (fiber: AnyFiber) => boolean = () => false
 
   private queue: Array<Scheduler.Task> = []
   private chosen = 0
@@ -109,8 +111,8 @@ export class PointScheduler implements Scheduler.Scheduler {
     return true
   }
 
-  private isPoint({ currentOpCount }: AnyFiber): boolean {
-    return currentOpCount <= 1 || currentOpCount > this.settling
+  private isPoint(fiber: AnyFiber): boolean {
+    return fiber.currentOpCount <= 1 || fiber.currentOpCount > this.settling || this.isAlwaysPoint(fiber)
   }
 
   private reach(fiber: AnyFiber | undefined) {
