@@ -55,7 +55,8 @@ export interface Terminal {
 export interface Service {
   /**
    * Receives these signals, uncaught errors and unhandled rejections, and blocks of the event loop of more than 500
-   * milliseconds, until the scope closes. `launch` never closes it. A signal that is received does not end the process.
+   * milliseconds, until the scope closes. `launch` never closes it. A signal that is received does not end the process, nor
+   * does stdout or stderr that nobody reads any more: what is written there is lost.
    */
   readonly listen: (signals: ReadonlyArray<Signal>) => Effect.Effect<Queue.Queue<HostEvent>, never, Scope.Scope>
   /**
@@ -97,6 +98,9 @@ const listen: Service["listen"] = (signals) =>
       return [signal, listener] as const
     })
     const onUncaught = (error: unknown) => offer({ _tag: "Uncaught", error })
+    // Without a listener, a write that fails is an uncaught error, which is logged, and written again.
+    const onWriteError = () => undefined
+    const outputs = [process.stdout, process.stderr]
     let last = performance.now()
     const sample = () => {
       const now = performance.now()
@@ -109,6 +113,7 @@ const listen: Service["listen"] = (signals) =>
         for (const [signal, listener] of onSignal) process.on(signal, listener)
         // Node raises an unhandled rejection as an uncaught exception.
         process.on("uncaughtException", onUncaught)
+        for (const output of outputs) output.on("error", onWriteError)
         const timer = setInterval(sample, sampleEvery)
         timer.unref()
         return timer
@@ -117,6 +122,7 @@ const listen: Service["listen"] = (signals) =>
         Effect.sync(() => {
           for (const [signal, listener] of onSignal) process.off(signal, listener)
           process.off("uncaughtException", onUncaught)
+          for (const output of outputs) output.off("error", onWriteError)
           clearInterval(timer)
         })
     )

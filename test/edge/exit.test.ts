@@ -3,15 +3,18 @@ import { execFileSync, spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
+import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
 import { cannot } from "../kit/cannot.js"
 import { Child } from "../kit/child.js"
 import { bundle } from "../kit/programs.js"
+import { describeTerminal, Pty } from "../kit/pty.js"
 import { temporaryFolder } from "../kit/temporaryFolder.js"
+import { poll } from "../kit/until.js"
 
 const fixture = bundle("test/fixtures/launch/end.ts")
 const children: Array<Child> = []
 const run = (command: string, args: ReadonlyArray<string>, env: Record<string, string>) => {
-  const child = new Child(command, args, { GRACE_PERIOD: "2s", ...env })
+  const child = new Child(command, args, { GRACE_PERIOD: "3s", ...env })
   children.push(child)
   return child
 }
@@ -20,8 +23,8 @@ const start = (mode: string, env: Record<string, string> = {}) =>
 afterAll(() => Promise.all(children.splice(0).map((child) => child.end())))
 
 /** The grace period of the fixture, the time until the kill, and what a busy machine adds: less than any of these would take. */
-const deadline = 2000
-const atTheLatest = deadline + 500 + 2500
+const deadline = 3000
+const atTheLatest = deadline + 500 + 4000
 
 /** Sends SIGTERM once the service runs. */
 const endsAtItsDeadline = async (child: Child, pid = () => child.process.pid!) => {
@@ -146,3 +149,56 @@ if (!linux || !unshare("-rmn", "ip", "link", "set", "lo", "up")) {
     })
   })
 }
+
+/** The failure and the exit code in the report. */
+const reported = (path: string) => {
+  const { exitCode, failure } = JSON.parse(Fs.readFileSync(path, "utf8")) as typeof ShutdownReport.Encoded
+  return { exitCode, failure }
+}
+
+describe.concurrent("output that nobody reads any more", () => {
+  it("does not end the service: with stdout closed it serves, and drains cleanly at a signal", async () => {
+    const report = Path.join(temporaryFolder(), "report.json")
+    const child = start("chatty", { SHUTDOWN_REPORT: report })
+    await child.waitFor(/running/)
+    child.process.stdout!.destroy()
+    const { length } = child.output
+    // Each line stands for a line that was logged in vain.
+    await child.waitForValue("50 more lines", () => child.output.slice(length).split("\n").length > 50 ? true : null)
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
+    assert.deepStrictEqual(reported(report), { exitCode: 0, failure: undefined })
+    assert.match(child.output.slice(length), /^(serving\n)+$/)
+  })
+
+  it("does not spoil a drain: with stdout and stderr closed it is clean", async () => {
+    const report = Path.join(temporaryFolder(), "report.json")
+    const child = start("chatty", { SHUTDOWN_REPORT: report })
+    await child.waitFor(/running/)
+    child.process.stdout!.destroy()
+    child.process.stderr!.destroy()
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
+    assert.deepStrictEqual(reported(report), { exitCode: 0, failure: undefined })
+  })
+})
+
+describeTerminal("a terminal that is closed", () => {
+  it("is a SIGHUP, and the drain is clean", async () => {
+    const folder = temporaryFolder()
+    // The shell leads the session: it passes the signal on, as an interactive shell does, and writes the exit code.
+    const shell = "trap \"kill -HUP \\$!\" HUP; \"$0\" \"$1\" & wait $!; wait $!; echo $? > draft; mv draft code"
+    const command = `sh -c '${shell}' ${process.execPath} ${fixture}`
+    const terminal = new Pty(command, { MODE: "clean", GRACE_PERIOD: "20s", SHUTDOWN_REPORT: "report.json" }, folder)
+    try {
+      await terminal.shows(/running/)
+      assert.isNotEmpty(terminal.processes())
+      terminal.process.kill("SIGKILL")
+      await poll("the process has ended", () => Promise.resolve(Fs.existsSync(Path.join(folder, "code")) || undefined))
+      assert.strictEqual(Fs.readFileSync(Path.join(folder, "code"), "utf8"), "0\n")
+      assert.deepStrictEqual(reported(Path.join(folder, "report.json")), { exitCode: 0, failure: undefined })
+    } finally {
+      await terminal.close()
+    }
+  })
+})

@@ -1,4 +1,6 @@
 import { Duration, Effect, Schedule, type Scope } from "effect"
+import { closeSync, fstatSync } from "node:fs"
+import { isatty } from "node:tty"
 import { bounded } from "./bounded.js"
 import { busyThreadPool } from "./threadPool.js"
 import { startWatchdog } from "./watchdog.js"
@@ -8,6 +10,17 @@ const flushTimeout = Duration.millis(500)
 
 /** Time for libuv's thread pool when no deadline was set: enough for what ends by itself. */
 const defaultTimeout = Duration.seconds(1)
+
+/** Closes what was a terminal that was closed: at its exit, Node before 22.16 would restore its settings, fail, and abort. */
+const closeHungUpTerminals = () => {
+  for (const fd of [0, 1, 2]) {
+    try {
+      if (fstatSync(fd).isCharacterDevice() && !isatty(fd)) closeSync(fd)
+    } catch {
+      // It is closed already.
+    }
+  }
+}
 
 /** Ends a Node process, at the latest at a deadline. */
 export const processEnd = (process: NodeJS.Process) => {
@@ -58,6 +71,7 @@ export const processEnd = (process: NodeJS.Process) => {
         const looks = Schedule.union(Schedule.exponential("1 millis"), Schedule.spaced("20 millis"))
         yield* Effect.repeat(Effect.sync(busy), { schedule: looks, while: (pool) => pool !== undefined })
       }
+      closeHungUpTerminals()
       return process.exit(code)
     }).pipe(Effect.scoped)
 

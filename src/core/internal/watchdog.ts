@@ -1,8 +1,8 @@
 import { Worker } from "node:worker_threads"
 
 /**
- * Runs on a thread of its own, as text, so that it needs no file beside the bundle. At the deadline it asks the main thread
- * what keeps the process, writes one line to stderr, and kills the process.
+ * Runs on a thread of its own, as text, so that it needs no file beside the bundle. Shortly before the deadline it asks the
+ * main thread what keeps the process; at the deadline it writes one line to stderr, and kills the process.
  *
  * A pipe that is full must not delay the kill, so pipes and terminals are opened a second time, without blocking. For
  * process 1 of a container the kernel ignores a SIGKILL from within, but no breakpoint trap.
@@ -27,11 +27,12 @@ const kill = (reason) => {
   new (require("node:vm").Script)("%SystemBreak()").runInThisContext()
 }
 const remaining = Number(workerData.deadline - process.hrtime.bigint()) / 1e6
-setTimeout(() => {
-  parentPort.once("message", kill)
-  parentPort.postMessage("deadline")
-  setTimeout(kill, 100, "its event loop is blocked")
-}, Math.max(0, remaining))
+let reason = "its event loop is blocked"
+parentPort.once("message", (answer) => {
+  reason = answer
+})
+setTimeout(() => parentPort.postMessage("what keeps the process?"), Math.max(0, remaining - 250))
+setTimeout(() => kill(reason), Math.max(0, remaining))
 `
 
 /** Kills this process at the deadline, an instant of `process.hrtime`, unless it is stopped. `reason` says what keeps it. */
