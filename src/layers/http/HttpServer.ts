@@ -100,6 +100,17 @@ export const layerServer = (
 ): Layer.Layer<HttpServer, HttpServerError.ServeError> => Layer.scoped(HttpServer, makeAndLog(evaluate, options))
 
 /**
+ * Makes a listener of a Node server's `request` event from an app. `NodeHttpServer.makeHandler`, for apps that run inside
+ * a server of their own.
+ *
+ * **Not promised:** a drain. The server and its connections are those of the caller.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeHandler: typeof NodeHttpServer.makeHandler = NodeHttpServer.makeHandler
+
+/**
  * Provides what handlers use of the platform: `HttpPlatform`, `Etag`, and the file system, paths, commands and workers of
  * Node.
  *

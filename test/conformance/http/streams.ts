@@ -234,7 +234,7 @@ export const streams: ReadonlyArray<ConnectionCase> = [
       })
   },
   {
-    situation: "an upgrade request, in the drain",
+    situation: "a request for a WebSocket, in the drain",
     behavior: "gets a 503 with `Retry-After`",
     test: (serve) =>
       Effect.gen(function*() {

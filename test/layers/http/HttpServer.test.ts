@@ -1,6 +1,7 @@
 import { HttpClient, HttpMiddleware, HttpRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import type { Etag, HttpPlatform, HttpServerError } from "@effect/platform"
 import type * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Platform from "@effect/platform/HttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import {
@@ -114,6 +115,11 @@ describe("HttpServer", () => {
     const differing = Object.entries(Platform).filter(([name, value]) => ours[name] !== value).map(([name]) => name)
     assert.deepStrictEqual(differing.sort(), ["layerContext", "logAddress", "make", "withLogAddress"])
     assert.isTrue(differing.every((name) => name in HttpServer))
+  })
+
+  it("has the exports of NodeHttpServer, under the same names", () => {
+    assert.deepStrictEqual(Object.keys(NodeHttpServer).filter((name) => !(name in HttpServer)), [])
+    assert.strictEqual(HttpServer.makeHandler, NodeHttpServer.makeHandler)
   })
 
   it.scopedLive("the address is logged once: by the layer, or by logAddress for a server without a layer", () =>

@@ -95,7 +95,7 @@ export class ConnectionDrainPolicy {
     this.completeIfDone(exchange)
   }
 
-  /** The response is a stream without a declared length. */
+  /** The exchange is long-lived: it opens a WebSocket, or its response is a stream without a declared length. */
   onStream(exchange: Exchange): void {
     if (exchange.longLived) return
     exchange.longLived = true

@@ -29,7 +29,8 @@ export class ConnectionRegistry {
     }
   }
 
-  readonly onConnection = (socket: Net.Socket): void => void this.open(socket)
+  /** Does nothing for a socket that is known: one that the server gets again after an upgrade that it does not take. */
+  readonly onConnection = (socket: Net.Socket): void => void this.connectionOf(socket)
 
   private open(socket: Net.Socket, transport = socket): Http1Connection {
     const connection = new Http1Connection(socket, transport)
@@ -44,6 +45,7 @@ export class ConnectionRegistry {
 
   /** TLS: the encrypted socket replaces the raw one. */
   readonly onSecureConnection = (socket: Net.Socket): void => {
+    if (connectionKey in socket) return
     const raw: Http1Connection | undefined = (socket as { _parent?: Tagged })._parent?.[connectionKey]
     this.open(socket, raw?.socket)
     if (raw !== undefined) this.policy.onConnectionClosed(raw)
@@ -77,6 +79,14 @@ export class ConnectionRegistry {
   beginUpgrade(request: Http.IncomingMessage): UpgradeExchange | undefined {
     const exchange = new UpgradeExchange(this.connectionOf(request.socket), request)
     return this.accept(exchange) ? exchange : undefined
+  }
+
+  /** Runs the action once no response of the socket is pending, unless its connection is closed then. */
+  afterResponses(socket: Net.Socket, action: () => void): void {
+    const connection = this.connectionOf(socket)
+    this.policy.when(() => connection.pendingResponses === 0 || connection.closed, () => {
+      if (!connection.closed) action()
+    })
   }
 
   private beginHttp2Exchange(

@@ -42,7 +42,7 @@ export const track = (policy: ConnectionDrainPolicy) => (app: App): App =>
     if (exchange !== undefined) {
       exchange.fiber = fiber
       fiber.addObserver(() => policy.onHandlerExited(exchange))
-      if (exchange instanceof UpgradeExchange) closeWebSocketOnDrain(request, exchange)
+      if (exchange instanceof UpgradeExchange) closeWebSocketOnDrain(policy, request, exchange)
     }
     return app
   })
@@ -64,15 +64,22 @@ const superviseStream = (policy: ConnectionDrainPolicy, response: HttpServerResp
   })
 
 /** Makes the WebSocket of this request, and of requests derived from it, close when the policy requests it. */
-const closeWebSocketOnDrain = (request: HttpServerRequest.HttpServerRequest, exchange: UpgradeExchange): void => {
-  const upgrade = Effect.map(request.upgrade, (socket) => closeOnRequest(socket, exchange))
+const closeWebSocketOnDrain = (
+  policy: ConnectionDrainPolicy,
+  request: HttpServerRequest.HttpServerRequest,
+  exchange: UpgradeExchange
+): void => {
+  const upgrade = Effect.map(request.upgrade, (socket) => {
+    policy.onStream(exchange)
+    return closeOnRequest(socket, exchange)
+  })
   const modify = request.modify.bind(request)
   Object.defineProperties(request, {
     upgrade: { value: upgrade },
     modify: {
       value: (options: Parameters<typeof modify>[0]) => {
         const modified = modify(options)
-        closeWebSocketOnDrain(modified, exchange)
+        closeWebSocketOnDrain(policy, modified, exchange)
         return modified
       }
     }

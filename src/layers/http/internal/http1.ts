@@ -220,10 +220,10 @@ export class Http1Exchange extends NodeExchange {
   }
 }
 
-/** A request for an upgrade. Its handler decides whether it gets a response. */
+/** A request for a WebSocket. It is long-lived once its handler has opened it; one that does not gets a response. */
 export class UpgradeExchange extends NodeExchange {
   constructor(connection: Connection, request: Http.IncomingMessage) {
-    super(connection, request, true, true)
+    super(connection, request, true, false)
   }
   get isUpgrade(): boolean {
     return true

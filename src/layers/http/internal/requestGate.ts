@@ -8,6 +8,7 @@ import type { LifecycleState } from "../../../core/ShutdownReport.js"
 import type { ConnectionRegistry } from "./connectionRegistry.js"
 import type { Http1Exchange } from "./http1.js"
 import { matchProbe, type Probe, type ProbePaths, probeResponse } from "./probes.js"
+import { refuseUpgrades, serveAsOrdinary, takesUpgrade } from "./upgrade.js"
 
 /** `Holding` until there is an app, `Open` while it serves, `Quiesced` while it drains, `Closed` after its release. */
 type GateState = "Holding" | "Open" | "Quiesced" | "Closed"
@@ -129,7 +130,10 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
       }, () => rejectRequest(exchange))
     }
 
-    const onUpgrade = (request: Http.IncomingMessage, socket: Duplex, head: Buffer) => {
+    const onUpgrade = (request: Http.IncomingMessage, socket: Net.Socket, head: Buffer) => {
+      if (!takesUpgrade(server, request)) {
+        return registry.afterResponses(socket, () => serveAsOrdinary(server, request, socket, head))
+      }
       if (state === "Quiesced") return rejectUpgrade(socket)
       const exchange = registry.beginUpgrade(request)
       if (exchange === undefined) return rejectUpgrade(socket)
@@ -146,6 +150,7 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
       (request: Http.IncomingMessage, response: Http.ServerResponse) => onRequest(request, response, true)
     )
     server.on("upgrade", onUpgrade)
+    refuseUpgrades(server)
 
     return {
       state: () => state,

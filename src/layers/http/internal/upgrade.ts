@@ -1,0 +1,71 @@
+import type * as Http from "node:http"
+import type * as Net from "node:net"
+
+/** The part of `http.Server` that decides about upgrades. `shouldUpgradeCallback` exists from Node 22.21 and 24.9 on. */
+type UpgradingServer = Net.Server & {
+  maxHeadersCount?: number | null
+  shouldUpgradeCallback?: (request: Http.IncomingMessage) => boolean
+}
+
+const isWebSocket = ({ headers, method }: Http.IncomingMessage): boolean =>
+  method === "GET" && headers.upgrade?.toLowerCase() === "websocket"
+
+/**
+ * Whether a request with an `Upgrade` header is an upgrade. The app takes WebSockets, and listeners of others, such as a
+ * server of `ws`, may take any protocol. Every other such request is an ordinary one, as RFC 9110 (7.8) has it.
+ */
+export const takesUpgrade = (server: Net.Server, request: Http.IncomingMessage): boolean =>
+  isWebSocket(request) || server.listenerCount("upgrade") > 1
+
+/** Lets Node serve requests for other upgrades as ordinary ones, where it can. */
+export const refuseUpgrades = (server: UpgradingServer): void => {
+  const { shouldUpgradeCallback } = server
+  if (shouldUpgradeCallback === undefined) return
+  server.shouldUpgradeCallback = (request) =>
+    takesUpgrade(server, request) && shouldUpgradeCallback.call(server, request)
+}
+
+/** Node's limit of header names and values together, where the server does not set one of headers. */
+const maxHeaderPairs = 2000
+
+/** Node leaves out the headers above the limit: what it has left out may change what the request means. */
+const isComplete = ({ maxHeadersCount }: UpgradingServer, { rawHeaders }: Http.IncomingMessage): boolean => {
+  const limit = typeof maxHeadersCount === "number" ? maxHeadersCount * 2 : maxHeaderPairs
+  return limit === 0 || rawHeaders.length < limit
+}
+
+const hopHeaders = ["upgrade", "http2-settings"]
+
+/** The head of the request without its wish for an upgrade. */
+const ordinaryHead = ({ httpVersion, method, rawHeaders, url }: Http.IncomingMessage): string => {
+  const lines = [`${method} ${url} HTTP/${httpVersion}`]
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const [name, value] = [rawHeaders[index]!, rawHeaders[index + 1]!]
+    if (hopHeaders.includes(name.toLowerCase())) continue
+    if (name.toLowerCase() !== "connection") lines.push(`${name}: ${value}`)
+    else {
+      const options = value.split(",").map((_) => _.trim()).filter((_) => !hopHeaders.includes(_.toLowerCase()))
+      if (options.length > 0) lines.push(`${name}: ${options.join(", ")}`)
+    }
+  }
+  return `${lines.join("\r\n")}\r\n\r\n`
+}
+
+const tooManyHeaders = "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+/**
+ * Serves the request of an `upgrade` event as an ordinary one. Node has ended the HTTP parser of its socket, so the socket
+ * gets the request again, without the headers of the upgrade, and the server gets the socket again. Call it when no
+ * response of the socket is pending.
+ */
+export const serveAsOrdinary = (
+  server: Net.Server,
+  request: Http.IncomingMessage,
+  socket: Net.Socket,
+  body: Buffer
+): void => {
+  if (socket.destroyed) return
+  if (!isComplete(server, request)) return void socket.end(tooManyHeaders, () => socket.destroy())
+  socket.unshift(Buffer.concat([Buffer.from(ordinaryHead(request), "latin1"), body]))
+  server.emit("encrypted" in socket ? "secureConnection" : "connection", socket)
+}
