@@ -13,6 +13,9 @@ import { anyPort, portOf, serve } from "../../fixtures/http/serving.js"
 
 const echoPath = Effect.map(HttpServerRequest.HttpServerRequest, ({ url }) => HttpServerResponse.text(url))
 
+/** An app without routes for the probes. */
+const unprobed = HttpRouter.empty.pipe(HttpRouter.get("/livezoo", echoPath))
+
 describe("Health", () => {
   it("livez is 200 in every state, readyz only while Running", () => {
     assert.deepStrictEqual(
@@ -71,7 +74,7 @@ describe("Health", () => {
 describe("Probes of HttpServer", () => {
   it.scopedLive("livez is 200 in lame duck, where readyz is 503", () =>
     Effect.gen(function*() {
-      const { port, ...server } = yield* serve(echoPath)
+      const { port, ...server } = yield* serve(unprobed)
       const probe = (path: string) =>
         Effect.scoped(Effect.gen(function*() {
           const client = yield* connect(port)
@@ -87,7 +90,7 @@ describe("Probes of HttpServer", () => {
 
   it.scopedLive("readyz on an open connection is 503 during the drain, and the report does not count it", () =>
     Effect.gen(function*() {
-      const server = yield* serve(echoPath, { idleLinger: "1 seconds" })
+      const server = yield* serve(unprobed, { idleLinger: "1 seconds" })
       const client = yield* connect(server.port)
       yield* client.send(get("/livez"))
       yield* client.until(/Running/)
@@ -103,14 +106,17 @@ describe("Probes of HttpServer", () => {
       const client = yield* connect(portOf(server))
       yield* client.send(get("/readyz"))
       yield* client.until(/503[^]*Starting/)
-      yield* server.serve(echoPath)
+      yield* server.serve(unprobed)
       yield* client.send(get("/readyz"))
       yield* client.until(/200[^]*Running/)
     }))
 
   it.scopedLive("probes can have other paths, or be left to the app", () =>
     Effect.gen(function*() {
-      const moved = yield* serve(echoPath, { probes: { livez: "/alive", readyz: false } })
+      const moved = yield* serve(
+        HttpRouter.empty.pipe(HttpRouter.get("/readyz", echoPath), HttpRouter.get("/livez", echoPath)),
+        { probes: { livez: "/alive", readyz: false } }
+      )
       const client = yield* connect(moved.port)
       yield* client.send(get("/alive") + get("/readyz") + get("/livez"))
       assert.deepStrictEqual(responses(yield* client.until(/\/livez$/)), [
@@ -128,7 +134,7 @@ describe("Probes of HttpServer", () => {
     Effect.gen(function*() {
       const lifecycle = yield* Lifecycle.make()
       const server = yield* HttpServer.make(() => createServer(), anyPort).pipe(
-        Effect.tap((server) => server.serve(echoPath)),
+        Effect.tap((server) => server.serve(unprobed)),
         Effect.provideService(Shutdown, lifecycle.shutdown)
       )
       const client = yield* connect(portOf(server))
@@ -137,5 +143,24 @@ describe("Probes of HttpServer", () => {
       yield* lifecycle.transition("Running")
       yield* client.send(get("/readyz"))
       yield* client.until(/200[^]*Running/)
+    }))
+
+  it.scopedLive("a condition that throws is shown, livez is 200, and nothing ends", () =>
+    Effect.gen(function*() {
+      const server = yield* serve(unprobed)
+      yield* Drain.acquire({
+        name: "printer",
+        acquire: Effect.void,
+        condition: () => {
+          throw new TypeError("secret")
+        }
+      }).pipe(Effect.provideService(Shutdown, server.lifecycle.shutdown))
+      const client = yield* connect(server.port)
+      yield* client.send(get("/livez") + get("/readyz") + get("/livezoo"))
+      const received = responses(yield* client.until(/livezoo$/))
+      assert.strictEqual(received[0], `200 keep-alive {"state":"Running"}`)
+      assert.match(received[1]!, /^200 keep-alive \{"state":"Running","conditions":\{"printer":".*TypeError.*"\}\}$/)
+      assert.notMatch(received[1]!, /secret/)
+      assert.strictEqual(received[2], "200 keep-alive /livezoo")
     }))
 })

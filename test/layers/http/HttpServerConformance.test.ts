@@ -11,6 +11,7 @@ import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import type { App, Serve } from "../../conformance/http/connectionCase.js"
 import { connections } from "../../conformance/http/connections.js"
 import { incomplete } from "../../conformance/http/incomplete.js"
+import { probes } from "../../conformance/http/probes.js"
 import { requests } from "../../conformance/http/requests.js"
 import { streams } from "../../conformance/http/streams.js"
 import { timeouts } from "../../conformance/http/timeouts.js"
@@ -19,7 +20,7 @@ import { certificate, key } from "../../fixtures/http/certificate.js"
 import { connect, type Destination } from "../../fixtures/http/client.js"
 import { anyPort, portOf, start } from "../../fixtures/http/serving.js"
 
-const cases = [...requests, ...connections, ...streams, ...upgrades, ...timeouts, ...incomplete]
+const cases = [...requests, ...connections, ...streams, ...upgrades, ...timeouts, ...incomplete, ...probes]
 
 class Api extends HttpApi.make("api").add(
   HttpApiGroup.make("all").add(HttpApiEndpoint.get("get", "/*")).add(HttpApiEndpoint.post("post", "/*"))

@@ -49,13 +49,20 @@ export interface DrainOptions extends Timeouts {
    */
   readonly maxHeld?: number | undefined
   /**
-   * The paths of the probes, `/livez` and `/readyz` by default. `false` leaves a probe, or both, to the app. The server
-   * responds to probes from the moment it listens, before an app is served.
+   * The paths of the probes, `/livez` and `/readyz` by default. The lifecycle responds before the service is `Running`,
+   * from the moment the server listens, and after. While it is `Running`, a 2xx or 5xx of the app holds; where the app has
+   * no route for a probe, or responds with a 3xx or 4xx, the lifecycle responds. `false` leaves a probe, or both, to the
+   * app in every state.
    */
   readonly probes?:
     | false
     | { readonly livez?: string | false | undefined; readonly readyz?: string | false | undefined }
     | undefined
+  /**
+   * Whether `readyz` stays 200 in lame duck and in the drain, where its body says the state. `false` by default: a load
+   * balancer should send requests elsewhere. For platforms that raise an alarm on a 503, and route by other means.
+   */
+  readonly readyWhileDraining?: boolean | undefined
 }
 
 /**
@@ -80,7 +87,8 @@ export const defaults = {
   daemonTimeout: defaultDaemonTimeout,
   startTimeout: Duration.seconds(10),
   maxHeld: 1000,
-  probes: { livez: "/livez", readyz: "/readyz" }
+  probes: { livez: "/livez", readyz: "/readyz" },
+  readyWhileDraining: false
 }
 
 /** The options with their defaults, each checked. */
@@ -92,6 +100,7 @@ export const serverConfig = (options: Options): ServerConfig => {
     maxHeld = defaults.maxHeld,
     name = defaults.name,
     probes = defaults.probes,
+    readyWhileDraining = defaults.readyWhileDraining,
     releaseTimeout,
     stallTimeout = defaults.stallTimeout,
     startTimeout = defaults.startTimeout,
@@ -111,6 +120,7 @@ export const serverConfig = (options: Options): ServerConfig => {
       streamTimeout: Duration.toMillis(durationOption(name, "streamTimeout", streamTimeout, { unlimited: true }))
     },
     startTimeout: durationOption(name, "startTimeout", startTimeout),
+    readyWhileDraining,
     probes: probes === false
       ? { livez: false, readyz: false }
       : { livez: probes.livez ?? defaults.probes.livez, readyz: probes.readyz ?? defaults.probes.readyz }

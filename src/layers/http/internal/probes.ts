@@ -15,16 +15,25 @@ export interface ProbeResponse {
   readonly body: string
 }
 
+const isReady = (state: LifecycleState, whileDraining: boolean): boolean =>
+  state === "Running" || (whileDraining && (state === "LameDuck" || state === "Draining"))
+
 /**
  * `livez` is 200 in every state: platforms restart a process that fails it, which would end a drain. `readyz` is 200 only
- * while `Running`. Conditions change no status, because they usually hold for every instance at once.
+ * while `Running`, and with `readyWhileDraining` also later. Conditions change no status, because they usually hold for
+ * every instance at once.
  */
-export const probeResponse = (probe: Probe, state: LifecycleState, conditions: Conditions = {}): ProbeResponse => {
+export const probeResponse = (
+  probe: Probe,
+  state: LifecycleState,
+  conditions: Conditions = {},
+  readyWhileDraining = false
+): ProbeResponse => {
   const body = JSON.stringify(
     probe === "livez" || Object.keys(conditions).length === 0 ? { state } : { state, conditions }
   )
   return {
-    status: probe === "livez" || state === "Running" ? 200 : 503,
+    status: probe === "livez" || isReady(state, readyWhileDraining) ? 200 : 503,
     headers: {
       "content-type": "application/json",
       "content-length": String(Buffer.byteLength(body)),

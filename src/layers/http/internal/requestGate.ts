@@ -5,6 +5,7 @@ import type * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import type { Conditions } from "../../../core/Shutdown.js"
 import type { LifecycleState } from "../../../core/ShutdownReport.js"
+import { AppProbes } from "./appProbes.js"
 import type { ConnectionRegistry } from "./connectionRegistry.js"
 import type { Http1Exchange } from "./http1.js"
 import { matchProbe, type Probe, type ProbePaths, probeResponse } from "./probes.js"
@@ -15,6 +16,7 @@ type GateState = "Holding" | "Open" | "Quiesced" | "Closed"
 
 export interface RequestGate {
   readonly state: () => GateState
+  readonly probes: AppProbes
   /** Passes the held requests to the app, in order of arrival, and then every request. */
   readonly open: Effect.Effect<void>
   /** Still passes requests of open connections to the app, and rejects upgrades. */
@@ -31,6 +33,7 @@ export interface RequestGateOptions {
   /** Gets the `request` and `upgrade` events that pass the gate. */
   readonly app: EventEmitter
   readonly probes: ProbePaths
+  readonly readyWhileDraining: boolean
   readonly lifecycleState: () => LifecycleState
   readonly conditions: () => Conditions
   readonly startTimeout: Duration.Duration
@@ -70,9 +73,23 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
       return state === "Open" ? "Running" : state === "Holding" ? "Starting" : "Draining"
     }
 
+    const ofLifecycle = (probe: Probe) =>
+      probeResponse(probe, probedState(), options.conditions(), options.readyWhileDraining)
+
+    const probes = new AppProbes({
+      match: ({ method, url }) => matchProbe(options.probes, method, url!),
+      isRunning: () => probedState() === "Running",
+      response: ofLifecycle
+    })
+
     const respondToProbe = (probe: Probe, request: Http.IncomingMessage, response: Http.ServerResponse) => {
-      if (registry.beginExchange(request, response, false) === undefined) return
-      const { body, headers, status } = probeResponse(probe, probedState(), options.conditions())
+      const exchange = registry.beginExchange(request, response, false)
+      if (exchange === undefined) return
+      if (probes.asks(probe)) {
+        registry.policy.onHandlerStarted(exchange)
+        return probes.handle(request, response)
+      }
+      const { body, headers, status } = ofLifecycle(probe)
       response.writeHead(status, headers).end(body)
     }
 
@@ -154,6 +171,7 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
 
     return {
       state: () => state,
+      probes,
       open: transition("Open", (held) => held.dispatch()),
       quiesce: transition("Quiesced", (held) => held.dispatch()),
       hold: transition("Holding", () => {}),

@@ -78,7 +78,7 @@ export const serve = (
     )
 
     const handlerScope = yield* Scope.make()
-    const attach = daemons.own(attachHandlers).pipe(
+    const attach = daemons.own(Effect.zipRight(attachHandlers, gate.probes.attach(handler, middleware, tracked))).pipe(
       Effect.provide(services),
       Effect.provideService(Shutdown, handlerShutdown),
       Effect.zipRight(Effect.forkScoped(lameDuck)),

@@ -28,6 +28,7 @@ export interface ServerConfig {
   readonly startTimeout: Duration.Duration
   readonly maxHeld: number
   readonly probes: ProbePaths
+  readonly readyWhileDraining: boolean
   readonly listen: ListenOptions
   readonly services: Effect.Effect<Context.Context<never>, never, Scope.Scope>
 }
