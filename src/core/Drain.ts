@@ -145,7 +145,7 @@ const makeRelease = <A, R>(
           handedBack: after.handedBack - before.handedBack,
           cut,
           ...problems
-        })
+        }, { disableValidation: true })
       }
 
       const release = once((exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
@@ -206,17 +206,20 @@ export const acquire = <A, E, R, R2 = never>(
     readonly acquire: Effect.Effect<A, E, R>
   }
 ): Effect.Effect<A, E | BudgetError, R | R2 | Scope.Scope> =>
-  Effect.gen(function*() {
-    const shutdown = yield* Shutdown
-    const timeouts = yield* drainTimeouts(options)
-    const resource = yield* options.acquire
-    const { quiesce, release } = yield* makeRelease(options, resource, timeouts)
-    yield* Effect.addFinalizer(release)
-    if (options.quiesceOn === "LameDuck") {
-      yield* Effect.forkScoped(Effect.interruptible(Effect.zipRight(shutdown.lameDuck, quiesce())))
-    }
-    return resource
-  }).pipe(Effect.uninterruptible)
+  Effect.flatMap(
+    drainTimeouts(options),
+    (timeouts) =>
+      Effect.flatMap(options.acquire, (resource) =>
+        Effect.flatMap(makeRelease(options, resource, timeouts), ({ quiesce, release }) => {
+          const added = Effect.as(Effect.addFinalizer(release), resource)
+          if (options.quiesceOn !== "LameDuck") {
+            return added
+          }
+          const early = Effect.flatMap(Shutdown, ({ lameDuck }) =>
+            Effect.zipRight(lameDuck, quiesce()))
+          return Effect.zipLeft(added, Effect.forkScoped(Effect.interruptible(early)))
+        }))
+  ).pipe(Effect.uninterruptible)
 
 /**
  * Gives the release of *any* layer (a Kafka client, an exporter) a bound, a name and a line in the report. Steps receive

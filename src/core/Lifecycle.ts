@@ -249,6 +249,7 @@ export const make = (
         now,
         Duration.toMillis(config.gracePeriod)
       ),
+      unreleased: Effect.sync(journal.unclosed),
       lameDuck: lameDuck.await,
       draining: draining.await,
       expedited: expedited.await,

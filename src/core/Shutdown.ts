@@ -100,6 +100,8 @@ export interface Service {
   readonly deadline: Effect.Effect<Option.Option<number>>
   /** Time to the deadline; infinite before a shutdown was requested, zero after the deadline. */
   readonly remaining: Effect.Effect<Duration.Duration>
+  /** The number of registered resources that are not closed. Each of them gets a share of the last part of the time. */
+  readonly unreleased: Effect.Effect<number>
   /** Time since the shutdown was requested; zero before. */
   readonly elapsed: Effect.Effect<Duration.Duration>
   /** Completes at `LameDuck`, or at `Draining` when there is no `preStopDelay`. Sources of work stop pulling here. */
@@ -150,6 +152,7 @@ export class Shutdown extends Context.Reference<Shutdown>()("lastcall/Shutdown",
     deadline: Effect.succeedNone,
     remaining: Effect.succeed(Duration.infinity),
     elapsed: Effect.succeed(Duration.zero),
+    unreleased: Effect.succeed(0),
     lameDuck: Effect.never,
     draining: Effect.never,
     expedited: Effect.never,

@@ -19,7 +19,7 @@ export interface Problems {
  * run. `names` are those of the work in flight, for the report of a drain.
  */
 export const makeAttempt = (
-  { config, expedited, remaining }: Service,
+  { config, expedited, remaining, unreleased }: Service,
   timeouts: {
     readonly drainTimeout: Option.Option<Duration.Duration>
     readonly releaseTimeout: Option.Option<Duration.Duration>
@@ -28,10 +28,10 @@ export const makeAttempt = (
   names: () => string
 ) =>
 (name: Step, step: Effect.Effect<unknown, unknown>): Effect.Effect<"Done" | "Failed" | "Overdue"> =>
-  Effect.flatMap(Effect.zip(remaining, monotonicMillis), ([remaining, from]) => {
+  Effect.flatMap(Effect.all([remaining, unreleased, monotonicMillis]), ([remaining, unreleased, from]) => {
     const within = name === "drain"
       ? drainBound(config, remaining, timeouts.drainTimeout)
-      : releaseBound(config, remaining, timeouts.releaseTimeout)
+      : releaseBound(config, remaining, Math.max(0, unreleased - 1), timeouts.releaseTimeout)
     // A flag: the clock can be behind the timer, so the elapsed time does not show which of the two ended the wait.
     let isExpedited = false
     const cut = Effect.map(expedited, () => {

@@ -82,16 +82,33 @@ export const drainBound = (
     Duration.subtract(remaining, budget.reserve)
   )
 
+/** What the release of each other resource is left at least, if there is as much: a busy machine's timers are late by that. */
+const leastShare = 10
+
 /**
- * The bound of a quiesce, an interrupt or a release: its own timeout or the default, at most what remains less the reserve; in the reserve, at most half
- * of what remains. So every later step still has some time, and their sum never passes the deadline.
+ * The bound of a step in the reserve: at most half of what remains. What `others` need for a share each is kept back, so that
+ * none of them comes too late, however many take all the time that they get.
+ */
+const reserveShare = (remaining: number, others: number): number => {
+  const share = Math.max((remaining - others * leastShare) / 2, remaining / (2 * (others + 1)))
+  return share > 1 ? Math.floor(share) : share
+}
+
+/**
+ * The bound of a quiesce, an interrupt or a release: its own timeout or the default, at most what remains less the reserve;
+ * in the reserve, at most a share of what remains, of which `others` that are still to be released get theirs. So every
+ * later step still has some time, and their sum never passes the deadline.
  */
 export const releaseBound = (
   budget: Budget,
   remaining: Duration.Duration,
+  others: number,
   timeout: Option.Option<Duration.Duration>
 ): Duration.Duration =>
   Duration.min(
     Option.getOrElse(timeout, () => budget.releaseTimeout),
-    Duration.max(Duration.subtract(remaining, budget.reserve), Duration.times(remaining, 0.5))
+    Duration.max(
+      Duration.subtract(remaining, budget.reserve),
+      Duration.millis(reserveShare(Duration.toMillis(remaining), others))
+    )
   )

@@ -10,9 +10,12 @@ interface Timeouts {
   readonly releaseTimeout?: Duration.DurationInput | undefined
 }
 
+const none = { drainTimeout: Option.none<Duration.Duration>(), releaseTimeout: Option.none<Duration.Duration>() }
+
 /** The timeouts that were set on a resource. Fails when the budget can never hold one of them. */
 export const drainTimeouts = (timeouts: Timeouts) =>
   Effect.flatMap(Shutdown, ({ config }) => {
+    if (timeouts.drainTimeout === undefined && timeouts.releaseTimeout === undefined) return Effect.succeed(none)
     const explicit = (option: "drainTimeout" | "releaseTimeout") =>
       Effect.suspend(() => {
         const timeout = Option.map(

@@ -16,6 +16,8 @@ interface Registered {
 export interface Journal<in out Entry> {
   /** In the order of registration. */
   readonly resources: () => ReadonlyArray<Resource>
+  /** The number of resources that are not closed. */
+  readonly unclosed: () => number
   /** In the order in which they were added. */
   readonly entries: () => ReadonlyArray<Entry>
   /** Registers the resource. A name that is taken gets the next free number. */
@@ -62,6 +64,7 @@ export const makeJournal = <Entry>(): Journal<Entry> => {
 
   return {
     resources: () => Array.from(registered.values(), ({ resource }) => resource),
+    unclosed: () => registered.size - closed.length,
     entries: () => Array.from(entries.values()),
     register: (resource, passing) => {
       const unique = { ...resource, name: uniqueName(resource.name) }

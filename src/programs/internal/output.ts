@@ -38,14 +38,31 @@ const logEvent = ({ subject, what }: Event, resource: Option.Option<Resource>): 
   return report.outcome === "Drained" && report.failure === undefined ? Effect.logInfo(line) : Effect.logWarning(line)
 }
 
+/** So many resources get a line of their own that they were drained. Others are counted, because nobody reads ten thousand lines. */
+const maxDrainedLines = 50
+
+const isDrained = (resource: Option.Option<Resource>): boolean =>
+  Option.exists(
+    Option.flatMap(resource, ({ report }) => report),
+    ({ failure, outcome }) => outcome === "Drained" && failure === undefined
+  )
+
 /** Logs each event of the journal until the service has stopped. */
 const logEvents = (lifecycle: Lifecycle): Effect.Effect<void> =>
-  lifecycle.follow(({ event, resource, state }) =>
-    Option.match(Option.filter(event, ({ what }) => what !== "Running"), {
-      onNone: () => Effect.void,
-      onSome: (event) => logEvent(event, resource)
-    }).pipe(Effect.as(state === "Stopped"))
-  )
+  Effect.suspend(() => {
+    let drained = 0
+    return lifecycle.follow(({ event, resource, state }) => {
+      if (Option.isSome(event) && isDrained(resource)) drained++
+      const counted = drained - maxDrainedLines
+      const lines = Option.match(Option.filter(event, ({ what }) => what !== "Running"), {
+        onNone: () => Effect.void,
+        onSome: (event) => counted > 0 && isDrained(resource) ? Effect.void : logEvent(event, resource)
+      })
+      if (state !== "Stopped") return Effect.as(lines, false)
+      const more = counted > 0 ? Effect.logInfo(`${counted} more Drained`) : Effect.void
+      return Effect.as(Effect.zipRight(more, lines), true)
+    })
+  })
 
 const marks: Record<Stage, string> = {
   open: "○",
