@@ -96,7 +96,8 @@ const makeRelease = <A, R>(
       condition: () => steps.condition?.(resource)
     })
     const attempt = makeAttempt(shutdown, timeouts, problems, () => nameList(() => steps.names?.(resource) ?? []))
-    const provided = (step: () => Effect.Effect<unknown, unknown, R>) => Effect.provide(Effect.suspend(step), context)
+    // Once for all steps: each provide costs as much as a step that does nothing.
+    const provided = Effect.provide(context)
 
     const makeSteps = (registered: Resource) => {
       const update = (stage: Stage, report: Option.Option<DrainReport> = Option.none()) =>
@@ -106,16 +107,16 @@ const makeRelease = <A, R>(
       const quiesce = once(() => {
         baseline = progress()
         if (steps.quiesce === undefined) return Effect.void
-        return Effect.zipRight(attempt("quiesce", provided(() => steps.quiesce!(resource))), update("quiesced"))
+        return Effect.zipRight(attempt("quiesce", Effect.suspend(() => steps.quiesce!(resource))), update("quiesced"))
       })
 
       const interrupt = (interrupt: NonNullable<typeof steps.interrupt>) =>
-        Effect.zipRight(update("interrupting"), attempt("interrupt", provided(() => interrupt(resource)))).pipe(
+        Effect.zipRight(update("interrupting"), attempt("interrupt", Effect.suspend(() => interrupt(resource)))).pipe(
           Effect.map((how): Outcome => how === "Overdue" ? "Abandoned" : "Interrupted")
         )
       const drain = (drain: NonNullable<typeof steps.drain>) =>
-        Effect.zipRight(update("draining"), attempt("drain", provided(() => drain(resource)))).pipe(
-          Effect.flatMap((how): Effect.Effect<Outcome> =>
+        Effect.zipRight(update("draining"), attempt("drain", Effect.suspend(() => drain(resource)))).pipe(
+          Effect.flatMap((how): Effect.Effect<Outcome, never, R> =>
             how === "Done"
               ? Effect.succeed("Drained")
               : steps.interrupt === undefined
@@ -126,9 +127,10 @@ const makeRelease = <A, R>(
       const close = (exit: Exit.Exit<unknown, unknown>) => (outcome: Outcome) => {
         const release = steps.release
         if (release === undefined) return Effect.succeed(outcome)
-        return Effect.zipRight(update("releasing"), attempt("release", provided(() => release(resource, exit)))).pipe(
-          Effect.map((how): Outcome => how === "Overdue" ? "Abandoned" : outcome)
-        )
+        return Effect.zipRight(update("releasing"), attempt("release", Effect.suspend(() => release(resource, exit))))
+          .pipe(
+            Effect.map((how): Outcome => how === "Overdue" ? "Abandoned" : outcome)
+          )
       }
 
       const report = (started: Duration.Duration, elapsed: number, outcome: Outcome) => {
@@ -148,7 +150,7 @@ const makeRelease = <A, R>(
         }, { disableValidation: true })
       }
 
-      const release = once((exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+      const release = once((exit: Exit.Exit<unknown, unknown>) =>
         Effect.flatMap(Effect.zip(shutdown.elapsed, monotonicMillis), ([started, from]) =>
           quiesce().pipe(
             Effect.zipRight(steps.drain === undefined ? Effect.succeed("Drained" as const) : drain(steps.drain)),
@@ -157,7 +159,10 @@ const makeRelease = <A, R>(
             Effect.flatMap(([outcome, now]) => update("closed", Option.some(report(started, now - from, outcome))))
           ))
       )
-      return { quiesce, release }
+      return {
+        quiesce: provided(quiesce()),
+        release: (exit: Exit.Exit<unknown, unknown>) => provided(release(exit))
+      }
     }
 
     let finalize: Effect.Effect<void> = Effect.void
@@ -216,7 +221,7 @@ export const acquire = <A, E, R, R2 = never>(
             return added
           }
           const early = Effect.flatMap(Shutdown, ({ lameDuck }) =>
-            Effect.zipRight(lameDuck, quiesce()))
+            Effect.zipRight(lameDuck, quiesce))
           return Effect.zipLeft(added, Effect.forkScoped(Effect.interruptible(early)))
         }))
   ).pipe(Effect.uninterruptible)

@@ -27,7 +27,7 @@ export const makeAttempt = (
   problems: Problems,
   names: () => string
 ) =>
-(name: Step, step: Effect.Effect<unknown, unknown>): Effect.Effect<"Done" | "Failed" | "Overdue"> =>
+<R>(name: Step, step: Effect.Effect<unknown, unknown, R>): Effect.Effect<"Done" | "Failed" | "Overdue", never, R> =>
   Effect.flatMap(Effect.all([remaining, unreleased, monotonicMillis]), ([remaining, unreleased, from]) => {
     const within = name === "drain"
       ? drainBound(config, remaining, timeouts.drainTimeout)

@@ -1,7 +1,7 @@
 import { Duration, Effect } from "effect"
 
 /** So many steps of releases take a few milliseconds. */
-const stepsPerTurn = 250
+const stepsPerTurn = 100
 
 /**
  * To be run after each step of work that thousands may do without a wait: now and then it waits for a turn of the event loop, so
