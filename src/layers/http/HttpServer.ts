@@ -37,8 +37,15 @@ import { HttpServer, layerTestClient } from "@effect/platform/HttpServer"
 import { Config, type ConfigError, Effect, Layer, type Scope } from "effect"
 import * as Http from "node:http"
 import type { Http2SecureServer, Http2Server } from "node:http2"
+import { drain } from "./internal/drainNodeServer.js"
 import { ListenError, type ListenOptions, logListening } from "./internal/listener.js"
-import { defaults, type DrainOptions, type Options, serverConfig } from "./internal/options.js"
+import {
+  defaults,
+  type DrainOptions,
+  type NodeServerDrainOptions,
+  type Options,
+  serverConfig
+} from "./internal/options.js"
 import { makeServer } from "./internal/server.js"
 
 /**
@@ -49,7 +56,15 @@ import { makeServer } from "./internal/server.js"
  */
 export * from "./internal/platformHttpServer.js"
 
-export { defaults, type DrainOptions, ListenError, type ListenOptions, type Options }
+export {
+  defaults,
+  drain,
+  type DrainOptions,
+  ListenError,
+  type ListenOptions,
+  type NodeServerDrainOptions,
+  type Options
+}
 
 /**
  * A server of `node:http`, `node:https` or `node:http2`, whose secure server may also speak HTTP/1.1 (`allowHTTP1`).

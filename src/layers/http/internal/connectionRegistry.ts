@@ -11,6 +11,16 @@ interface Tagged extends Net.Socket {
   [connectionKey]?: Http1Connection
 }
 
+/** The classes of exchanges, by who handles them. */
+export interface Exchanges {
+  readonly Http1: typeof Http1Exchange
+  readonly Http2: typeof Http2Exchange
+  readonly Upgrade: typeof UpgradeExchange
+}
+
+/** A fiber handles them. */
+const fiberExchanges: Exchanges = { Http1: Http1Exchange, Http2: Http2Exchange, Upgrade: UpgradeExchange }
+
 /**
  * Reports the events of Node's sockets, requests and responses to the policy. It is driven by events alone: a request
  * costs an object and a listener, an idle connection costs nothing, and nothing is scanned.
@@ -20,7 +30,7 @@ export class ConnectionRegistry {
   private readonly onResponseClose: (this: Http.ServerResponse) => void
   private readonly sessions = new WeakMap<ServerHttp2Session, Http2Connection>()
 
-  constructor(readonly policy: ConnectionDrainPolicy) {
+  constructor(readonly policy: ConnectionDrainPolicy, private readonly exchanges: Exchanges = fiberExchanges) {
     this.onResponseClose = function() {
       const exchange = exchangeOf(this.req)
       if (exchange === undefined) return
@@ -70,14 +80,14 @@ export class ConnectionRegistry {
   ): Http1Exchange | undefined {
     const stream = streamOf(request)
     if (stream !== undefined) return this.beginHttp2Exchange(stream, request, response, counted)
-    const exchange = new Http1Exchange(this.connectionOf(request.socket), request, response, counted)
+    const exchange = new this.exchanges.Http1(this.connectionOf(request.socket), request, response, counted)
     if (!this.accept(exchange)) return undefined
     response.on("close", this.onResponseClose)
     return exchange
   }
 
   beginUpgrade(request: Http.IncomingMessage): UpgradeExchange | undefined {
-    const exchange = new UpgradeExchange(this.connectionOf(request.socket), request)
+    const exchange = new this.exchanges.Upgrade(this.connectionOf(request.socket), request)
     return this.accept(exchange) ? exchange : undefined
   }
 
@@ -96,7 +106,7 @@ export class ConnectionRegistry {
     counted: boolean
   ): Http2Exchange {
     const connection = this.sessions.get(stream.session as ServerHttp2Session)!
-    const exchange = new Http2Exchange(connection, stream, request, response, counted)
+    const exchange = new this.exchanges.Http2(connection, stream, request, response, counted)
     this.policy.onRequest(exchange)
     response.on("close", () => {
       exchange.onDisconnect()

@@ -35,8 +35,12 @@ export class Http1Connection extends Connection {
     this.socket.destroy()
   }
   timeOut(): void {
+    this.refuse(requestTimeout)
+  }
+  /** Writes a response of the server's own, and closes the connection. */
+  refuse(response: string): void {
     this.closesAfter = undefined
-    if (this.socket.writable) this.socket.write(requestTimeout)
+    if (this.socket.writable) this.socket.write(response)
     this.socket.destroySoon()
   }
 

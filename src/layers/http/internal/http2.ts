@@ -75,7 +75,7 @@ export class Http2Exchange extends Http1Exchange {
 
   constructor(
     connection: Http2Connection,
-    private readonly stream: ServerHttp2Stream,
+    protected readonly stream: ServerHttp2Stream,
     request: Http.IncomingMessage,
     response: Http.ServerResponse,
     counted: boolean

@@ -66,6 +66,16 @@ export interface DrainOptions extends Timeouts {
 }
 
 /**
+ * How the drain of a Node server waits whose requests other code handles.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface NodeServerDrainOptions
+  extends Pick<DrainOptions, "name" | "idleLinger" | "stallTimeout" | "streamTimeout" | keyof Timeouts>
+{}
+
+/**
  * Where to listen, and how to wait.
  *
  * @since 0.1.0
@@ -91,34 +101,46 @@ export const defaults = {
   readyWhileDraining: false
 }
 
+/** The options of a drain with their defaults, each checked. */
+export const drainConfig = ({
+  drainTimeout,
+  idleLinger = defaults.idleLinger,
+  name = defaults.name,
+  releaseTimeout,
+  stallTimeout = defaults.stallTimeout,
+  streamTimeout = defaults.streamTimeout
+}: NodeServerDrainOptions) => ({
+  name,
+  timeouts: { drainTimeout, releaseTimeout },
+  connectionTimeouts: {
+    idleLinger: Duration.toMillis(durationOption(name, "idleLinger", idleLinger)),
+    stallTimeout: Duration.toMillis(durationOption(name, "stallTimeout", stallTimeout, { unlimited: true })),
+    streamTimeout: Duration.toMillis(durationOption(name, "streamTimeout", streamTimeout, { unlimited: true }))
+  }
+})
+
 /** The options with their defaults, each checked. */
 export const serverConfig = (options: Options): ServerConfig => {
   const {
     daemonTimeout = defaults.daemonTimeout,
     drainTimeout,
-    idleLinger = defaults.idleLinger,
+    idleLinger,
     maxHeld = defaults.maxHeld,
     name = defaults.name,
     probes = defaults.probes,
     readyWhileDraining = defaults.readyWhileDraining,
     releaseTimeout,
-    stallTimeout = defaults.stallTimeout,
+    stallTimeout,
     startTimeout = defaults.startTimeout,
-    streamTimeout = defaults.streamTimeout,
+    streamTimeout,
     ...listen
   } = options
   return {
-    name,
+    ...drainConfig({ drainTimeout, idleLinger, name, releaseTimeout, stallTimeout, streamTimeout }),
     listen,
     maxHeld: countOption(name, "maxHeld", maxHeld, { least: 0, unlimited: true }),
-    timeouts: { drainTimeout, releaseTimeout },
     daemonTimeout: durationOption(name, "daemonTimeout", daemonTimeout),
     services: handlerTasks({ name: `${name} tasks`, drainTimeout, releaseTimeout }),
-    connectionTimeouts: {
-      idleLinger: Duration.toMillis(durationOption(name, "idleLinger", idleLinger)),
-      stallTimeout: Duration.toMillis(durationOption(name, "stallTimeout", stallTimeout, { unlimited: true })),
-      streamTimeout: Duration.toMillis(durationOption(name, "streamTimeout", streamTimeout, { unlimited: true }))
-    },
     startTimeout: durationOption(name, "startTimeout", startTimeout),
     readyWhileDraining,
     probes: probes === false

@@ -13,10 +13,11 @@ import { Shutdown } from "../../../core/Shutdown.js"
 import type { BudgetError } from "../../../core/ShutdownConfig.js"
 import { ConnectionDrainPolicy, type ConnectionTimeouts } from "./connectionDrainPolicy.js"
 import { ConnectionRegistry } from "./connectionRegistry.js"
+import { closeConnections } from "./drainSteps.js"
 import { listen, type ListenOptions, stopListening } from "./listener.js"
 import type { ProbePaths } from "./probes.js"
 import { makeRequestGate } from "./requestGate.js"
-import { closeConnections, serve } from "./serve.js"
+import { serve } from "./serve.js"
 import { activated } from "./socketActivation.js"
 
 /** The options of a server, with their defaults applied. */

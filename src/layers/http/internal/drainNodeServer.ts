@@ -1,0 +1,135 @@
+import { Duration, Effect, type Scope } from "effect"
+import type { EventEmitter } from "node:events"
+import type * as Http from "node:http"
+import type { Http2SecureServer, Http2Server } from "node:http2"
+import type * as Net from "node:net"
+import * as Drain from "../../../core/Drain.js"
+import { Shutdown } from "../../../core/Shutdown.js"
+import type { BudgetError } from "../../../core/ShutdownConfig.js"
+import { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
+import { ConnectionRegistry } from "./connectionRegistry.js"
+import { closeConnections, drainSteps } from "./drainSteps.js"
+import { stopListening } from "./listener.js"
+import { isListenerExchange, isStreaming, listenerExchanges } from "./listenerExchange.js"
+import { drainConfig, type NodeServerDrainOptions } from "./options.js"
+
+type NodeServer = Http.Server | Http2Server | Http2SecureServer
+
+/**
+ * Drains a Node server whose requests other code handles, such as Express, Fastify, Hono or listeners of `node:http`. Its
+ * connections are treated as those of an `HttpServer`: see docs/http.md. The drain belongs to the current scope, so it
+ * comes before the release of what was acquired earlier. Call it before the server listens. It does not listen itself.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { HttpServer } from "lastcall"
+ * import { createServer } from "node:http"
+ *
+ * const Server = Layer.scopedDiscard(Effect.gen(function*() {
+ *   const server = createServer((_, response) => response.end("hello"))
+ *   yield* HttpServer.drain(server)
+ *   server.listen(3000)
+ * }))
+ * ```
+ *
+ * **Promised:** requests in flight get their response, and the last one of a connection says `Connection: close`. A request
+ * that exceeds `drainTimeout` gets a 503, or a reset where its response is half sent, and counts as cut. WebSockets, such
+ * as those of `ws` and Socket.IO, get a close frame with 1001, and have `streamTimeout` to close; event streams end.
+ *
+ * **Not promised:** that the work of a listener ends with its request: it cannot be interrupted. Connections that were
+ * open before the call are drained from their next request on.
+ *
+ * Fails with a `BudgetError` when a timeout can never be reached within the grace period.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const drain = (
+  server: NodeServer,
+  options: NodeServerDrainOptions = {}
+): Effect.Effect<void, BudgetError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const config = drainConfig(options)
+    const shutdown = yield* Shutdown
+    const clock = yield* Effect.clock
+    const policy = new ConnectionDrainPolicy(config.connectionTimeouts, () => clock.unsafeCurrentTimeMillis())
+    const flushTimeout = Duration.millis(config.connectionTimeouts.idleLinger)
+    const lameDuck = shutdown.lameDuck.pipe(
+      Effect.zipRight(shutdown.state),
+      Effect.map((state) => state === "LameDuck" && policy.enterLameDuck())
+    )
+    yield* Effect.forkScoped(Effect.interruptible(lameDuck))
+    yield* Drain.acquire({
+      ...config.timeouts,
+      name: config.name,
+      acquire: Effect.sync(() => intercept(server, new ConnectionRegistry(policy, listenerExchanges))),
+      ...drainSteps(policy),
+      quiesce: () =>
+        stopListening(server, () => {
+          findStreams(policy)
+          policy.enterDraining()
+        }),
+      release: (restore) =>
+        closeConnections(policy, flushTimeout).pipe(
+          Effect.ensuring(Effect.sync(() => {
+            restore()
+            server.close()
+          }))
+        )
+    })
+  })
+
+/** Tells the policy which responses may not end by themselves. */
+const findStreams = (policy: ConnectionDrainPolicy): void => {
+  for (const { exchanges } of policy.connections) {
+    for (const exchange of exchanges) {
+      if (isListenerExchange(exchange) && isStreaming(exchange)) policy.onStream(exchange)
+    }
+  }
+}
+
+/**
+ * Reports the events of the server to the registry before its listeners get them, whenever they are added: a request that
+ * is not accepted must reach none of them. Returns how to undo it.
+ */
+const intercept = (server: EventEmitter, registry: ConnectionRegistry): () => void => {
+  const { emit } = server
+  const accepts = (event: string | symbol, [first, second]: ReadonlyArray<unknown>): boolean => {
+    switch (event) {
+      case "connection":
+        registry.onConnection(first as Net.Socket)
+        return true
+      case "secureConnection":
+        registry.onSecureConnection(first as Net.Socket)
+        return true
+      case "session":
+        registry.onSession(first as Parameters<typeof registry.onSession>[0])
+        return true
+      case "request":
+      case "checkContinue":
+      case "checkExpectation":
+        return registry.beginExchange(first as Http.IncomingMessage, second as Http.ServerResponse, true) !== undefined
+      case "upgrade":
+        return beginUpgrade(registry, first as Http.IncomingMessage, second as Net.Socket)
+      default:
+        return true
+    }
+  }
+  server.emit = (event: string | symbol, ...args: Array<unknown>) =>
+    accepts(event, args) && emit.call(server, event, ...args)
+  return () => {
+    server.emit = emit
+  }
+}
+
+const beginUpgrade = (registry: ConnectionRegistry, request: Http.IncomingMessage, socket: Net.Socket): boolean => {
+  const exchange = registry.beginUpgrade(request)
+  if (exchange === undefined) {
+    socket.destroy()
+    return false
+  }
+  registry.policy.onHandlerStarted(exchange)
+  socket.once("close", () => registry.policy.onHandlerExited(exchange))
+  return true
+}

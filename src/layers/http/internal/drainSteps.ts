@@ -1,0 +1,59 @@
+import { type Duration, Effect } from "effect"
+import type * as Drain from "../../../core/Drain.js"
+import { bounded } from "../../../core/internal/bounded.js"
+import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
+import { batchSize, runTimeouts, yieldToEventLoop } from "./timeoutQueue.js"
+
+/** The steps between the last connection that is accepted and the first that is closed by force. */
+export const drainSteps = (
+  policy: ConnectionDrainPolicy
+): Required<Pick<Drain.Steps<unknown>, "drain" | "interrupt" | "progress">> => ({
+  drain: () => awaitDrained(policy),
+  interrupt: () => interruptHandlers(policy),
+  progress: () => ({ inFlight: policy.inFlight, finished: policy.finished, handedBack: 0, cut: policy.cut })
+})
+
+const awaitCondition = (policy: ConnectionDrainPolicy, condition: () => boolean): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    const cancel = policy.when(condition, () => resume(Effect.void))
+    return Effect.sync(cancel)
+  })
+
+/** Runs the timeouts of the policy until every connection is closed and every handler has exited. */
+const awaitDrained = (policy: ConnectionDrainPolicy): Effect.Effect<void> =>
+  Effect.raceFirst(
+    awaitCondition(policy, () => policy.connections.size === 0),
+    Effect.all([
+      runTimeouts(policy.idleTimeouts),
+      runTimeouts(policy.clientTimeouts),
+      runTimeouts(policy.bodyTimeouts),
+      runTimeouts(policy.streamTimeouts)
+    ], { concurrency: "unbounded", discard: true })
+  )
+
+/** Interrupts every handler and waits until all have exited. */
+const interruptHandlers = (policy: ConnectionDrainPolicy): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const exchanges = [...policy.connections].flatMap((connection) => connection.exchanges)
+    for (let from = 0; from < exchanges.length; from += batchSize) {
+      if (from > 0) yield* yieldToEventLoop
+      exchanges.slice(from, from + batchSize).forEach((exchange) => policy.cutExchange(exchange))
+    }
+    yield* awaitCondition(policy, () => policy.runningHandlers === 0)
+  })
+
+/**
+ * Closes every connection. Written responses have `flushTimeout` to be sent; then the sockets are destroyed in any case,
+ * so that abandoned handlers have nothing left to write to.
+ */
+export const closeConnections = (policy: ConnectionDrainPolicy, flushTimeout: Duration.Duration): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (policy.connections.size === 0) return Effect.void
+    policy.closeConnections()
+    return bounded({ within: flushTimeout })(awaitCondition(policy, () => policy.openConnections === 0))
+  }).pipe(
+    Effect.ensuring(
+      Effect.sync(() => policy.connections.forEach((connection) => policy.destroyConnection(connection)))
+    ),
+    Effect.zipRight(awaitCondition(policy, () => policy.openConnections === 0))
+  )
