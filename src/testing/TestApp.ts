@@ -162,7 +162,7 @@ export const start = <ROut, E, RIn>(
       Effect.zipRight(lifecycle.shutdown.begin({ reason: "the test ended" }), lifecycle.expedite)
     )
 
-    const { advanceToExit, orGiveUp } = watch(lifecycle, { misused: Deferred.await(nested), within })
+    const { advanceToExit, orGiveUp } = yield* watch(lifecycle, { misused: Deferred.await(nested), within })
     const reached = (name: string, reached: LifecycleState | Stage) =>
       lifecycle.follow((change) => Effect.succeed(hasReached(change, name, reached)))
     const report = orGiveUp(lifecycle.requested, notExited("app.report")).pipe(

@@ -3,6 +3,7 @@ import { Cause, Effect, Exit, Fiber, Layer, TestClock } from "effect"
 import * as Drain from "../../src/core/Drain.js"
 import * as Shutdown from "../../src/core/Shutdown.js"
 import { launch } from "../../src/programs/launch.js"
+import * as Interruption from "../../src/testing/Interruption.js"
 import * as TestApp from "../../src/testing/TestApp.js"
 
 const worker = Layer.scopedDiscard(Drain.acquire({
@@ -249,13 +250,13 @@ describe("a wait of a test that does end", () => {
       assert.strictEqual((yield* app.report).exitCode, 0)
     }))
 
-  it.scoped("does not move the clock while a thousand resources are released, a turn of the event loop each", () =>
+  it.scoped("does not move the clock while hundreds of resources are released, a turn of the event loop each", () =>
     Effect.gen(function*() {
       const many = Layer.scopedDiscard(Effect.gen(function*() {
         // A timer that is due soon: to move the clock to it would take time from the releases.
         yield* Effect.forkScoped(Effect.forever(Effect.sleep("1 second")))
         yield* Effect.forEach(
-          Array.from({ length: 1000 }),
+          Array.from({ length: 500 }),
           () => Drain.acquire({ name: "cursor", acquire: Effect.void, release: () => turn }),
           { discard: true }
         )
@@ -263,7 +264,24 @@ describe("a wait of a test that does end", () => {
       const app = yield* TestApp.start(many)
       yield* app.signal("SIGTERM")
       const report = yield* app.report
-      assert.strictEqual(report.drains.length, 1000)
+      assert.strictEqual(report.drains.length, 500)
       assert.strictEqual((yield* app.journal).at(-1), "0ms app Stopped")
+    }))
+
+  it.effect("ends by itself in an exploration, whose clock moves by itself", () =>
+    Effect.gen(function*() {
+      const report = yield* Interruption.explore({
+        setup: Effect.void,
+        program: () =>
+          Effect.gen(function*() {
+            const app = yield* TestApp.start(worker, { preStopDelay: "5 seconds" })
+            yield* app.signal("SIGTERM")
+            yield* app.until("worker", "draining")
+            return (yield* app.report).exitCode
+          }),
+        invariant: (_, exit) => Effect.sync(() => assert.isTrue(Exit.isInterrupted(exit) || Exit.isSuccess(exit))),
+        sample: 10
+      })
+      assert.deepStrictEqual([report.end, report.safe], ["Completed", true], String(report))
     }))
 })
