@@ -1,4 +1,14 @@
-import { Clock, Duration, Effect, Ref, TestClock } from "effect"
+import { Clock, Duration, Effect, TestClock } from "effect"
+
+/** The clock, with a wall time that is ahead of its own; its sleeps and its monotonic time are the same. */
+export const ahead = (clock: Clock.Clock, millis: () => number): Clock.Clock => ({
+  [Clock.ClockTypeId]: Clock.ClockTypeId,
+  currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + millis()),
+  unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + millis(),
+  currentTimeNanos: clock.currentTimeNanos,
+  unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+  sleep: (duration) => clock.sleep(duration)
+})
 
 interface WallClock {
   /** The current `TestClock`, whose wall time can be set. Provide it with `Effect.withClock`. */
@@ -10,14 +20,9 @@ interface WallClock {
 /** As NTP, an operator or a resumed virtual machine does it: the wall time of a process is set while it runs. */
 export const make: Effect.Effect<WallClock> = Effect.gen(function*() {
   const test = yield* TestClock.testClock()
-  const ahead = yield* Ref.make(0)
+  let offset = 0
   const clock: TestClock.TestClock = {
-    [Clock.ClockTypeId]: Clock.ClockTypeId,
-    currentTimeMillis: Effect.zipWith(test.currentTimeMillis, Ref.get(ahead), (now, ahead) => now + ahead),
-    unsafeCurrentTimeMillis: () => test.unsafeCurrentTimeMillis() + Effect.runSync(Ref.get(ahead)),
-    currentTimeNanos: test.currentTimeNanos,
-    unsafeCurrentTimeNanos: () => test.unsafeCurrentTimeNanos(),
-    sleep: (duration) => test.sleep(duration),
+    ...ahead(test, () => offset),
     adjust: (duration) => test.adjust(duration),
     adjustWith: (duration) => test.adjustWith(duration),
     save: test.save,
@@ -27,6 +32,8 @@ export const make: Effect.Effect<WallClock> = Effect.gen(function*() {
   return {
     clock,
     step: (by, direction) =>
-      Ref.update(ahead, (ahead) => ahead + Duration.toMillis(by) * (direction === "Forward" ? 1 : -1))
+      Effect.sync(() => {
+        offset += Duration.toMillis(by) * (direction === "Forward" ? 1 : -1)
+      })
   }
 })

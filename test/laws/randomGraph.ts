@@ -1,10 +1,13 @@
-import { Clock, Deferred, Effect, FastCheck, Fiber, Layer, Option, Queue } from "effect"
+import { Deferred, Duration, Effect, Exit, FastCheck, Fiber, Layer, Option, Queue } from "effect"
 import * as Drain from "../../src/core/Drain.js"
 import { Host, type HostEvent } from "../../src/core/Host.js"
+import { makeDaemons } from "../../src/core/internal/daemons.js"
+import { monotonicMillis } from "../../src/core/internal/monotonic.js"
 import * as Lifecycle from "../../src/core/Lifecycle.js"
 import type { BudgetError } from "../../src/core/ShutdownConfig.js"
 import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
 import { runService } from "../../src/programs/internal/runService.js"
+import * as WallClock from "../kit/wallClock.js"
 
 const ends = ["Quick", "Slow", "Hung", "Stubborn", "Dies"] as const
 
@@ -20,6 +23,8 @@ interface Node {
   /** How its dependencies are provided: all at once, in a chain, or in the reverse chain. */
   readonly stacking: "Together" | "Chain" | "Reversed"
   readonly work: ReadonlyArray<Behaviour>
+  /** The daemons that it leaves behind. Each forks the next one when it ends. */
+  readonly daemons: ReadonlyArray<ReadonlyArray<Behaviour>>
   readonly quiesce: Behaviour
   readonly release: Behaviour
   readonly drainTimeout: Option.Option<number>
@@ -30,6 +35,8 @@ export interface Graph {
   readonly preStopDelay: number
   /** The time of the second signal, in seconds after the first. */
   readonly again: Option.Option<number>
+  /** How the system's time is set meanwhile: after so many seconds, by so many hours. */
+  readonly clockSteps: ReadonlyArray<{ readonly after: number; readonly hours: number }>
 }
 
 const behaviour: FastCheck.Arbitrary<Behaviour> = FastCheck.record({
@@ -50,12 +57,20 @@ export const graph: FastCheck.Arbitrary<Graph> = FastCheck.integer({ min: 1, max
         needs: FastCheck.subarray(Array.from({ length: size - index - 1 }, (_, offset) => index + 1 + offset)),
         stacking: FastCheck.constantFrom<Node["stacking"]>("Together", "Chain", "Reversed"),
         work: FastCheck.array(behaviour, { maxLength: 3 }),
+        daemons: FastCheck.oneof(
+          { weight: 3, arbitrary: FastCheck.constant([]) },
+          FastCheck.array(FastCheck.array(behaviour, { minLength: 1, maxLength: 2 }), { maxLength: 2 })
+        ),
         quiesce: behaviour,
         release: behaviour,
         drainTimeout: option(FastCheck.integer({ min: 0, max: 12 }))
       }))),
     preStopDelay: FastCheck.constantFrom(0, 0, 3),
-    again: option(FastCheck.integer({ min: 1, max: 20 }))
+    again: option(FastCheck.integer({ min: 1, max: 20 })),
+    clockSteps: FastCheck.array(
+      FastCheck.record({ after: FastCheck.integer({ min: 0, max: 15 }), hours: FastCheck.constantFrom(-1, 1) }),
+      { maxLength: 2 }
+    )
   })
 )
 
@@ -83,6 +98,14 @@ export interface Observed {
   readonly violations: ReadonlyArray<{ readonly of: string; readonly by: string }>
   /** The units of work in flight of each node when it was quiesced. */
   readonly accepted: ReadonlyMap<string, number>
+  /** What became of the daemons of each node that ended, or still ran, after its drain began. */
+  readonly daemons: ReadonlyMap<string, DaemonCounts>
+}
+
+interface DaemonCounts {
+  running: number
+  finished: number
+  interrupted: number
 }
 
 const dependents = (nodes: ReadonlyArray<Node>, index: number): ReadonlySet<number> => {
@@ -94,15 +117,45 @@ const dependents = (nodes: ReadonlyArray<Node>, index: number): ReadonlySet<numb
 }
 
 /** Runs the graph as a service, signals it, and observes. */
-export const run = ({ again, nodes, preStopDelay }: Graph): Effect.Effect<Observed> =>
+export const run = ({ again, clockSteps, nodes, preStopDelay }: Graph): Effect.Effect<Observed> =>
   Effect.gen(function*() {
     const working = nodes.map(() => 0)
     const violations: Array<{ of: string; by: string }> = []
     const accepted = new Map<string, number>()
+    const daemons = new Map<string, DaemonCounts>()
     const name = (index: number) => `n${index}`
 
+    /** Forks the first daemon, which forks the next one. */
+    const leaveBehind = (counts: DaemonCounts, [first, ...next]: ReadonlyArray<Behaviour>): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (first === undefined) return Effect.void
+        counts.running++
+        return behave(first).pipe(
+          Effect.interruptible,
+          Effect.onExit((exit) =>
+            Effect.sync(() => {
+              counts.running--
+              if (Exit.isInterrupted(exit)) counts.interrupted++
+              else counts.finished++
+            })
+          ),
+          Effect.zipRight(leaveBehind(counts, next)),
+          Effect.forkDaemon,
+          Effect.asVoid
+        )
+      })
+
     const own = (node: Node, index: number) =>
-      Layer.scopedDiscard(Drain.acquire({
+      Layer.scopedDiscard(Effect.gen(function*() {
+        const counts = { running: 0, finished: 0, interrupted: 0 }
+        daemons.set(`${name(index)} daemons`, counts)
+        const owner = yield* makeDaemons({ name: name(index), daemonTimeout: Duration.seconds(5) })
+        yield* drained(node, index)
+        yield* owner.own(Effect.forEach(node.daemons, (chain) => leaveBehind(counts, chain)))
+      }))
+
+    const drained = (node: Node, index: number) =>
+      Drain.acquire({
         name: name(index),
         acquire: Effect.gen(function*() {
           const counts = { inFlight: node.work.length, finished: 0, handedBack: 0, cut: 0 }
@@ -130,6 +183,8 @@ export const run = ({ again, nodes, preStopDelay }: Graph): Effect.Effect<Observ
           Effect.sync(() => {
             for (const by of dependents(nodes, index)) {
               if (working[by]! > 0) violations.push({ of: name(index), by: name(by) })
+              const left = `${name(by)} daemons`
+              if ((daemons.get(left)?.running ?? 0) > 0) violations.push({ of: name(index), by: left })
             }
           }).pipe(Effect.zipRight(behave(node.release))),
         progress: ({ counts }) => {
@@ -138,7 +193,7 @@ export const run = ({ again, nodes, preStopDelay }: Graph): Effect.Effect<Observ
           return { ...counts }
         },
         drainTimeout: Option.getOrUndefined(Option.map(node.drainTimeout, (seconds) => seconds * 1000))
-      }))
+      })
 
     // From the bottom up: every node is one layer value, shared by its dependents.
     const layers: Array<Layer.Layer<never, BudgetError>> = []
@@ -161,23 +216,34 @@ export const run = ({ again, nodes, preStopDelay }: Graph): Effect.Effect<Observ
       ...(yield* Host),
       listen: () => Effect.succeed(inbox),
       endWithin: () => Effect.void,
-      exit: () => Effect.zipRight(Effect.intoDeferred(Clock.currentTimeMillis, exited), Effect.never),
+      exit: () => Effect.zipRight(Effect.intoDeferred(monotonicMillis, exited), Effect.never),
       terminal: Option.none(),
       environmentWarnings: () => Effect.succeed([])
     }
     const lifecycle = yield* Effect.orDie(Lifecycle.make({ preStopDelay: preStopDelay * 1000 }))
     const signal = Queue.offer(inbox, { _tag: "Signal" as const, signal: "SIGTERM" as const })
+    let hoursAhead = 0
+    yield* Effect.forEach(
+      clockSteps,
+      ({ after, hours }) =>
+        Effect.sync(() => {
+          hoursAhead += hours
+        }).pipe(Effect.delay(after * 1000), Effect.forkDaemon),
+      { discard: true }
+    )
+    const clock = WallClock.ahead(yield* Effect.clock, () => hoursAhead * 3_600_000)
     yield* runService(Effect.succeed(lifecycle), Layer.mergeAll(layers[0]!, ...layers.slice(1))).pipe(
       Effect.provideService(Host, host),
+      Effect.withClock(clock),
       Effect.forkDaemon
     )
     yield* Effect.sleep(200)
-    const begun = yield* Clock.currentTimeMillis
+    const begun = yield* monotonicMillis
     yield* signal
     if (Option.isSome(again)) {
       yield* Effect.forkDaemon(Effect.raceFirst(Effect.delay(signal, again.value * 1000), Deferred.await(exited)))
     }
     const ended = yield* Deferred.await(exited)
     const report = Option.getOrThrow((yield* lifecycle.snapshot).report)
-    return { report, deadline: begun + 25_000, ended, violations, accepted }
+    return { report, deadline: begun + 25_000, ended, violations, accepted, daemons }
   })
