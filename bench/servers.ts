@@ -14,7 +14,8 @@ export interface Server {
 export const start = (name: string, path: string, env: NodeJS.ProcessEnv = {}): Promise<Server> =>
   new Promise((resolve, reject) => {
     const program = fileURLToPath(new URL(path, import.meta.url))
-    const child = spawn(process.execPath, ["--import", "tsx", program], {
+    const loader = path.endsWith(".ts") ? ["--import", "tsx"] : []
+    const child = spawn(process.execPath, [...loader, program], {
       stdio: ["ignore", "pipe", "inherit"],
       env: { ...process.env, ...env }
     })

@@ -49,6 +49,21 @@ export const inFlight = async (server: Server) => {
   return { answered, exit }
 }
 
+/** One request in flight on a server that responds after 400 ms, whose client closes the connection after the response: the exit after it. */
+export const exitLag = async (server: Server) => {
+  const socket = await connect(server.port)
+  // Until the service is idle.
+  await wait(2500)
+  const response = new Promise<number>((resolve) => socket.once("data", () => resolve(performance.now())))
+  socket.write("GET / HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n")
+  await wait(100)
+  server.child.kill("SIGTERM")
+  const last = await response
+  const exit = await endAfter(server, () => last)
+  socket.destroy()
+  return exit
+}
+
 /** 50 clients that send requests over one connection each: how many lose a request. */
 export const kept = async (server: Server) => {
   const traffic = new Traffic(server.port, 50, { think: 50, delay: 5 })

@@ -4,9 +4,10 @@
  * @module
  * @since 0.1.0
  */
-import type { Effect, Layer } from "effect"
+import { Effect, type Layer } from "effect"
 import * as Lifecycle from "../core/Lifecycle.js"
 import type { Options } from "../core/ShutdownConfig.js"
+import { rehearse } from "./internal/rehearsal.js"
 import { runService } from "./internal/runService.js"
 
 /**
@@ -48,4 +49,4 @@ import { runService } from "./internal/runService.js"
  */
 export const launch =
   (options: Options = {}) => <ROut, E, RIn>(layer: Layer.Layer<ROut, E, RIn>): Effect.Effect<never, never, RIn> =>
-    runService(Lifecycle.make(options), layer)
+    runService(Effect.tap(Lifecycle.make(options), (lifecycle) => Effect.forkDaemon(rehearse(lifecycle))), layer)

@@ -1,4 +1,4 @@
-import { Duration, Effect, Schedule, type Scope } from "effect"
+import { Duration, Effect, type Scope } from "effect"
 import { closeSync, fstatSync } from "node:fs"
 import { isatty } from "node:tty"
 import { bounded } from "./bounded.js"
@@ -60,6 +60,10 @@ export const processEnd = (process: NodeJS.Process) => {
     process.stderr.write("", flushed)
   })
 
+  /** Looks again after 1, 2, 4 and at last every 16 milliseconds: there is no event for it. */
+  const whenIdle = (millis: number): Effect.Effect<void> =>
+    Effect.suspend(() => busy() === undefined ? Effect.void : Effect.delay(whenIdle(Math.min(2 * millis, 16)), millis))
+
   /** `process.exit` joins libuv's thread pool, after it has stopped the watchdog: calls it when nothing is to be joined. */
   const exit = (code: number): Effect.Effect<never> =>
     Effect.gen(function*() {
@@ -67,9 +71,7 @@ export const processEnd = (process: NodeJS.Process) => {
       exiting = true
       if (busy() !== undefined) {
         if (watchdogs === 0) yield* endWithin(defaultTimeout)
-        // There is no event for it.
-        const looks = Schedule.union(Schedule.exponential("1 millis"), Schedule.spaced("20 millis"))
-        yield* Effect.repeat(Effect.sync(busy), { schedule: looks, while: (pool) => pool !== undefined })
+        yield* whenIdle(1)
       }
       closeHungUpTerminals()
       return process.exit(code)
