@@ -50,7 +50,7 @@ export interface ShutdownRequest {
 }
 
 /**
- * One entry of the journal: a change of the app's state (`subject` is `"app"`), of a resource's stage, or a signal.
+ * One entry of the journal: a change of the app's state, of a resource's stage, or a signal.
  *
  * @since 0.1.0
  * @category models
@@ -61,7 +61,9 @@ export interface Event {
    * change of the system's time does not move it.
    */
   readonly at: number
-  /** `"app"`, the name of a resource, or the name of a signal. */
+  /** Says which: a resource may have any name. */
+  readonly _tag: "App" | "Signal" | "Resource"
+  /** `"app"`, the name of the signal, or the name of the resource. */
   readonly subject: string
   /** The new state or stage, the outcome of a release, or how a signal was handled. */
   readonly what: string
@@ -165,15 +167,15 @@ export const make = (
     const expedited = yield* Effect.makeLatch(false)
     const turns = makeTurns()
 
-    const record = (at: number, subject: string, what: string, resource = Option.none<Resource>()) => {
-      const change = { state, event: Option.some({ at, subject, what }), resource }
+    const record = (at: number, event: Omit<Event, "at">, resource = Option.none<Resource>()) => {
+      const change = { state, event: Option.some({ ...event, at }), resource }
       journal.add(change, Option.getOrUndefined(Option.map(resource, ({ name }) => name)))
       followers.publish(change)
     }
-    const recordNow = (subject: string, what: string, change: () => void) =>
+    const recordNow = (event: Omit<Event, "at">, change: () => void) =>
       Effect.map(now, (at) => {
         change()
-        record(at, subject, what)
+        record(at, event)
       })
 
     const snapshot = Effect.sync((): Snapshot => ({
@@ -205,7 +207,7 @@ export const make = (
         if (next === "Running" && Option.isSome(request)) return Effect.void
         state = next
         if (next === "Stopped") report = reportAt(at)
-        record(at, "app", next)
+        record(at, { _tag: "App", subject: "app", what: next })
         Queue.unsafeOffer(states, next)
         return (next === "LameDuck" || next === "Draining" ? lameDuck.open : Effect.void).pipe(
           Effect.zipRight(next === "Draining" ? draining.open : Effect.void),
@@ -218,7 +220,7 @@ export const make = (
         if (Option.isNone(request)) {
           journal.forgetClosed()
           request = Option.some({ at, from: state, reason, failure: Option.fromNullable(failure) })
-          record(at, "app", `shutdown requested: ${reason}`)
+          record(at, { _tag: "App", subject: "app", what: `shutdown requested: ${reason}` })
         }
         return Deferred.succeed(requested, Option.getOrThrow(request))
       }).pipe(Effect.asVoid, Effect.uninterruptible)
@@ -235,7 +237,7 @@ export const make = (
       Effect.flatMap(now, (at) => {
         const what = Option.match(resource.report, { onNone: () => resource.stage, onSome: ({ outcome }) => outcome })
         const kept = journal.replace(resource, state === "LameDuck")
-        if (kept) record(at, resource.name, what, Option.some(resource))
+        if (kept) record(at, { _tag: "Resource", subject: resource.name, what }, Option.some(resource))
         else followers.publish({ state, event: Option.none(), resource: Option.some(resource) })
         return turns
       })
@@ -286,9 +288,9 @@ export const make = (
       follow: (step) => followers.follow(known, step),
       requested: Deferred.await(requested),
       transition,
-      recordSignal: (signal, what) => recordNow(signal, what, () => void signals.push(signal)),
+      recordSignal: (subject, what) => recordNow({ _tag: "Signal", subject, what }, () => void signals.push(subject)),
       expedite: Effect.zipRight(
-        recordNow("app", "expedited", () => {
+        recordNow({ _tag: "App", subject: "app", what: "expedited" }, () => {
           isExpedited = true
         }),
         expedited.open

@@ -29,10 +29,10 @@ export const logRunning = (lifecycle: Lifecycle): Effect.Effect<void> =>
     )
   })
 
-const logEvent = ({ subject, what }: Event, resource: Option.Option<Resource>): Effect.Effect<void> => {
+const logEvent = ({ _tag, subject, what }: Event, resource: Option.Option<Resource>): Effect.Effect<void> => {
   const report = Option.getOrUndefined(Option.flatMap(resource, ({ report }) => report))
   if (report === undefined) {
-    return (Option.isNone(resource) ? Effect.logInfo : Effect.logDebug)(subject === "app" ? what : `${subject} ${what}`)
+    return (_tag === "Resource" ? Effect.logDebug : Effect.logInfo)(_tag === "App" ? what : `${subject} ${what}`)
   }
   const line = drainLine(report)
   return report.outcome === "Drained" && report.failure === undefined ? Effect.logInfo(line) : Effect.logWarning(line)
@@ -54,7 +54,7 @@ const logEvents = (lifecycle: Lifecycle): Effect.Effect<void> =>
     return lifecycle.follow(({ event, resource, state }) => {
       if (Option.isSome(event) && isDrained(resource)) drained++
       const counted = drained - maxDrainedLines
-      const lines = Option.match(Option.filter(event, ({ what }) => what !== "Running"), {
+      const lines = Option.match(Option.filter(event, ({ _tag, what }) => _tag !== "App" || what !== "Running"), {
         onNone: () => Effect.void,
         onSome: (event) => counted > 0 && isDrained(resource) ? Effect.void : logEvent(event, resource)
       })
