@@ -117,6 +117,7 @@ class ListenerUpgradeExchange extends UpgradeExchange {
 
   constructor(connection: Connection, request: Http.IncomingMessage) {
     super(connection, request)
+    this.longLived = true
     this.socket = (connection as Http1Connection).socket
     this.writtenBefore = this.socket.bytesWritten
   }
