@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import { Context, Duration, Effect, Exit, Layer, Option, Scope } from "effect"
+import { acquiring } from "./internal/acquiring.js"
 import { makeAttempt, type Problems } from "./internal/attempt.js"
 import { bounded as internalBounded } from "./internal/bounded.js"
 import { drainTimeouts } from "./internal/drainTimeouts.js"
@@ -80,11 +81,9 @@ export interface Steps<in A, out R = never> extends Timeouts {
   readonly quiesceOn?: "LameDuck" | "Release" | undefined
 }
 
-type Named<A, R> = Steps<A, R> & { readonly name: string }
-
 /** Registers the resource. `quiesce` may run ahead of `release`, which does not repeat it. Both are bounded and never fail. */
 const makeRelease = <A, R>(
-  steps: Named<A, R>,
+  steps: Steps<A, R> & { readonly name: string },
   resource: A,
   timeouts: Effect.Effect.Success<ReturnType<typeof drainTimeouts>>
 ) =>
@@ -214,7 +213,7 @@ export const acquire = <A, E, R, R2 = never>(
   Effect.flatMap(
     drainTimeouts(options),
     (timeouts) =>
-      Effect.flatMap(options.acquire, (resource) =>
+      Effect.flatMap(Effect.locally(options.acquire, acquiring, Option.some(options.name)), (resource) =>
         Effect.flatMap(makeRelease(options, resource, timeouts), ({ quiesce, release }) => {
           const added = Effect.as(Effect.addFinalizer(release), resource)
           if (options.quiesceOn !== "LameDuck") {

@@ -26,8 +26,12 @@ import { runService } from "./internal/runService.js"
  * ```
  *
  * **What requests a shutdown.** A signal (SIGTERM, SIGINT and SIGHUP by default), `Shutdown.begin`, the interruption of
- * this effect, a component that gives up, an uncaught error or an unhandled rejection. During the start, the build of the
- * layer is interrupted, and what was acquired is released.
+ * this effect, a component that gives up, an uncaught error or an unhandled rejection.
+ *
+ * **The start.** A layer that fails, and from which no other recovers, ends it at once, even if the acquire of a neighbour
+ * hangs. Whatever ends it, the build is interrupted, and what was acquired is drained and released. An acquire that ignores
+ * its interruption is abandoned after half of the time that remains; the other half is for what was acquired. A start that
+ * takes long logs every 10 seconds what it waits for, by the name of the `Drain` or of the span.
  *
  * **Later signals.** Within 500 milliseconds of the last one: a duplicate, ignored. The second expedites: drains stop
  * waiting and interrupt, still in order. The third exits at once with 128 + its number.
@@ -42,7 +46,8 @@ import { runService } from "./internal/runService.js"
  * and 133 (SIGTRAP) for process 1 of a container, which the kernel protects from its own SIGKILL.
  * **Not promised:** that, when the event loop is blocked before the request arrives, when the permission model of Node
  * forbids Workers, and when a Worker that is in synchronous native code keeps the process. Before Node 22.14, or without
- * Linux, crypto and zlib jobs may be missed: there, as many threads as Workers were started may compute unnoticed.
+ * Linux, crypto and zlib jobs may be missed: there, as many threads as Workers were started may compute unnoticed. And that
+ * a failure inside of `Layer.mapError` or `Layer.tapError` is seen before the neighbours of its layer have ended.
  *
  * @since 0.1.0
  * @category constructors

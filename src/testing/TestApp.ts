@@ -152,11 +152,12 @@ export const start = <ROut, E, RIn>(
       environmentWarnings: () => Effect.succeed([])
     }
     const made = yield* Deferred.make<Lifecycle.Lifecycle, BudgetError | ConfigError.ConfigError>()
-    yield* runService(Effect.zipRight(Effect.intoDeferred(Lifecycle.make(options), made), Deferred.await(made)), layer)
-      .pipe(
-        Effect.provideService(Host, host),
-        Effect.forkDaemon
-      )
+    const makeLifecycle = Effect.zipRight(Effect.intoDeferred(Lifecycle.make(options), made), Deferred.await(made))
+    // No timer of the start is among the timers of the test.
+    yield* runService(makeLifecycle, layer, Duration.infinity).pipe(
+      Effect.provideService(Host, host),
+      Effect.forkDaemon
+    )
     const lifecycle = yield* Deferred.await(made)
     yield* Effect.addFinalizer(() =>
       Effect.zipRight(lifecycle.shutdown.begin({ reason: "the test ended" }), lifecycle.expedite)

@@ -83,12 +83,35 @@ describe("launch, in a real process", () => {
     assert.deepStrictEqual(linesOf(child), ["store draining", "store released"])
   })
 
-  it("abandons an acquire that ignores its interruption at the deadline", async () => {
+  it("abandons an acquire that ignores its interruption in time to drain and release what was acquired", async () => {
     const child = start("hungAcquire")
     await child.waitFor(/acquiring/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
-    assert.include(child.output, "an acquire ignored its interruption")
+    assert.deepStrictEqual(linesOf(child), ["worker draining", "worker released", "store draining", "store released"])
+    assert.match(
+      child.output,
+      /start Abandoned in \S+, 1 cut, an acquire ignored its interruption: a layer without a name/
+    )
+  })
+
+  it("does not wait for an acquire that hangs at a second signal", async () => {
+    const child = start("hungAcquire", { GRACE_PERIOD: "25s", DUPLICATES: "0" })
+    await child.waitFor(/acquiring/)
+    child.kill("SIGTERM")
+    await child.waitFor(/shutdown requested/)
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
+    assert.deepStrictEqual(linesOf(child), ["worker draining", "worker released", "store draining", "store released"])
+    assert.match(child.output, /start Abandoned in 1(\.\d)?s/)
+  })
+
+  it("says why the start failed when it fails, while an acquire beside it hangs, and ends", async () => {
+    const child = start("failedNeighbour")
+    await child.waitFor(/cannot start: no such table: imports/)
+    assert.notInclude(child.output, "released")
+    assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
+    assert.deepStrictEqual(linesOf(child), ["worker draining", "worker released", "store draining", "store released"])
   })
 
   it("exits 1 after a failed start, with one line that says why", async () => {

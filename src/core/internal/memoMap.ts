@@ -8,7 +8,7 @@ type Build = <ROut, E, RIn>(
 ) => Effect.Effect<Context.Context<ROut>, E, RIn>
 
 /** The method by which layers build the layers inside them. Effect has no public type for it. */
-interface Memoizing extends Layer.MemoMap {
+export interface Memoizing extends Layer.MemoMap {
   readonly getOrElseMemoize: Build
 }
 
@@ -21,7 +21,7 @@ interface Uses {
 const TypeId: unique symbol = Symbol.for("lastcall/MemoMap")
 
 /** A memo map that counts the uses of each layer. */
-interface CountingMemoMap extends Memoizing {
+export interface CountingMemoMap extends Memoizing {
   readonly [TypeId]: {
     readonly buildUncounted: Build
     readonly begin: (layer: AnyLayer, context: Context.Context<never>) => Uses
@@ -36,11 +36,10 @@ const end = (uses: Uses): Effect.Effect<void> =>
   )
 
 /**
- * A memo map that knows when the last use of a layer ends. Effect's own closes a shared layer in the scope of its last user,
- * whoever that is, and tells no other user.
+ * A memo map, over another, that knows when the last use of a layer ends. Effect's own closes a shared layer in the scope of
+ * its last user, whoever that is, and tells no other user.
  */
-export const makeMemoMap: Effect.Effect<Layer.MemoMap> = Effect.map(Layer.makeMemoMap, (made) => {
-  const memoMap = made as Memoizing
+export const countUses = (memoMap: Memoizing): CountingMemoMap => {
   const builds = new WeakMap<AnyLayer, WeakMap<Context.Context<never>, Uses>>()
 
   const begin = (layer: AnyLayer, context: Context.Context<never>): Uses => {
@@ -66,7 +65,7 @@ export const makeMemoMap: Effect.Effect<Layer.MemoMap> = Effect.map(Layer.makeMe
     [TypeId]: { buildUncounted, begin }
   })
   return counting
-})
+}
 
 /** Builds a layer, or takes the one that is built, until the scope closes. It counts as a use only with `beginUse`. */
 export const build: Build = (layer, scope) =>

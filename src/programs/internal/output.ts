@@ -133,15 +133,17 @@ export const printFailure = (failure: string): Effect.Effect<void> =>
       Option.match(terminal, { onNone: () => Effect.logError(failure), onSome: ({ print }) => print(failure) })
   )
 
-/** The report: a timed tree on a terminal, a structured log line elsewhere, and JSON in `reportFile`. */
+/**
+ * The report: a timed tree on a terminal, a structured log line elsewhere, and JSON in `reportFile`. After a failed start
+ * only the file: the failure was printed when it happened.
+ */
 export const publishReport = (report: ShutdownReport, config: ShutdownConfig): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { terminal, writeFile } = yield* Host
-    if (report.from === "Starting" && report.failure !== undefined) {
-      yield* printFailure(report.failure)
-    } else if (Option.isSome(terminal)) {
+    const failedStart = report.from === "Starting" && report.cause === "failed to start"
+    if (!failedStart && Option.isSome(terminal)) {
       yield* terminal.value.print(format(report, { columns: terminal.value.columns }))
-    } else {
+    } else if (!failedStart) {
       yield* (report.exitCode === 0 ? Effect.logInfo("stopped") : Effect.logWarning("stopped")).pipe(
         Effect.annotateLogs("report", loggedReport(report))
       )

@@ -1,0 +1,187 @@
+import {
+  Cause,
+  type Context,
+  Effect,
+  ExecutionStrategy,
+  Exit,
+  type Fiber,
+  FiberRef,
+  Layer,
+  Option,
+  Scope
+} from "effect"
+import { acquiring } from "../../core/internal/acquiring.js"
+import { countUses, type Memoizing } from "../../core/internal/memoMap.js"
+
+type AnyLayer = Layer.Layer<never, unknown, unknown>
+type OnFailure = (cause: Cause.Cause<unknown>) => Effect.Effect<void>
+
+/** What Effect 3 keeps private in a layer. */
+type Op =
+  | { readonly _op_layer: "FromEffect" | "Scoped"; readonly effect: Effect.Effect<Context.Context<never>, unknown> }
+  | {
+    readonly _op_layer: "Fold"
+    readonly layer: AnyLayer
+    readonly failureK: (cause: Cause.Cause<unknown>) => AnyLayer
+  }
+  | { readonly _op_layer: "Fresh"; readonly layer: AnyLayer }
+  | { readonly _op_layer: "ExtendScope" | "MergeAll" }
+
+const opOf = (layer: AnyLayer): Op => layer as unknown as Op
+
+/** One layer while it is built. */
+interface Part {
+  readonly op: Op
+  readonly onFailure: OnFailure
+  /** Closes the scopes of its own parts, which Effect adds to the scope of the layer only once that is built. */
+  readonly scopes: Scope.CloseableScope
+}
+
+/** What a failure of a layer means for the layer that it is a part of. */
+const failureOf = (layer: AnyLayer, { onFailure, op }: Part): OnFailure => {
+  switch (op._op_layer) {
+    case "FromEffect":
+    case "Scoped":
+      // The effect that builds the layer may recover.
+      return () => Effect.void
+    case "Fold":
+      return op.layer !== layer ? onFailure : (cause) => {
+        const next = opOf(op.failureK(cause))
+        return next._op_layer === "FromEffect" && Exit.isExit(next.effect) && Exit.isFailure(next.effect)
+          ? onFailure(next.effect.cause)
+          : Effect.void
+      }
+    default:
+      return onFailure
+  }
+}
+
+/** A build, and what is seen of it from outside. */
+export interface ObservedBuild<E, RIn> {
+  readonly build: Effect.Effect<unknown, E, RIn>
+  /** The fibers that acquire something now, and what: the name of a resource or of a span, if there is one. */
+  readonly acquires: Effect.Effect<ReadonlyArray<Option.Option<string>>>
+  /** Completes when nothing is being acquired. */
+  readonly idle: Effect.Effect<void>
+}
+
+/**
+ * `Layer.build`, with two differences.
+ *
+ * `onFailure` runs when a layer fails from which no other layer recovers, and before anything is released. `Layer.merge`
+ * itself fails only when every layer of it has ended, so an acquire that hangs would hide the failure.
+ *
+ * Closing the scope releases all that was acquired, also while the build goes on. Effect adds what a layer is made of to the
+ * scope only when the layer is built.
+ *
+ * A build passes each layer of the graph to its memo map. This one is Effect's own, which observes that.
+ */
+export const observedBuild = <ROut, E, RIn>(
+  root: Layer.Layer<ROut, E, RIn>,
+  scope: Scope.CloseableScope,
+  onFailure: OnFailure
+): Effect.Effect<ObservedBuild<E, RIn>> =>
+  Effect.gen(function*() {
+    const top: Part = { op: { _op_layer: "MergeAll" }, onFailure, scopes: yield* Scope.make() }
+    const current = FiberRef.unsafeMake(top)
+    const building = new Set([top])
+    const acquires = new Map<Part, Fiber.RuntimeFiber<unknown, unknown>>()
+    const idle = yield* Effect.makeLatch(true)
+    const observedLayers = new WeakMap<AnyLayer, AnyLayer>()
+
+    const addScope = (part: Part, scope: Scope.CloseableScope) =>
+      building.has(part) ? Scope.addFinalizerExit(part.scopes, (exit) => Scope.close(scope, exit)) : Effect.void
+
+    const onExit = ({ onFailure }: Part, exit: Exit.Exit<unknown, unknown>) =>
+      Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause) ? onFailure(exit.cause) : Effect.void
+
+    const observeAcquire = <A, E, R>(acquire: Effect.Effect<A, E, R>) =>
+      Effect.flatMap(FiberRef.get(current), (part) =>
+        !building.has(part) ? acquire : Effect.acquireUseRelease(
+          Effect.withFiberRuntime<void>((fiber) => {
+            acquires.set(part, fiber)
+            return idle.close
+          }),
+          () => acquire,
+          (_, exit) => {
+            acquires.delete(part)
+            return Effect.zipRight(acquires.size === 0 ? idle.open : Effect.void, onExit(part, exit))
+          }
+        ))
+
+    const observeLayer = (layer: AnyLayer): AnyLayer => {
+      const op = opOf(layer)
+      switch (op._op_layer) {
+        case "FromEffect":
+          return Layer.effectContext(observeAcquire(op.effect))
+        case "Scoped":
+          return Layer.scopedContext(Effect.zipRight(
+            Effect.flatMap(Effect.all([FiberRef.get(current), Effect.scope]), ([part, scope]) =>
+              addScope(part, scope as Scope.CloseableScope)),
+            observeAcquire(op.effect)
+          ))
+        case "Fresh":
+          return Layer.fresh(Layer.scopedContext(
+            Effect.flatMap(Effect.scope, (scope) =>
+              buildIn(op.layer, scope as Scope.CloseableScope))
+          ))
+        default:
+          return layer
+      }
+    }
+
+    const observe = (memoMap: Memoizing): Memoizing => {
+      const { getOrElseMemoize } = memoMap
+      return Object.assign(Object.create(memoMap) as Memoizing, {
+        getOrElseMemoize(this: Memoizing, layer: AnyLayer, scope: Scope.CloseableScope) {
+          // The map finds a layer by its identity.
+          const observed = observedLayers.get(layer) ?? observeLayer(layer)
+          observedLayers.set(layer, observed)
+          const build = getOrElseMemoize.bind(this)(observed, scope)
+          return Effect.flatMap(FiberRef.get(current), (parent) =>
+            !building.has(parent) ? build : Effect.acquireUseRelease(
+              Effect.gen(function*() {
+                const scopes = yield* Scope.make(ExecutionStrategy.parallel)
+                const part: Part = { op: opOf(layer), onFailure: failureOf(layer, parent), scopes }
+                building.add(part)
+                // The scope of an extended layer belongs to others.
+                if (parent.op._op_layer !== "ExtendScope") {
+                  yield* addScope(parent, scope)
+                }
+                const closeScopes = (exit: Exit.Exit<unknown, unknown>) =>
+                  building.has(part) ? Scope.close(scopes, exit) : Effect.void
+                yield* Scope.addFinalizerExit(scope, closeScopes)
+                return part
+              }),
+              (part) =>
+                Effect.locally(build, current, part),
+              (part, exit) => {
+                building.delete(part)
+                return onExit(part, exit)
+              }
+            ))
+        }
+      }) as Memoizing
+    }
+
+    const buildIn = <A, E, R>(layer: Layer.Layer<A, E, R>, scope: Scope.CloseableScope) =>
+      Effect.flatMap(Layer.makeMemoMap, (made) => {
+        const memoMap = countUses(observe(made as Memoizing))
+        return Effect.provideService(memoMap.getOrElseMemoize(layer, scope), Layer.CurrentMemoMap, memoMap)
+      })
+
+    return {
+      build: Effect.ensuring(
+        buildIn(root, scope),
+        Effect.sync(() =>
+          building.delete(top)
+        )
+      ),
+      acquires: Effect.sync(() =>
+        Array.from(acquires.values(), (fiber) =>
+          Option.orElse(fiber.getFiberRef(acquiring), () =>
+            fiber.currentSpan?._tag === "Span" ? Option.some(fiber.currentSpan.name) : Option.none()))
+      ),
+      idle: idle.await
+    }
+  })
