@@ -98,7 +98,8 @@ export const incomplete: ReadonlyArray<ConnectionCase> = [
       Effect.gen(function*() {
         const slow = yield* echo
         const streaming = yield* Effect.makeLatch()
-        const endless = Stream.tap(rows, () => streaming.open)
+        const cut = yield* Effect.makeLatch()
+        const endless = rows.pipe(Stream.tap(() => streaming.open), Stream.ensuring(cut.open))
         const server = yield* serve(byPath({
           "/slow": slow.app,
           "/rows": Effect.succeed(HttpServerResponse.stream(endless))
@@ -107,7 +108,7 @@ export const incomplete: ReadonlyArray<ConnectionCase> = [
         yield* client.send(get("/slow") + get("/rows"))
         yield* Effect.zipRight(slow.arrived(), streaming.await)
         const drained = yield* server.beginDrain
-        yield* Effect.sleep("400 millis")
+        yield* cut.await
         yield* slow.respond
         assert.match(yield* client.closed, /^HTTP\/1.1 200 OK[^]*\r\n\r\n\/slow$/)
         assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 1, cut: 1 })
