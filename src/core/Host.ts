@@ -5,9 +5,10 @@
  * @module
  * @since 0.1.0
  */
-import { Context, Duration, Effect, Option, Queue, type Scope } from "effect"
+import { Context, Duration, Effect, type Fiber, Option, Queue, type Scope } from "effect"
 import * as Fs from "node:fs/promises"
 import { liveRegion } from "./internal/liveRegion.js"
+import { mainFiber } from "./internal/mainFiber.js"
 import { processEnd } from "./internal/processEnd.js"
 import type { Signal } from "./ShutdownConfig.js"
 
@@ -57,6 +58,7 @@ export interface Service {
    * Receives these signals, uncaught errors and unhandled rejections, and blocks of the event loop of more than 500
    * milliseconds, until the scope closes. `launch` never closes it. A signal that is received does not end the process, nor
    * does stdout or stderr that nobody reads any more: what is written there is lost.
+   * Signals that `runMain` handles are received too.
    */
   readonly listen: (signals: ReadonlyArray<Signal>) => Effect.Effect<Queue.Queue<HostEvent>, never, Scope.Scope>
   /**
@@ -70,6 +72,16 @@ export interface Service {
    * of `endWithin`, or one second where none was set.
    */
   readonly exit: (code: number) => Effect.Effect<never>
+  /**
+   * The fiber that runs the program, as `runMain` does: a launch ends it, and the process ends after it. Here the root of
+   * the forks that led to the current fiber.
+   */
+  readonly main: Effect.Effect<Fiber.RuntimeFiber<unknown, unknown>>
+  /**
+   * From the end of this fiber on, `process.exit` only sets the exit code, if that is higher than the code of `exit`, which
+   * ends the process. So the code that runs the main fiber, such as `runMain`, does not end the process before its report.
+   */
+  readonly holdExit: (main: Fiber.RuntimeFiber<unknown, unknown>) => Effect.Effect<void>
   /** The terminal on stdout; none when stdout is a pipe or a file. */
   readonly terminal: Option.Option<Terminal>
   /** Writes a text and a line break to a file. Fails as the file system does. */
@@ -88,15 +100,29 @@ const sampleEvery = 100
 /** The name of the signal listeners of this module, to find those of other code. */
 const listenerName = "lastcall"
 
+/** The signals that `runMain` handles: it interrupts the main fiber at the first one, and handles no further one. */
+const runMainSignals = ["SIGTERM", "SIGINT"] as const
+
+/** Whether it is the signal listener of `runMain`. */
+const isOfRunMain = (listener: unknown): boolean => /onSigint|unsafeInterruptAsFork/.test(String(listener))
+
 const listen: Service["listen"] = (signals) =>
   Effect.gen(function*() {
     const events = yield* Queue.unbounded<HostEvent>()
     const offer = (event: HostEvent) => void events.unsafeOffer(event)
-    const onSignal = signals.map((signal) => {
+    const received = new Map<string, () => void>()
+    const receive = (signal: Signal) => {
+      if (received.has(signal)) return
       const listener = () => offer({ _tag: "Signal", signal })
       Object.defineProperty(listener, "name", { value: listenerName })
-      return [signal, listener] as const
-    })
+      received.set(signal, listener)
+      process.on(signal, listener)
+    }
+    /** A duplicate of a signal that only `runMain` handles would end the process, because `runMain` handles one. */
+    const onNewListener = (event: string | symbol, listener: unknown) => {
+      const signal = runMainSignals.find((signal) => signal === event)
+      if (signal !== undefined && isOfRunMain(listener)) receive(signal)
+    }
     const onUncaught = (error: unknown) => offer({ _tag: "Uncaught", error })
     // Without a listener, a write that fails is an uncaught error, which is logged, and written again.
     const onWriteError = () => undefined
@@ -110,17 +136,20 @@ const listen: Service["listen"] = (signals) =>
     }
     yield* Effect.acquireRelease(
       Effect.sync(() => {
-        for (const [signal, listener] of onSignal) process.on(signal, listener)
+        signals.forEach(receive)
+        // A program may begin before `runMain` listens.
+        runMainSignals.forEach((signal) => process.listeners(signal).forEach((other) => onNewListener(signal, other)))
+        process.on("newListener", onNewListener)
         // Node raises an unhandled rejection as an uncaught exception.
         process.on("uncaughtException", onUncaught)
         for (const output of outputs) output.on("error", onWriteError)
-        const timer = setInterval(sample, sampleEvery)
-        timer.unref()
-        return timer
+        // It also keeps the process alive, as `Layer.launch` does.
+        return setInterval(sample, sampleEvery)
       }),
       (timer) =>
         Effect.sync(() => {
-          for (const [signal, listener] of onSignal) process.off(signal, listener)
+          process.off("newListener", onNewListener)
+          for (const [signal, listener] of received) process.off(signal, listener)
           process.off("uncaughtException", onUncaught)
           for (const output of outputs) output.off("error", onWriteError)
           clearInterval(timer)
@@ -162,8 +191,8 @@ const environmentWarnings: Service["environmentWarnings"] = (signals) =>
         : []),
       ...signals.flatMap((signal) =>
         process.listeners(signal)
-          // "onSigint" belongs to runMain: it interrupts the main fiber, which launch takes as a request.
-          .filter((listener) => listener.name !== listenerName && listener.name !== "onSigint")
+          // The one of runMain interrupts the main fiber, which launch takes as a request.
+          .filter((listener) => listener.name !== listenerName && !isOfRunMain(listener))
           .map((listener) =>
             `a foreign ${signal} listener (${listener.name || "anonymous"}) is installed: ` +
             "should it end the process, the drain is cut short"
@@ -193,6 +222,7 @@ const environmentWarnings: Service["environmentWarnings"] = (signals) =>
 export class Host extends Context.Reference<Host>()("lastcall/Host", {
   defaultValue: (): Service => ({
     listen,
+    main: mainFiber,
     ...processEnd(process),
     terminal: terminal(),
     writeFile: (path, text) => Effect.tryPromise(() => Fs.writeFile(path, `${text}\n`)),

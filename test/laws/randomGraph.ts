@@ -6,6 +6,7 @@ import { monotonicMillis } from "../../src/core/internal/monotonic.js"
 import * as Lifecycle from "../../src/core/Lifecycle.js"
 import type { BudgetError } from "../../src/core/ShutdownConfig.js"
 import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
+import { Launches } from "../../src/programs/internal/launches.js"
 import { runService } from "../../src/programs/internal/runService.js"
 import * as WallClock from "../kit/wallClock.js"
 
@@ -217,6 +218,8 @@ export const run = ({ again, clockSteps, nodes, preStopDelay }: Graph): Effect.E
       listen: () => Effect.succeed(inbox),
       endWithin: () => Effect.void,
       exit: () => Effect.zipRight(Effect.intoDeferred(monotonicMillis, exited), Effect.never),
+      main: Effect.withFiberRuntime<Fiber.RuntimeFiber<unknown, unknown>>((fiber) => Effect.succeed(fiber)),
+      holdExit: () => Effect.void,
       terminal: Option.none(),
       environmentWarnings: () => Effect.succeed([])
     }
@@ -235,6 +238,7 @@ export const run = ({ again, clockSteps, nodes, preStopDelay }: Graph): Effect.E
     yield* runService(Effect.succeed(lifecycle), Layer.mergeAll(layers[0]!, ...layers.slice(1))).pipe(
       Effect.provideService(Host, host),
       Effect.withClock(clock),
+      Effect.provideServiceEffect(Launches, Launches.make),
       Effect.forkDaemon
     )
     yield* Effect.sleep(200)

@@ -1,8 +1,9 @@
-import { Clock, Deferred, Effect, type Layer, Logger, LogLevel, Option, Queue } from "effect"
+import { Clock, Deferred, Effect, type Fiber, type Layer, Logger, LogLevel, Option, Queue } from "effect"
 import { Host, type HostEvent } from "../../src/core/Host.js"
 import * as Lifecycle from "../../src/core/Lifecycle.js"
 import type { Options, Signal } from "../../src/core/ShutdownConfig.js"
 import { format } from "../../src/core/ShutdownReport.js"
+import { Launches } from "../../src/programs/internal/launches.js"
 import { runService } from "../../src/programs/internal/runService.js"
 import { line } from "../../src/testing/Journal.js"
 import { virtually } from "../kit/virtually.js"
@@ -44,10 +45,13 @@ export const runInMemory = <E>(
             Effect.zipRight(Deferred.succeed(exited, line(now, `exit ${code}`)), Effect.never)),
         endWithin: () =>
           Effect.void,
+        main: Effect.withFiberRuntime<Fiber.RuntimeFiber<unknown, unknown>>((fiber) => Effect.succeed(fiber)),
+        holdExit: () => Effect.void,
         terminal: Option.none(),
         writeFile: () => Effect.void,
         environmentWarnings: () => Effect.succeed([])
       }),
+      Effect.provideServiceEffect(Launches, Launches.make),
       Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
       Logger.withMinimumLogLevel(level),
       Effect.forkDaemon

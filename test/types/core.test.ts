@@ -5,7 +5,7 @@ import * as Drain from "../../src/core/Drain.js"
 import * as Lifecycle from "../../src/core/Lifecycle.js"
 import type { BudgetError } from "../../src/core/ShutdownConfig.js"
 import * as TaskSupervisor from "../../src/core/TaskSupervisor.js"
-import { launch } from "../../src/programs/launch.js"
+import { launch, type LaunchError } from "../../src/programs/launch.js"
 import * as TestApp from "../../src/testing/TestApp.js"
 
 class Store extends Context.Tag("Store")<Store, { readonly rows: number }>() {}
@@ -22,12 +22,12 @@ const store = Layer.effect(
 )
 
 describe("launch", () => {
-  it("never fails, never returns, and requires what the layer requires", () => {
-    expectTypeOf(launch()(store)).toEqualTypeOf<Effect.Effect<never, never, Clients>>()
+  it("fails with a LaunchError, never returns, and requires what the layer requires", () => {
+    expectTypeOf(launch()(store)).toEqualTypeOf<Effect.Effect<never, LaunchError, Clients>>()
     expectTypeOf(store.pipe(launch({ gracePeriod: "20 seconds" }))).toEqualTypeOf<
-      Effect.Effect<never, never, Clients>
+      Effect.Effect<never, LaunchError, Clients>
     >()
-    expectTypeOf(launch()(Layer.empty)).toEqualTypeOf<Effect.Effect<never>>()
+    expectTypeOf(launch()(Layer.empty)).toEqualTypeOf<Effect.Effect<never, LaunchError>>()
   })
 })
 

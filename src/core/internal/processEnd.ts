@@ -1,4 +1,4 @@
-import { Duration, Effect, type Scope } from "effect"
+import { Duration, Effect, type Fiber, type Scope } from "effect"
 import { closeSync, fstatSync } from "node:fs"
 import { isatty } from "node:tty"
 import { bounded } from "./bounded.js"
@@ -24,6 +24,9 @@ const closeHungUpTerminals = () => {
 
 /** Ends a Node process, at the latest at a deadline. */
 export const processEnd = (process: NodeJS.Process) => {
+  const exitProcess = process.exit.bind(process)
+  /** The highest code that was asked for since the main fiber has ended. */
+  let requested = 0
   let exiting = false
   let watchdogs = 0
   /** The Workers that were started before the first watchdog: ids of threads are counted up. */
@@ -74,8 +77,18 @@ export const processEnd = (process: NodeJS.Process) => {
         yield* whenIdle(1)
       }
       closeHungUpTerminals()
-      return process.exit(code)
+      return exitProcess(Math.max(code, requested))
     }).pipe(Effect.scoped)
 
-  return { endWithin, exit }
+  const holdExit = (main: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> =>
+    Effect.sync(() => {
+      // The observers of a fiber are called in reverse order: the one of `runMain`, which exits, comes later.
+      main.addObserver(() => {
+        process.exit = ((code = process.exitCode) => {
+          requested = Math.max(requested, Number(code ?? 0))
+        }) as typeof process.exit
+      })
+    })
+
+  return { endWithin, exit, holdExit }
 }

@@ -5,7 +5,6 @@ import { checkSequence } from "../../core/internal/budget.js"
 import { shortDuration } from "../../core/internal/duration.js"
 import type { Event, Lifecycle, Snapshot } from "../../core/Lifecycle.js"
 import type { Resource, Stage } from "../../core/Shutdown.js"
-import type { ShutdownConfig } from "../../core/ShutdownConfig.js"
 import { format, type ShutdownReport, toJson } from "../../core/ShutdownReport.js"
 import { drainLine, loggedReport } from "./reportLine.js"
 
@@ -134,10 +133,10 @@ export const printFailure = (failure: string): Effect.Effect<void> =>
   )
 
 /**
- * The report: a timed tree on a terminal, a structured log line elsewhere, and JSON in `reportFile`. After a failed start
+ * The report: a timed tree on a terminal, a structured log line elsewhere, and JSON in the file. After a failed start
  * only the file: the failure was printed when it happened.
  */
-export const publishReport = (report: ShutdownReport, config: ShutdownConfig): Effect.Effect<void> =>
+export const publishReport = (report: ShutdownReport, file: Option.Option<string>): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { terminal, writeFile } = yield* Host
     const failedStart = report.from === "Starting" && report.cause === "failed to start"
@@ -148,8 +147,8 @@ export const publishReport = (report: ShutdownReport, config: ShutdownConfig): E
         Effect.annotateLogs("report", loggedReport(report))
       )
     }
-    if (Option.isSome(config.reportFile)) {
-      const path = config.reportFile.value
+    if (Option.isSome(file)) {
+      const path = file.value
       const written = writeFile(path, toJson(report)).pipe(
         Effect.catchAllCause((cause) => Effect.logError(`cannot write the report to ${path}`, cause))
       )

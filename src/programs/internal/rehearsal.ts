@@ -1,7 +1,8 @@
-import { Effect, FiberRef, HashSet, Layer, Option, Queue } from "effect"
+import { Deferred, Effect, type Fiber, FiberRef, HashSet, Layer, Option, Queue } from "effect"
 import * as Drain from "../../core/Drain.js"
 import { Host, type HostEvent } from "../../core/Host.js"
 import * as Lifecycle from "../../core/Lifecycle.js"
+import { Launches } from "./launches.js"
 import { runService } from "./runService.js"
 
 /** From the start, which keeps the event loop busy, to the first time, and from one time to the next. */
@@ -16,10 +17,14 @@ const running = ({ follow }: Lifecycle.Lifecycle) => follow(({ state }) => Effec
 /** A whole life of a service with one resource and no output, on a host in memory. */
 const life = Effect.gen(function*() {
   const events = yield* Queue.unbounded<HostEvent>()
+  const ended = yield* Deferred.make<void>()
   const host = {
     listen: () => Effect.succeed(events),
     endWithin: () => Effect.void,
-    exit: () => Effect.zipRight(Queue.shutdown(events), Effect.interrupt),
+    exit: () =>
+      Effect.zipRight(Queue.shutdown(events), Effect.zipRight(Deferred.succeed(ended, undefined), Effect.interrupt)),
+    main: Effect.withFiberRuntime<Fiber.RuntimeFiber<unknown, unknown>>((fiber) => Effect.succeed(fiber)),
+    holdExit: () => Effect.void,
     terminal: Option.none(),
     writeFile: () => Effect.void,
     environmentWarnings: () => Effect.succeed([])
@@ -29,7 +34,12 @@ const life = Effect.gen(function*() {
   yield* Effect.forkDaemon(
     Effect.zipRight(running(lifecycle), Queue.offer(events, { _tag: "Signal", signal: "SIGTERM" }))
   )
-  yield* Effect.provideService(runService(Effect.succeed(lifecycle), Layer.scopedDiscard(resource)), Host, host)
+  yield* runService(Effect.succeed(lifecycle), Layer.scopedDiscard(resource)).pipe(
+    Effect.provideService(Host, host),
+    Effect.provideServiceEffect(Launches, Launches.make),
+    Effect.forkDaemon
+  )
+  yield* Deferred.await(ended)
 }).pipe(Effect.locally(FiberRef.currentLoggers, HashSet.empty()))
 
 /**

@@ -1,11 +1,12 @@
-import { type ConfigError, Duration, Effect, Exit, Fiber, type Layer, Option, Queue, Scope } from "effect"
+import { type Cause, type ConfigError, Duration, Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
 import { Host } from "../../core/Host.js"
 import { bounded } from "../../core/internal/bounded.js"
 import { causeMessage } from "../../core/internal/errorMessage.js"
-import type { Lifecycle } from "../../core/Lifecycle.js"
-import type { BudgetError } from "../../core/ShutdownConfig.js"
-import type { ShutdownReport } from "../../core/ShutdownReport.js"
+import { type Lifecycle, make } from "../../core/Lifecycle.js"
+import { type BudgetError, defaults } from "../../core/ShutdownConfig.js"
 import { closeScope } from "./closeScope.js"
+import { Launches } from "./launches.js"
+import { interruptMain, releaseOuter } from "./outer.js"
 import { logRunning, printFailure, publishReport, showShutdown } from "./output.js"
 import { handleEvents } from "./signals.js"
 import { start } from "./starting.js"
@@ -13,12 +14,16 @@ import { start } from "./starting.js"
 /** From the deadline to the kill: time for the releases that ran out of time, and for the report. */
 const overtime = Duration.millis(500)
 
-/** Builds the layer, keeps it up until a shutdown is requested, and releases it within the budget. Returns the report. */
+/**
+ * Builds the layer, keeps it up until a shutdown is requested, and releases it within the budget. Returns the fiber that
+ * shows the shutdown, and the scope of the watchdog.
+ */
 const runLayer = <ROut, E, RIn>(
   lifecycle: Lifecycle,
+  beginOthers: (reason: string) => Effect.Effect<void>,
   layer: Layer.Layer<ROut, E, RIn>,
   slowAfter: Duration.Duration
-): Effect.Effect<ShutdownReport, never, RIn> =>
+): Effect.Effect<{ readonly output: Fiber.Fiber<void>; readonly watchdog: Scope.CloseableScope }, never, RIn> =>
   Effect.gen(function*() {
     const host = yield* Host
     const { shutdown } = lifecycle
@@ -29,17 +34,19 @@ const runLayer = <ROut, E, RIn>(
 
     const scope = yield* Scope.make()
     const { ended, interrupt, released } = yield* start(lifecycle, layer, scope, slowAfter)
-    const running = Effect.tap(ended, (exit) =>
-      Exit.isSuccess(exit) ? Effect.zipRight(lifecycle.transition("Running"), logRunning(lifecycle)) : Effect.void)
+    const running = Effect.tap(
+      ended,
+      (exit) =>
+        Exit.isSuccess(exit) ? Effect.zipRight(lifecycle.transition("Running"), logRunning(lifecycle)) : Effect.void
+    )
     yield* Effect.exit(Effect.interruptible(Effect.raceFirst(running, lifecycle.requested)))
 
     const waited = yield* Effect.exit(Effect.interruptible(lifecycle.requested))
-    if (Exit.isFailure(waited)) {
-      yield* Queue.offer(events, { _tag: "Interrupted" })
-    }
-    const { from } = yield* lifecycle.requested
-    // Its scope stays open too.
-    yield* Scope.extend(host.endWithin(Duration.sum(yield* shutdown.remaining, overtime)), yield* Scope.make())
+    if (Exit.isFailure(waited)) yield* Queue.offer(events, { _tag: "Interrupted" })
+    const { from, reason } = yield* lifecycle.requested
+    yield* beginOthers(reason)
+    const watchdog = yield* Scope.make()
+    yield* Scope.extend(host.endWithin(Duration.sum(yield* shutdown.remaining, overtime)), watchdog)
     const output = yield* Effect.forkDaemon(Effect.interruptible(showShutdown(lifecycle)))
 
     if (from === "Running" && Duration.greaterThan(config.preStopDelay, Duration.zero)) {
@@ -53,29 +60,78 @@ const runLayer = <ROut, E, RIn>(
         ? Effect.zipRight(Scope.close(scope, yield* interrupt), released)
         : Scope.close(scope, Exit.void)
     )
+    return { output, watchdog }
+  })
+
+/** A file of its own for each launch of a process: `report.json`, `report-2.json`. */
+const numbered = (number: number) => (path: string): string =>
+  number === 1 ? path : path.replace(/(?=(\.[^./\\]*)?$)/, `-${number}`)
+
+/** Stops the lifecycle, and publishes its report. Returns the exit code. */
+const publish = (lifecycle: Lifecycle, output: Fiber.Fiber<void>, number: number): Effect.Effect<number> =>
+  Effect.gen(function*() {
+    const { config } = lifecycle.shutdown
     yield* lifecycle.transition("Stopped")
     // It ends at `Stopped`, unless a terminal or a logger blocks it.
     yield* bounded({ within: config.duplicateWindow })(Fiber.await(output))
-    return Option.getOrThrow((yield* lifecycle.snapshot).report)
+    const report = Option.getOrThrow((yield* lifecycle.snapshot).report)
+    yield* publishReport(report, Option.map(config.reportFile, numbered(number)))
+    return report.exitCode
   })
+
+/** The lifecycle of a service whose options are refused. */
+const refused = (cause: Cause.Cause<unknown>): Effect.Effect<Lifecycle> =>
+  Effect.tap(
+    Effect.orDie(make({ gracePeriod: defaults.gracePeriod, preStopDelay: defaults.preStopDelay })),
+    (lifecycle) => {
+      const failure = `cannot start: ${causeMessage(cause)}`
+      return Effect.zipRight(printFailure(failure), lifecycle.fail("failed to start", failure))
+    }
+  )
 
 /**
  * The whole life of a service on a `Host`, from its options to the exit: what `launch` and `TestApp` run. Uninterruptible:
- * an interruption requests a shutdown. A start that takes long says every `slowAfter` what it waits for.
+ * an interruption requests a shutdown. Ends as `Layer.launch` does, interrupted or with a failure, so that what is provided
+ * outside is released; the exit follows when the main fiber has ended. A start that takes long says every `slowAfter` what it waits for.
  */
 export const runService = <ROut, E, RIn>(
-  lifecycle: Effect.Effect<Lifecycle, ConfigError.ConfigError | BudgetError>,
+  makeLifecycle: Effect.Effect<Lifecycle, ConfigError.ConfigError | BudgetError>,
   layer: Layer.Layer<ROut, E, RIn>,
   slowAfter = Duration.seconds(10)
-): Effect.Effect<never, never, RIn> =>
+): Effect.Effect<never, string, RIn> =>
   Effect.gen(function*() {
     const host = yield* Host
-    const made = yield* Effect.exit(lifecycle)
-    if (Exit.isFailure(made)) {
-      yield* printFailure(`cannot start: ${causeMessage(made.cause)}`)
-      return yield* host.exit(1)
+    const main = yield* host.main
+    const made = yield* Effect.exit(makeLifecycle)
+    const lifecycle = Exit.isSuccess(made) ? made.value : yield* refused(made.cause)
+    const launch = yield* (yield* Launches).add(main, (reason) => lifecycle.shutdown.begin({ reason }))
+    if (Option.isNone(launch)) return yield* Effect.interrupt
+    const { beginOthers, close, end, number } = launch.value
+    const { output, watchdog } = yield* runLayer(
+      lifecycle,
+      beginOthers,
+      Exit.isSuccess(made) ? layer : Layer.empty,
+      slowAfter
+    )
+    // Not sooner: `runMain` observes the fiber only after its first step.
+    yield* host.holdExit(main)
+    const last = yield* close
+    if (Option.isNone(last)) {
+      yield* Effect.flatMap(publish(lifecycle, output, number), end)
+      // The deadline of another launch holds from here on.
+      yield* Scope.close(watchdog, Exit.void)
+    } else {
+      yield* releaseOuter(lifecycle, last.value.mains).pipe(
+        Effect.zipRight(publish(lifecycle, output, number)),
+        Effect.flatMap(end),
+        Effect.zipRight(last.value.exitCode),
+        Effect.flatMap(host.exit),
+        Effect.forkDaemon
+      )
     }
-    const report = yield* runLayer(made.value, layer, slowAfter)
-    yield* publishReport(report, made.value.shutdown.config)
-    return yield* host.exit(report.exitCode)
+    const { request } = yield* lifecycle.snapshot
+    return yield* Option.match(Option.flatMap(request, ({ failure }) => failure), {
+      onNone: () => Effect.zipRight(interruptMain(main), Effect.interrupt),
+      onSome: Effect.fail
+    })
   }).pipe(Effect.uninterruptible)

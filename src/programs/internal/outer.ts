@@ -1,0 +1,70 @@
+import { Cause, Duration, Effect, Exit, Fiber, Option } from "effect"
+import { type Bound, bounded } from "../../core/internal/bounded.js"
+import { causeMessage } from "../../core/internal/errorMessage.js"
+import type { Lifecycle } from "../../core/Lifecycle.js"
+import { DrainReport } from "../../core/ShutdownReport.js"
+
+type Main = Fiber.RuntimeFiber<unknown, unknown>
+
+/** A main fiber without anything to release ends sooner, and is not worth a line in the report. */
+const unnoticed = Duration.millis(10)
+
+/** Interrupts the main fiber as `runMain` does at a signal. */
+export const interruptMain = (main: Main): Effect.Effect<void> =>
+  Effect.fiberIdWith((id) => Fiber.interruptAsFork(main, id))
+
+/** What failed in the main fibers, apart from launches. */
+const failureOf = (exits: ReadonlyArray<Exit.Exit<unknown, unknown>>): Option.Option<Cause.Cause<unknown>> => {
+  const causes = exits.filter(Exit.isFailure).map(({ cause }) => cause)
+  const defects = causes.filter((cause) => Cause.isDie(cause))
+  return Option.fromNullable(defects[0])
+}
+
+/**
+ * Waits until the main fibers have ended, which releases what is provided outside of `launch`, and records it as the
+ * resource `outer`. A main fiber that goes on after a failure of its launch is interrupted.
+ */
+export const releaseOuter = (lifecycle: Lifecycle, mains: ReadonlyArray<Main>): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { shutdown } = lifecycle
+    const started = yield* shutdown.elapsed
+    const ended = Effect.forEach(mains, (main) => Fiber.await(main), { concurrency: "unbounded" })
+    const within = (bound: Bound) => Effect.map(bounded(bound)(ended), Option.map(Exit.getOrElse(() => [])))
+
+    const atOnce = yield* within({ within: unnoticed })
+    const failedAtOnce = Option.flatMap(atOnce, failureOf)
+    if (Option.isSome(atOnce) && Option.isNone(failedAtOnce)) return
+
+    const nothing = { inFlight: 0, finished: 0, handedBack: 0, cut: 0 }
+    const resource = yield* shutdown.register({
+      name: "outer",
+      stage: "releasing",
+      report: Option.none(),
+      drainTimeout: Option.none(),
+      progress: () => nothing,
+      condition: () => undefined,
+      finalize: Effect.void
+    })
+    const byItself = Option.isSome(atOnce)
+      ? atOnce
+      : yield* within({
+        within: Duration.min(shutdown.config.releaseTimeout, yield* shutdown.remaining),
+        cut: shutdown.expedited
+      })
+    if (Option.isNone(byItself)) yield* Effect.forEach(mains, interruptMain, { discard: true })
+    const exits = Option.isSome(byItself) ? byItself : yield* within({ within: yield* shutdown.remaining })
+    const failure = Option.flatMap(exits, failureOf)
+    if (Option.isSome(failure)) yield* Effect.logError("what is provided outside of launch failed", failure.value)
+    const report = new DrainReport({
+      name: resource.name,
+      outcome: Option.isSome(exits) ? "Drained" : "Abandoned",
+      started,
+      elapsed: Duration.subtract(yield* shutdown.elapsed, started),
+      finished: 0,
+      handedBack: 0,
+      cut: Option.isSome(exits) ? 0 : 1,
+      ...(Option.isSome(exits) ? {} : { reason: "what is provided outside of launch was not released in time" }),
+      ...(Option.isSome(failure) ? { failure: causeMessage(failure.value) } : {})
+    })
+    yield* shutdown.update({ ...resource, stage: "closed", report: Option.some(report) })
+  })
