@@ -7,6 +7,7 @@
 import { Data, Effect, type Layer } from "effect"
 import * as Lifecycle from "../core/Lifecycle.js"
 import type { Options } from "../core/ShutdownConfig.js"
+import { logNoMore } from "./internal/logNoMore.js"
 import { rehearse } from "./internal/rehearsal.js"
 import { runService } from "./internal/runService.js"
 
@@ -62,7 +63,8 @@ export class LaunchError extends Data.TaggedError("LaunchError")<{ readonly mess
  * `teardown` of `runMain` asks for before it waits for anything wins. The process exits through the `Host`, whatever timers
  * or sockets are open.
  *
- * **Errors.** `LaunchError`, after everything else: it is for what stands outside, such as `Effect.tapErrorCause`.
+ * **Errors.** `LaunchError`, after everything else: it is for what stands outside, such as `Effect.tapErrorCause`. The fiber
+ * of launch does not log it again, so `runMain` adds no second line.
  *
  * **Promised:** the process ends by the deadline, which is `gracePeriod` after the request. Where it cannot end by itself,
  * it kills itself half a second later, and one line on stderr says why: the event loop is blocked, or libuv's thread pool is
@@ -80,5 +82,6 @@ export class LaunchError extends Data.TaggedError("LaunchError")<{ readonly mess
 export const launch =
   (options: Options = {}) => <ROut, E, RIn>(layer: Layer.Layer<ROut, E, RIn>): Effect.Effect<never, LaunchError, RIn> =>
     runService(Effect.tap(Lifecycle.make(options), (lifecycle) => Effect.forkDaemon(rehearse(lifecycle))), layer).pipe(
-      Effect.mapError((message) => new LaunchError({ message }))
+      Effect.mapError((message) => new LaunchError({ message })),
+      Effect.tapError(logNoMore)
     )

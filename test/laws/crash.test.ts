@@ -23,7 +23,7 @@ const pool = Layer.unwrapEffect(Effect.map(Ledger, (write) =>
     process: (job, { attempt, checkpoint, complete, cursor }) =>
       Effect.gen(function*() {
         yield* Effect.sleep("1 second")
-        if (job === "fails" && attempt === 1) yield* Effect.fail("at first")
+        if (job === "fails" && attempt === 1) return yield* Effect.fail("at first")
         if (job !== "checkpoints") return yield* complete(write(effectsOf[job]![0]!))
         for (let step = Option.getOrElse(cursor, () => 0) + 1; step <= 2; step++) {
           yield* checkpoint(step, write(`checkpoint ${step}`))

@@ -1,8 +1,9 @@
-import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, FiberRef, Option, type Scope, Tracer } from "effect"
+import { Cause, Context, Duration, Effect, Exit, Fiber, FiberRef, Option, type Scope, Tracer } from "effect"
 import * as Drain from "../Drain.js"
 import { Shutdown } from "../Shutdown.js"
 import { drainable } from "./budget.js"
 import { makeInFlight } from "./inFlight.js"
+import { monotonicMillis } from "./monotonic.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -59,7 +60,7 @@ export const makeDaemons = (
   Effect.gen(function*() {
     const shutdown = yield* Shutdown
     const timeout = Duration.min(daemonTimeout, drainable(shutdown.config))
-    const running = yield* makeInFlight<{ readonly since: bigint }>()
+    const running = yield* makeInFlight<{ readonly since: number }>()
     let finished = 0
     let interrupting = false
     const daemons: Daemons = { own: (effect) => Effect.locally(effect, currentOwner, daemons) }
@@ -68,7 +69,7 @@ export const makeDaemons = (
       if (!interrupting || Exit.isSuccess(exit) || !Cause.isInterrupted(exit.cause)) finished++
     }
     /** Returns whether there are daemons. */
-    const search: Effect.Effect<boolean> = Effect.zipWith(Fiber.roots, Clock.currentTimeNanos, (roots, since) => {
+    const search: Effect.Effect<boolean> = Effect.zipWith(Fiber.roots, monotonicMillis, (roots, since) => {
       for (const fiber of roots) {
         if (fiber.getFiberRef(currentOwner) === daemons && isUnobserved(fiber) && !isUnit(fiber)) {
           fiber.addObserver(count)
@@ -81,9 +82,9 @@ export const makeDaemons = (
       Effect.repeat(Effect.zipRight(step, search), { while: (more) => more })
 
     /** The time that the latest daemon has left. */
-    const remaining = Effect.map(Clock.currentTimeNanos, (now) => {
-      const latest = running.units().reduce((latest, { data }) => data.since > latest ? data.since : latest, 0n)
-      return Duration.subtract(timeout, Duration.nanos(now - latest))
+    const remaining = Effect.map(monotonicMillis, (now) => {
+      const latest = running.units().reduce((latest, { data }) => data.since > latest ? data.since : latest, -Infinity)
+      return Duration.subtract(timeout, Duration.millis(now - latest))
     })
 
     const drain = Effect.flatMap(remaining, (drainTimeout) =>

@@ -1,7 +1,5 @@
 import { type Context, Effect, Layer, Predicate, Scope } from "effect"
 
-type AnyLayer = Layer.Layer<never, unknown, unknown>
-
 type Build = <ROut, E, RIn>(
   layer: Layer.Layer<ROut, E, RIn>,
   scope: Scope.Scope
@@ -24,7 +22,7 @@ const TypeId: unique symbol = Symbol.for("lastcall/MemoMap")
 export interface CountingMemoMap extends Memoizing {
   readonly [TypeId]: {
     readonly buildUncounted: Build
-    readonly begin: (layer: AnyLayer, context: Context.Context<never>) => Uses
+    readonly begin: (layer: object, context: Context.Context<never>) => Uses
   }
 }
 
@@ -40,9 +38,9 @@ const end = (uses: Uses): Effect.Effect<void> =>
  * its last user, whoever that is, and tells no other user.
  */
 export const countUses = (memoMap: Memoizing): CountingMemoMap => {
-  const builds = new WeakMap<AnyLayer, WeakMap<Context.Context<never>, Uses>>()
+  const builds = new WeakMap<object, WeakMap<Context.Context<never>, Uses>>()
 
-  const begin = (layer: AnyLayer, context: Context.Context<never>): Uses => {
+  const begin = (layer: object, context: Context.Context<never>): Uses => {
     const ofLayer = builds.get(layer) ?? new WeakMap<Context.Context<never>, Uses>()
     const uses = ofLayer.get(context) ?? { count: 0, afterwards: [] }
     builds.set(layer, ofLayer.set(context, uses))
@@ -53,7 +51,7 @@ export const countUses = (memoMap: Memoizing): CountingMemoMap => {
   const buildUncounted: Build = (layer, scope) => memoMap.getOrElseMemoize.bind(counting)(layer, scope)
 
   const counting: CountingMemoMap = Object.assign(Object.create(memoMap) as Memoizing, {
-    getOrElseMemoize: ((layer, scope) =>
+    getOrElseMemoize: <ROut, E, RIn>(layer: Layer.Layer<ROut, E, RIn>, scope: Scope.Scope) =>
       Effect.suspend(() => {
         let uses: Uses | undefined
         // Added before the release of the layer, and so runs after it.
@@ -61,7 +59,7 @@ export const countUses = (memoMap: Memoizing): CountingMemoMap => {
           Effect.zipRight(buildUncounted(layer, scope)),
           Effect.tap((context) => Effect.sync(() => (uses = begin(layer, context))))
         )
-      })) as Build,
+      }),
     [TypeId]: { buildUncounted, begin }
   })
   return counting

@@ -36,8 +36,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { HttpServer, layerTestClient } from "@effect/platform/HttpServer"
 import { Config, type ConfigError, Effect, Layer, type Scope } from "effect"
 import * as Http from "node:http"
-import type { Http2SecureServer, Http2Server } from "node:http2"
-import { drain } from "./internal/drainNodeServer.js"
+import { drain, type NodeServer } from "./internal/drainNodeServer.js"
 import { ListenError, type ListenOptions, logListening } from "./internal/listener.js"
 import {
   defaults,
@@ -62,17 +61,10 @@ export {
   type DrainOptions,
   ListenError,
   type ListenOptions,
+  type NodeServer,
   type NodeServerDrainOptions,
   type Options
 }
-
-/**
- * A server of `node:http`, `node:https` or `node:http2`, whose secure server may also speak HTTP/1.1 (`allowHTTP1`).
- *
- * @since 0.1.0
- * @category models
- */
-export type NodeServer = Http.Server | Http2Server | Http2SecureServer
 
 /**
  * Makes a server that listens, and holds requests until it serves an app. Logs nothing.

@@ -50,7 +50,7 @@ export const handleEvents = (lifecycle: Lifecycle, events: Queue.Dequeue<HostEve
             yield* lifecycle.recordSignal(signal, "received a third time, exiting at once")
             yield* Effect.logError(`${signal} a third time: exits without waiting for the shutdown`)
             const exit = host.exit(128 + signalNumber[signal])
-            return yield* Effect.scoped(Effect.zipRight(host.endWithin("1 second"), exit))
+            return yield* Effect.scoped(Effect.zipRight(host.endWithin("2 seconds"), exit))
           }
         }
       })

@@ -79,9 +79,10 @@ export const probes: ReadonlyArray<ConnectionCase> = [
         yield* client.until(/Running/)
         yield* server.transition("LameDuck")
         assert.deepStrictEqual((yield* probe(server))[1], "200 {\"state\":\"LameDuck\"}")
-        yield* server.beginDrain
+        const drained = yield* server.beginDrain
         yield* client.send(get("/readyz"))
         assert.deepStrictEqual(responses(yield* client.closed)[1], "200 close {\"state\":\"Draining\"}")
+        assert.strictEqual((yield* drained).outcome, "Drained")
       })
   }
 ]

@@ -122,7 +122,7 @@ describe("daemons of an owner", () => {
         Effect.forkDaemon(
           Effect.gen(function*() {
             const joined = yield* Effect.forkDaemon(Effect.onInterrupt(Effect.never, () => note("joined")))
-            yield* Fiber.join(joined)
+            return yield* Fiber.join(joined)
           }).pipe(
             Effect.ensuring(
               Effect.forkDaemon(Effect.interruptible(Effect.onInterrupt(Effect.never, () => note("forked"))))

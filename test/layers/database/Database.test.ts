@@ -340,8 +340,8 @@ const conformance = (url: () => Promise<string>) => {
     Effect.gen(function*() {
       const { sql } = yield* open()
       const once = onceIn(sql)
-      yield* once("a", Effect.void, "0 seconds")
-      yield* once("b", Effect.void, "0 seconds")
+      yield* once("a", Effect.void, "1 nanos")
+      yield* once("b", Effect.void, "1 nanos")
       const again = yield* Effect.all([once("a", Effect.void), once("b", Effect.void)])
       assert.deepStrictEqual(again.map(Option.isSome), [true, false])
     }))

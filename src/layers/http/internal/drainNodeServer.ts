@@ -13,7 +13,13 @@ import { stopListening } from "./listener.js"
 import { isListenerExchange, isStreaming, listenerExchanges } from "./listenerExchange.js"
 import { drainConfig, type NodeServerDrainOptions } from "./options.js"
 
-type NodeServer = Http.Server | Http2Server | Http2SecureServer
+/**
+ * A server of `node:http`, `node:https` or `node:http2`, whose secure server may also speak HTTP/1.1 (`allowHTTP1`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type NodeServer = Http.Server | Http2Server | Http2SecureServer
 
 /**
  * Drains a Node server whose requests other code handles, such as Express, Fastify, Hono or listeners of `node:http`. Its
