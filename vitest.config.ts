@@ -11,7 +11,7 @@ const generated = "test/.docs/**"
 /** Tests that start processes of their own and mostly wait for them. */
 const processes = [
   "test/edge/*.test.ts",
-  "test/programs/launchEdge.test.ts",
+  "test/programs/*Edge.test.ts",
   "test/layers/http/HttpServerProcess.test.ts"
 ]
 

@@ -129,7 +129,7 @@ describe("what is provided outside of launch, in a real process", () => {
 
   it("keeps the exit code 1 of a report, whatever the runner of the main fiber says", async () => {
     for (const mode of ["cut", "teardown"]) {
-      const { ended } = await stop(mode, "SIGTERM", { GRACE_PERIOD: "1s" })
+      const { ended } = await stop(mode, "SIGTERM", { GRACE_PERIOD: "2s" })
       assert.deepStrictEqual(ended, { code: 1, signal: null }, mode)
     }
   })
