@@ -1,6 +1,7 @@
 import { HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
+import { createServer } from "node:http"
 import { get, responses } from "../../fixtures/http/client.js"
 import { echo, echoBody, summarize } from "../../fixtures/http/serving.js"
 import { awaitServerRead, byPath, type ConnectionCase } from "./connectionCase.js"
@@ -13,6 +14,9 @@ const webSocket = [
   "Sec-WebSocket-Version: 13",
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 ]
+
+/** Whether Node has the choice which requests are upgrades: it drops what follows one that it has not upgraded. */
+const closesAfterBody = "shouldUpgradeCallback" in createServer()
 
 /** Requests with an `Upgrade` header that open no WebSocket. */
 export const upgrades: ReadonlyArray<ConnectionCase> = [
@@ -39,29 +43,81 @@ export const upgrades: ReadonlyArray<ConnectionCase> = [
       })
   },
   {
-    situation: "a request for such an upgrade with a body, or behind a pipelined request",
-    behavior: "is read completely, and answered in its turn; its connection stays open",
+    situation: "a request for such an upgrade between pipelined requests",
+    behavior: "is answered in its turn, without the headers of the upgrade; its connection stays open",
     test: (serve) =>
       Effect.gen(function*() {
         const { app, arrived, respond } = yield* echo
         const described = Effect.map(HttpServerRequest.HttpServerRequest, ({ headers }) =>
           HttpServerResponse.text([headers["x-kept"], headers["connection"], headers["upgrade"] ?? "-"].join(" ")))
-        const server = yield* serve(byPath({ "/slow": app, "/headers": described, "/body": echoBody }))
+        const server = yield* serve(byPath({ "/slow": app, "/headers": described, "/first": app }))
         const client = yield* server.connect
-        const post = get("/body", "Content-Length: 10", ...h2c).replace("GET", "POST")
-        yield* client.send(`${get("/slow")}${post}01234`)
+        const upgrade = get("/headers", "Connection: keep-alive, upgrade", "X-Kept: kept", "Upgrade: other")
+        yield* client.send(`${get("/slow")}${upgrade}${get("/first")}`)
         yield* arrived()
         yield* respond
-        yield* client.until(/slow$/)
-        yield* client.send(`56789${get("/slow")}`)
-        yield* client.until(/0123456789[^]*slow$/)
-        yield* client.send(get("/headers", "Connection: keep-alive, upgrade", "X-Kept: kept", "Upgrade: other"))
-        yield* client.until(/kept keep-alive/)
-        assert.deepStrictEqual(responses(client.received()).slice(0, 3), [
+        yield* client.until(/first$/)
+        yield* client.send(upgrade)
+        yield* client.until(/first[^]*kept keep-alive -$/)
+        assert.deepStrictEqual(responses(client.received()), [
           "200 keep-alive /slow",
-          "200 keep-alive 0123456789",
-          "200 keep-alive /slow"
+          "200 keep-alive kept keep-alive -",
+          "200 keep-alive /first",
+          "200 keep-alive kept keep-alive -"
         ])
+      })
+  },
+  {
+    situation: "a request for such an upgrade with a body",
+    behavior: "is read completely, and answered in its turn; its connection closes then, from Node 22.21 and 24.9 on",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const { app, arrived, respond } = yield* echo
+        const server = yield* serve(byPath({ "/slow": app, "/first": app, "/body": echoBody }))
+        for (const parts of [["0123456789"], ["01234", "56789"]]) {
+          const client = yield* server.connect
+          const post = get("/body", "Content-Length: 10", ...h2c).replace("GET", "POST")
+          yield* client.send(`${get("/first")}${post}${parts[0]}${parts.length === 1 ? get("/slow") : ""}`)
+          if (parts.length > 1) {
+            yield* awaitServerRead(server)
+            yield* client.send(`${parts[1]}${get("/slow")}`)
+          }
+          if (closesAfterBody) {
+            const received = responses(yield* client.closed)
+            assert.deepStrictEqual(received, ["200 keep-alive /first", "200 close 0123456789"])
+          } else {
+            yield* arrived()
+            yield* respond
+            yield* client.until(/slow$/)
+            assert.deepStrictEqual(responses(client.received()), [
+              "200 keep-alive /first",
+              "200 keep-alive 0123456789",
+              "200 keep-alive /slow"
+            ])
+          }
+        }
+      })
+  },
+  {
+    situation: "what follows such a request with a body, from Node 22.21 and 24.9 on",
+    behavior: "is not read as a request, wherever its first packet ends",
+    test: (serve) =>
+      Effect.gen(function*() {
+        if (!closesAfterBody) return
+        const { app, arrived, respond } = yield* echo
+        const server = yield* serve(byPath({ "/slow": app, "/first": app }))
+        const client = yield* server.connect
+        const post = get("/slow", "Content-Length: 1", ...h2c).replace("GET", "POST")
+        const next = get("/first", `Content-Length: ${get("/slow").length}`).replace("GET", "POST")
+        yield* client.send(`${post}0${next}`)
+        yield* arrived()
+        yield* client.send(get("/slow"))
+        yield* client.send("not a request\r\n\r\n")
+        yield* awaitServerRead(server)
+        const drained = yield* server.beginDrain
+        yield* respond
+        assert.deepStrictEqual(responses(yield* client.closed), ["200 close /slow"])
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
       })
   },
   {

@@ -82,8 +82,20 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
       response: ofLifecycle
     })
 
+    const closesAfter = refuseUpgrades(server)
+
+    const beginExchange = (request: Http.IncomingMessage, response: Http.ServerResponse, counted: boolean) => {
+      const exchange = registry.beginExchange(request, response, counted)
+      if (exchange !== undefined && closesAfter(request)) {
+        exchange.announceClose()
+        // Also when the app has set a `Connection` header of its own.
+        response.once("finish", () => request.socket.destroySoon())
+      }
+      return exchange
+    }
+
     const respondToProbe = (probe: Probe, request: Http.IncomingMessage, response: Http.ServerResponse) => {
-      const exchange = registry.beginExchange(request, response, false)
+      const exchange = beginExchange(request, response, false)
       if (exchange === undefined) return
       if (probes.asks(probe)) {
         registry.policy.onHandlerStarted(exchange)
@@ -136,7 +148,7 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
     const onRequest = (request: Http.IncomingMessage, response: Http.ServerResponse, expectsContinue = false) => {
       const probe = matchProbe(options.probes, request.method, request.url!)
       if (probe !== undefined) return respondToProbe(probe, request, response)
-      const exchange = registry.beginExchange(request, response, true)
+      const exchange = beginExchange(request, response, true)
       if (exchange === undefined) return
       // The path of nearly every request: it allocates nothing.
       if (state === "Open" && !expectsContinue) return dispatchRequest(exchange, response)
@@ -149,7 +161,8 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
 
     const onUpgrade = (request: Http.IncomingMessage, socket: Net.Socket, head: Buffer) => {
       if (!takesUpgrade(server, request)) {
-        return registry.afterResponses(socket, () => serveAsOrdinary(server, request, socket, head))
+        const { socket: transport } = request
+        return registry.afterResponses(transport, () => serveAsOrdinary(server, request, transport, head))
       }
       if (state === "Quiesced") return rejectUpgrade(socket)
       const exchange = registry.beginUpgrade(request)
@@ -167,7 +180,6 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
       (request: Http.IncomingMessage, response: Http.ServerResponse) => onRequest(request, response, true)
     )
     server.on("upgrade", onUpgrade)
-    refuseUpgrades(server)
 
     return {
       state: () => state,

@@ -17,12 +17,44 @@ const isWebSocket = ({ headers, method }: Http.IncomingMessage): boolean =>
 export const takesUpgrade = (server: Net.Server, request: Http.IncomingMessage): boolean =>
   isWebSocket(request) || server.listenerCount("upgrade") > 1
 
-/** Lets Node serve requests for other upgrades as ordinary ones, where it can. */
-export const refuseUpgrades = (server: UpgradingServer): void => {
+const hasBody = ({ headers }: Http.IncomingMessage): boolean =>
+  headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
+
+/**
+ * Passes on what arrives until the request is complete, and drops the rest. Node drops what follows such a request in
+ * the same chunk, so that the chunk after it may begin anywhere, such as in the body of a request that was dropped.
+ */
+const dropAfter = (request: Http.IncomingMessage): void => {
+  const { socket } = request
+  // Node passes chunks to listeners, and no longer directly to its parser, from the first listener on.
+  socket.on("data", () => {})
+  const listeners = socket.listeners("data")
+  socket.removeAllListeners("data")
+  socket.on("data", (chunk) => {
+    if (!request.complete) listeners.forEach((listener) => listener.call(socket, chunk))
+  })
+}
+
+/**
+ * Lets Node serve requests for other upgrades that have a body as ordinary ones, where it can: from Node 26 on, it reads
+ * the body itself. Returns whether a request is one of those, after which its connection must close.
+ */
+export const refuseUpgrades = (server: UpgradingServer): (request: Http.IncomingMessage) => boolean => {
   const { shouldUpgradeCallback } = server
-  if (shouldUpgradeCallback === undefined) return
-  server.shouldUpgradeCallback = (request) =>
-    takesUpgrade(server, request) && shouldUpgradeCallback.call(server, request)
+  const refused = new WeakSet<Http.IncomingMessage>()
+  if (shouldUpgradeCallback !== undefined) {
+    server.shouldUpgradeCallback = (request) => {
+      const upgrades = takesUpgrade(server, request)
+        ? shouldUpgradeCallback.call(server, request)
+        : !hasBody(request)
+      if (!upgrades) {
+        refused.add(request)
+        dropAfter(request)
+      }
+      return upgrades
+    }
+  }
+  return (request) => refused.has(request)
 }
 
 /** Node's limit of header names and values together, where the server does not set one of headers. */
