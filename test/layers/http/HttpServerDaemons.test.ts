@@ -11,33 +11,38 @@ import { connect, get } from "../../fixtures/http/client.js"
 import { anyPort, portOf } from "../../fixtures/http/serving.js"
 
 /** What an app writes to. It refuses writes once it is released, as a database does. */
-class Store extends Context.Tag("Store")<Store, { readonly write: (row: string) => Effect.Effect<void> }>() {}
+class Store extends Context.Tag("Store")<Store, {
+  readonly write: (row: string) => Effect.Effect<void>
+  /** Completes when the drain awaits what handlers have left behind. */
+  readonly awaited: Effect.Effect<void>
+}>() {}
 
 /** An app as it is written for the platform: it knows nothing of lastcall. */
 const app = HttpRouter.empty.pipe(
   HttpRouter.post(
     "/audit",
     Effect.gen(function*() {
-      const { write } = yield* Store
-      yield* Effect.forkDaemon(Effect.delay(write("audited"), "300 millis"))
+      const { awaited, write } = yield* Store
+      yield* Effect.forkDaemon(Effect.zipRight(awaited, write("audited")))
       return HttpServerResponse.empty()
     })
   ),
   HttpRouter.post(
     "/nested",
     Effect.gen(function*() {
-      const { write } = yield* Store
+      const { awaited, write } = yield* Store
       const inner = Effect.forkDaemon(Effect.delay(write("inner"), "200 millis"))
-      yield* Effect.forkDaemon(Effect.zipRight(Effect.delay(write("outer"), "200 millis"), inner))
+      yield* Effect.forkDaemon(Effect.all([awaited, write("outer"), inner]))
       return HttpServerResponse.empty()
     })
   ),
   HttpRouter.post(
     "/failing",
-    Effect.as(
-      Effect.forkDaemon(Effect.delay(Effect.fail("no mail"), "200 millis")),
-      HttpServerResponse.empty()
-    )
+    Effect.gen(function*() {
+      const { awaited } = yield* Store
+      yield* Effect.forkDaemon(Effect.zipRight(awaited, Effect.fail("no mail")))
+      return HttpServerResponse.empty()
+    })
   ),
   HttpRouter.post(
     "/endless",
@@ -58,9 +63,9 @@ const app = HttpRouter.empty.pipe(
   HttpRouter.post(
     "/runtime",
     Effect.gen(function*() {
-      const { write } = yield* Store
+      const { awaited, write } = yield* Store
       const runFork = Runtime.runFork(yield* Effect.runtime())
-      setTimeout(() => runFork(Effect.delay(write("ran"), "300 millis")))
+      setTimeout(() => runFork(Effect.zipRight(awaited, write("ran"))))
       yield* Effect.sleep("10 millis")
       return HttpServerResponse.empty()
     })
@@ -68,9 +73,9 @@ const app = HttpRouter.empty.pipe(
   HttpRouter.post(
     "/tasks",
     Effect.gen(function*() {
-      const { write } = yield* Store
+      const { awaited, write } = yield* Store
       yield* Effect.forkDaemon(
-        Effect.delay(TaskSupervisor.fork(Effect.delay(write("task"), "100 millis")), "100 millis")
+        Effect.zipRight(awaited, TaskSupervisor.fork(Effect.delay(write("task"), "300 millis")))
       )
       return HttpServerResponse.empty()
     })
@@ -82,14 +87,17 @@ const app = HttpRouter.empty.pipe(
 const run = (paths: ReadonlyArray<string>, options: HttpServer.DrainOptions = {}) =>
   Effect.gen(function*() {
     const rows: Array<string> = []
+    const lifecycle = yield* Effect.orDie(Lifecycle.make({ gracePeriod: "20 seconds" }))
+    const awaited = lifecycle.follow(({ resource }) =>
+      Effect.succeed(Option.exists(resource, ({ name, stage }) => name === "http daemons" && stage === "draining"))
+    )
     const store = Layer.scoped(
       Store,
       Effect.acquireRelease(
-        Effect.succeed({ write: (row: string) => Effect.sync(() => void rows.push(row)) }),
+        Effect.succeed({ awaited, write: (row: string) => Effect.sync(() => void rows.push(row)) }),
         () => Effect.sync(() => void rows.push("closed"))
       )
     )
-    const lifecycle = yield* Effect.orDie(Lifecycle.make({ gracePeriod: "20 seconds" }))
     const scope = yield* Scope.make()
     yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
     const server = HttpServer.layer(() => createServer(), { ...anyPort, idleLinger: "50 millis", ...options })
