@@ -91,7 +91,7 @@ describe("a start that fails", () => {
     )
     assert.deepStrictEqual(log, [
       "1s ERROR cannot start: no such table",
-      "26s WARN scope Abandoned in 0ms, 1 cut, a finalizer that is not bounded by a Drain did not end"
+      "26s WARN scope Abandoned in 25s, 1 cut, a finalizer that is not bounded by a Drain did not end"
     ])
     assert.strictEqual(exit, "26s exit 1")
   })

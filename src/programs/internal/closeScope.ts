@@ -1,24 +1,42 @@
-import { Effect, Exit, Option } from "effect"
+import { Duration, Effect, Exit, Option } from "effect"
 import { bounded } from "../../core/internal/bounded.js"
 import { causeMessage } from "../../core/internal/errorMessage.js"
 import type { Lifecycle } from "../../core/Lifecycle.js"
-import { reportOutside } from "./outsideDrains.js"
+import { reportOutside, timeOutside } from "./outsideDrains.js"
 
 /**
  * Runs `close`, which releases everything, within the time that remains. Releases that wait for a finalizer that hangs then
- * run all the same, in order, with no time left.
+ * run all the same, in order, with no time left. The time that finalizers in no `Drain` take is reported as `scope`.
  */
 export const closeScope = (lifecycle: Lifecycle, close: Effect.Effect<unknown>): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { shutdown } = lifecycle
+    const from = yield* shutdown.elapsed
     const closed = yield* bounded({ within: yield* shutdown.remaining })(close)
+    const outside = yield* timeOutside(lifecycle, from)
+    // What hangs is the last of them.
+    const ended = Option.isSome(closed) ? outside : outside.filter(({ next }) => Option.isSome(next))
+    yield* Effect.forEach(ended, ({ elapsed, next, started }) =>
+      reportOutside(lifecycle, {
+        name: "scope",
+        outcome: "Drained",
+        started,
+        elapsed,
+        reason: Option.match(next, {
+          onNone: () => "finalizers in no Drain",
+          onSome: (name) => `finalizers in no Drain, before ${name}`
+        })
+      }), { discard: true })
     if (Option.isNone(closed)) {
+      const now = yield* shutdown.elapsed
       const { resources } = yield* lifecycle.snapshot
+      const started = outside.find(({ next }) => Option.isNone(next))?.started ?? now
       yield* reportOutside(lifecycle, {
         name: "scope",
         outcome: "Abandoned",
-        reason: "a finalizer that is not bounded by a Drain did not end",
-        started: yield* shutdown.elapsed
+        started,
+        elapsed: Duration.subtract(now, started),
+        reason: "a finalizer that is not bounded by a Drain did not end"
       })
       yield* bounded({ within: shutdown.config.reserve })(
         Effect.forEach(resources.toReversed(), ({ finalize }) => finalize, { discard: true })

@@ -81,7 +81,8 @@ export const start = <ROut, E, RIn>(
         const stopped = yield* bounded({ within, cut })(Effect.zipRight(Fiber.interruptFork(building), idle))
         if (Option.isNone(stopped)) {
           const reason = `an acquire ignored its interruption: ${describe(yield* acquires)}`
-          yield* reportOutside(lifecycle, { name: "start", outcome: "Abandoned", reason, started })
+          const elapsed = Duration.subtract(yield* shutdown.elapsed, started)
+          yield* reportOutside(lifecycle, { name: "start", outcome: "Abandoned", reason, started, elapsed })
         }
         const failed = yield* Ref.get(failure)
         const built = Option.getOrElse(yield* Fiber.poll(building), () => Exit.interrupt(building.id()))
