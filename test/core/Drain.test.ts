@@ -369,7 +369,7 @@ describe("Drain.layer", () => {
 
   const afterBoth = [
     ["0ms store opened", "0ms drained closed", "500ms bare closed", "500ms drain store", "500ms store closed"],
-    [["store", "Drained", 500, 0]]
+    [["scope", "Drained", 0, 500], ["store", "Drained", 500, 0]]
   ]
 
   it.scoped("drains a layer that others use without a drain when the last of them was released", () =>
@@ -384,7 +384,7 @@ describe("Drain.layer", () => {
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* shareStore((drained, bare) => Layer.provide(bare, drained)), [
         ["0ms store opened", "500ms bare closed", "500ms drained closed", "500ms drain store", "500ms store closed"],
-        [["store", "Drained", 500, 0]]
+        [["scope", "Drained", 0, 500], ["store", "Drained", 500, 0]]
       ])
     }))
 
@@ -399,7 +399,7 @@ describe("Drain.layer", () => {
       const { drains, elapsed } = yield* app.report
       assert.deepStrictEqual(
         [drains.map(({ name, reason }) => [name, reason]), Duration.toMillis(elapsed)],
-        [[["hung", "release not done within 2s"]], 3000]
+        [[["scope", "finalizers in no Drain, before hung"], ["hung", "release not done within 2s"]], 3000]
       )
     }))
 

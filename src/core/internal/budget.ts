@@ -51,6 +51,25 @@ export const checkTimeout = (
   )
 }
 
+/** The length of a drawn budget, in characters. A part is longer than its share where its label needs it. */
+const drawnLength = 60
+
+/** The parts of the grace period, each about as long as its share of it. */
+const draw = (budget: Budget): string => {
+  const total = Duration.toMillis(budget.gracePeriod)
+  const parts = [
+    ["preStopDelay", budget.preStopDelay],
+    ["drains", drainable(budget)],
+    ["reserve", budget.reserve]
+  ] as const
+  const drawn = parts.filter(([, time]) => !Duration.isZero(time)).map(([name, time]) => {
+    const label = ` ${name} ${shortDuration(time)} `
+    const dashes = Math.max(2, Math.round(Duration.toMillis(time) / total * drawnLength) - label.length)
+    return "-".repeat(Math.floor(dashes / 2)) + label + "-".repeat(Math.ceil(dashes / 2))
+  })
+  return `|${drawn.join("|")}|`
+}
+
 /**
  * A warning when these drain timeouts, one after the other, exceed the budget. Not an error: which releases run side by
  * side is unknown until they do.
@@ -62,9 +81,11 @@ export const checkSequence = (
   const sum = timeouts.reduce((total, [, timeout]) => Duration.sum(total, timeout), Duration.zero)
   const available = drainable(budget)
   return Duration.lessThanOrEqualTo(sum, available) ? Option.none() : Option.some(
-    `drains that run one after the other could take ${
-      timeouts.map(([name, timeout]) => `${name} ${shortDuration(timeout)}`).join(" + ")
-    } = ${shortDuration(sum)}, above the ${shortDuration(available)} there is; the last ones would be cut short`
+    `the grace period of ${shortDuration(budget.gracePeriod)} is tight: ${
+      draw(budget)
+    } Drains that run one after the ` +
+      `other could take ${timeouts.map(([name, timeout]) => `${name} ${shortDuration(timeout)}`).join(" + ")} = ` +
+      `${shortDuration(sum)}; the last ones would be cut short`
   )
 }
 

@@ -14,7 +14,7 @@ export const logRunning = (lifecycle: Lifecycle): Effect.Effect<void> =>
     const host = yield* Host
     const { config } = lifecycle.shutdown
     const { resources } = yield* lifecycle.snapshot
-    const timeouts = resources.flatMap(({ drainTimeout, name }) =>
+    const timeouts = resources.toReversed().flatMap(({ drainTimeout, name }) =>
       Option.toArray(Option.map(drainTimeout, (timeout) => [name, timeout] as const))
     )
     const warnings = [
