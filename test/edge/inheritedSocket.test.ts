@@ -7,7 +7,7 @@ import { bundle } from "../kit/programs.js"
 import { Traffic } from "../kit/traffic.js"
 
 const program = bundle("test/fixtures/traffic/service.ts")
-const responses = long ? 10_000 : 1_000
+const responses = long ? 10_000 : 300
 const restarts = long ? 10 : 2
 
 const sockets: Array<BoundSocket> = []
