@@ -5,8 +5,8 @@ import { long } from "../kit/long.js"
 import { virtually } from "../kit/virtually.js"
 import { type Graph, graph, type Observed, run } from "./randomGraph.js"
 
-const runs = long ? 2_000 : 400
-const large = long ? 5000 : 100
+const runs = long ? 1_000 : 400
+const large = long ? 2000 : 100
 const seed = Date.now()
 
 type Law = (observed: Observed, graph: Graph) => void
