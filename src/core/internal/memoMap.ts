@@ -35,7 +35,7 @@ const end = (uses: Uses): Effect.Effect<void> =>
 
 /**
  * A memo map, over another, that knows when the last use of a layer ends. Effect's own closes a shared layer in the scope of
- * its last user, whoever that is, and tells no other user.
+ * its last user, and tells no other user.
  */
 export const countUses = (memoMap: Memoizing): CountingMemoMap => {
   const builds = new WeakMap<object, WeakMap<Context.Context<never>, Uses>>()

@@ -1,7 +1,7 @@
 import { type Clock, Duration, Effect } from "effect"
 
 /**
- * Milliseconds of a clock that nobody sets: intervals are measured by it, because the system's time may be set back or
+ * Milliseconds of a clock that is never set: intervals are measured by it, because the system's time may be set back or
  * forward meanwhile. Only differences have a meaning.
  */
 export const unsafeMonotonicMillis = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6

@@ -2,7 +2,7 @@ import { Cause, Duration, Effect, Exit, Fiber, Option } from "effect"
 import { type Bound, bounded } from "../../core/internal/bounded.js"
 import { causeMessage } from "../../core/internal/errorMessage.js"
 import type { Lifecycle } from "../../core/Lifecycle.js"
-import { DrainReport } from "../../core/ShutdownReport.js"
+import { registerOutside } from "./outsideDrains.js"
 
 type Main = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -35,16 +35,7 @@ export const releaseOuter = (lifecycle: Lifecycle, mains: ReadonlyArray<Main>): 
     const failedAtOnce = Option.flatMap(atOnce, failureOf)
     if (Option.isSome(atOnce) && Option.isNone(failedAtOnce)) return
 
-    const nothing = { inFlight: 0, finished: 0, handedBack: 0, cut: 0 }
-    const resource = yield* shutdown.register({
-      name: "outer",
-      stage: "releasing",
-      report: Option.none(),
-      drainTimeout: Option.none(),
-      progress: () => nothing,
-      condition: () => undefined,
-      finalize: Effect.void
-    })
+    const report = yield* registerOutside(lifecycle, "outer")
     const byItself = Option.isSome(atOnce)
       ? atOnce
       : yield* within({
@@ -55,16 +46,12 @@ export const releaseOuter = (lifecycle: Lifecycle, mains: ReadonlyArray<Main>): 
     const exits = Option.isSome(byItself) ? byItself : yield* within({ within: yield* shutdown.remaining })
     const failure = Option.flatMap(exits, failureOf)
     if (Option.isSome(failure)) yield* Effect.logError("what is provided outside of launch failed", failure.value)
-    const report = new DrainReport({
-      name: resource.name,
-      outcome: Option.isSome(exits) ? "Drained" : "Abandoned",
+    const released = Option.isSome(exits)
+    yield* report({
+      outcome: released ? "Drained" : "Abandoned",
       started,
       elapsed: Duration.subtract(yield* shutdown.elapsed, started),
-      finished: 0,
-      handedBack: 0,
-      cut: Option.isSome(exits) ? 0 : 1,
-      ...(Option.isSome(exits) ? {} : { reason: "what is provided outside of launch was not released in time" }),
+      ...(released ? {} : { reason: "what is provided outside of launch was not released in time" }),
       ...(Option.isSome(failure) ? { failure: causeMessage(failure.value) } : {})
     })
-    yield* shutdown.update({ ...resource, stage: "closed", report: Option.some(report) })
   })

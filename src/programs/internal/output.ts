@@ -37,7 +37,7 @@ const logEvent = ({ _tag, subject, what }: Event, resource: Option.Option<Resour
   return report.outcome === "Drained" && report.failure === undefined ? Effect.logInfo(line) : Effect.logWarning(line)
 }
 
-/** So many resources get a line of their own that they were drained. Others are counted, because nobody reads ten thousand lines. */
+/** So many resources get a line of their own that they were drained. Others are counted, because ten thousand lines are too many to read. */
 const maxDrainedLines = 50
 
 const isDrained = (resource: Option.Option<Resource>): boolean =>

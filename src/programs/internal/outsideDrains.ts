@@ -1,40 +1,42 @@
 import { Duration, Effect, Option, Order } from "effect"
+import { idle } from "../../core/internal/observers.js"
 import type { Lifecycle } from "../../core/Lifecycle.js"
 import { DrainReport } from "../../core/ShutdownReport.js"
 
-const nothing = { inFlight: 0, finished: 0, handedBack: 0, cut: 0 }
+interface Outcome extends Pick<DrainReport, "outcome" | "started" | "elapsed"> {
+  readonly reason?: string
+  readonly failure?: string
+}
 
-/** Reports work outside of any `Drain`. */
-export const reportOutside = (
+/** Registers work outside of any `Drain` that is released now. Returns how to report its end. */
+export const registerOutside = (
   { shutdown }: Lifecycle,
-  { elapsed, name, outcome, reason, started }:
-    & Pick<DrainReport, "name" | "outcome" | "started" | "elapsed">
-    & { readonly reason: string }
-): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    const resource = yield* shutdown.register({
+  name: string
+): Effect.Effect<(outcome: Outcome) => Effect.Effect<void>> =>
+  Effect.map(
+    shutdown.register({
       name,
-      stage: "open",
+      stage: "releasing",
       report: Option.none(),
       drainTimeout: Option.none(),
-      progress: () => nothing,
+      progress: () => idle,
       condition: () => undefined,
       finalize: Effect.void
-    })
-    const report = new DrainReport({
-      name: resource.name,
-      outcome,
-      started,
-      elapsed,
-      finished: 0,
-      handedBack: 0,
-      cut: outcome === "Drained" ? 0 : 1,
-      reason
-    })
-    yield* shutdown.update({ ...resource, stage: "closed", report: Option.some(report) })
-  })
+    }),
+    (resource) => (outcome) => {
+      const cut = outcome.outcome === "Drained" ? 0 : 1
+      const report = new DrainReport({ name: resource.name, finished: 0, handedBack: 0, cut, ...outcome })
+      return shutdown.update({ ...resource, stage: "closed", report: Option.some(report) })
+    }
+  )
 
-/** Shorter stretches are noise on a busy machine, and nobody waits for them. */
+/** Reports work outside of any `Drain` that has ended. */
+export const reportOutside = (
+  lifecycle: Lifecycle,
+  { name, ...outcome }: Outcome & { readonly name: string }
+): Effect.Effect<void> => Effect.flatMap(registerOutside(lifecycle, name), (report) => report(outcome))
+
+/** Shorter stretches are noise on a busy machine. */
 const noticeable = Duration.millis(500)
 
 /** A stretch of time in which no `Drain` ran. */

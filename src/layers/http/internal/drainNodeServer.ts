@@ -8,7 +8,7 @@ import { Shutdown } from "../../../core/Shutdown.js"
 import type { BudgetError } from "../../../core/ShutdownConfig.js"
 import { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
 import { ConnectionRegistry } from "./connectionRegistry.js"
-import { closeConnections, drainSteps } from "./drainSteps.js"
+import { closeConnections, drainSteps, followLameDuck } from "./drainSteps.js"
 import { stopListening } from "./listener.js"
 import { isListenerExchange, isStreaming, listenerExchanges } from "./listenerExchange.js"
 import { drainConfig, type NodeServerDrainOptions } from "./options.js"
@@ -61,11 +61,7 @@ export const drain = (
     const clock = yield* Effect.clock
     const policy = new ConnectionDrainPolicy(config.connectionTimeouts, () => clock.unsafeCurrentTimeMillis())
     const flushTimeout = Duration.millis(config.connectionTimeouts.idleLinger)
-    const lameDuck = shutdown.lameDuck.pipe(
-      Effect.zipRight(shutdown.state),
-      Effect.map((state) => state === "LameDuck" && policy.enterLameDuck())
-    )
-    yield* Effect.forkScoped(Effect.interruptible(lameDuck))
+    yield* Effect.forkScoped(Effect.interruptible(followLameDuck(shutdown, policy)))
     yield* Drain.acquire({
       ...config.timeouts,
       name: config.name,

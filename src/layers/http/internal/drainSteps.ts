@@ -1,8 +1,18 @@
 import { type Duration, Effect } from "effect"
 import type * as Drain from "../../../core/Drain.js"
 import { bounded } from "../../../core/internal/bounded.js"
+import type { Service } from "../../../core/Shutdown.js"
 import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
 import { batchSize, runTimeouts, yieldToEventLoop } from "./timeoutQueue.js"
+
+/**
+ * Follows the lame duck of the service. Without one, responses announce the close only after the listener is closed: a client
+ * that is asked to close earlier would reconnect to this server.
+ */
+export const followLameDuck = ({ lameDuck, state }: Service, policy: ConnectionDrainPolicy): Effect.Effect<void> =>
+  Effect.map(Effect.zipRight(lameDuck, state), (state) => {
+    if (state === "LameDuck") policy.enterLameDuck()
+  })
 
 /** The steps between the last connection that is accepted and the first that is closed by force. */
 export const drainSteps = (

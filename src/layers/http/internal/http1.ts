@@ -4,8 +4,7 @@ import { Context, Effect, type Fiber, FiberId, Option } from "effect"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
 import { Connection, Exchange } from "./connection.js"
-
-const requestTimeout = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+import { requestTimeout } from "./plainResponses.js"
 
 /** An HTTP/1.1 connection over TCP, TLS or a Unix socket. */
 export class Http1Connection extends Connection {

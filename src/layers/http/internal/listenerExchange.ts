@@ -4,13 +4,12 @@ import type { Connection } from "./connection.js"
 import type { Exchanges } from "./connectionRegistry.js"
 import { type Http1Connection, Http1Exchange, UpgradeExchange } from "./http1.js"
 import { Http2Exchange } from "./http2.js"
+import { serviceUnavailable } from "./plainResponses.js"
+import { isWebSocket } from "./upgrade.js"
 
 /*
  * Exchanges whose handler is a listener of the Node server. It cannot be interrupted: an exchange is cut at its connection.
  */
-
-const serviceUnavailable =
-  "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 type Head = Record<string, string>
 
@@ -125,8 +124,7 @@ class ListenerUpgradeExchange extends UpgradeExchange {
   override requestClose(): void {
     super.requestClose()
     const handshakeDone = this.socket.bytesWritten > this.writtenBefore
-    const webSocket = this.request.headers.upgrade?.toLowerCase() === "websocket"
-    if (handshakeDone && webSocket && this.socket.writable) this.socket.write(goingAway)
+    if (handshakeDone && isWebSocket(this.request) && this.socket.writable) this.socket.write(goingAway)
   }
   override interrupt(): void {
     this.socket.destroy()

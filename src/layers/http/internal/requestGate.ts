@@ -8,6 +8,7 @@ import type { LifecycleState } from "../../../core/ShutdownReport.js"
 import { AppProbes } from "./appProbes.js"
 import type { ConnectionRegistry } from "./connectionRegistry.js"
 import type { Http1Exchange } from "./http1.js"
+import { serviceUnavailable } from "./plainResponses.js"
 import { matchProbe, type Probe, type ProbePaths, probeResponse } from "./probes.js"
 import { refuseUpgrades, serveAsOrdinary, takesUpgrade } from "./upgrade.js"
 
@@ -46,17 +47,12 @@ interface HeldRequest {
   readonly timer: Fiber.RuntimeFiber<void>
 }
 
-const rejectionHeaders = { "content-length": "0", "retry-after": "1" }
-
 const rejectRequest = (exchange: Http1Exchange) => {
   exchange.announceClose()
-  exchange.response.writeHead(503, rejectionHeaders).end()
+  exchange.response.writeHead(503, { "content-length": "0", "retry-after": "1" }).end()
 }
 
-const rejectUpgrade = (socket: Duplex) => {
-  const head = Object.entries(rejectionHeaders).map(([name, value]) => `${name}: ${value}\r\n`).join("")
-  socket.end(`HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n${head}\r\n`, () => socket.destroy())
-}
+const rejectUpgrade = (socket: Duplex) => void socket.end(serviceUnavailable, () => socket.destroy())
 
 /** Stands between the sockets and the app: responds to probes, holds requests until there is an app, rejects them after. */
 export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<RequestGate, never, Scope.Scope> =>

@@ -5,7 +5,7 @@ import * as Drain from "../../../core/Drain.js"
 import { makeDaemons } from "../../../core/internal/daemons.js"
 import { Shutdown } from "../../../core/Shutdown.js"
 import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
-import { closeConnections, drainSteps } from "./drainSteps.js"
+import { closeConnections, drainSteps, followLameDuck } from "./drainSteps.js"
 import { interruptible, isHandler, observed, track } from "./handlers.js"
 import { stopListening } from "./listener.js"
 import type { RequestGate } from "./requestGate.js"
@@ -51,13 +51,6 @@ export const serve = (
     /** For handlers the drain of their server is the drain of the service, also without `launch`. */
     const handlerShutdown = { ...shutdown, draining: observed(draining.await) }
 
-    // Without a lame duck, responses announce the close only after the listener is closed: a client that is asked
-    // to close earlier would reconnect to this server.
-    const lameDuck = shutdown.lameDuck.pipe(
-      Effect.zipRight(shutdown.state),
-      Effect.map((state) => state === "LameDuck" && policy.enterLameDuck())
-    )
-
     const tracked = track(policy)
     const handler = interruptible(policy)(app)
     const attachHandlers = middleware === undefined
@@ -80,7 +73,7 @@ export const serve = (
     const attach = daemons.own(Effect.zipRight(attachHandlers, gate.probes.attach(handler, middleware, tracked))).pipe(
       Effect.provide(services),
       Effect.provideService(Shutdown, handlerShutdown),
-      Effect.zipRight(Effect.forkScoped(lameDuck)),
+      Effect.zipRight(Effect.forkScoped(followLameDuck(shutdown, policy))),
       Scope.extend(handlerScope),
       // The fibers of handlers inherit the interruptibility of this region.
       Effect.interruptible,

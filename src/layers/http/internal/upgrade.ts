@@ -1,5 +1,6 @@
 import type * as Http from "node:http"
 import type * as Net from "node:net"
+import { headersTooLarge } from "./plainResponses.js"
 
 /** The part of `http.Server` that decides about upgrades. `shouldUpgradeCallback` exists from Node 22.21 and 24.9 on. */
 type UpgradingServer = Net.Server & {
@@ -7,7 +8,7 @@ type UpgradingServer = Net.Server & {
   shouldUpgradeCallback?: (request: Http.IncomingMessage) => boolean
 }
 
-const isWebSocket = ({ headers, method }: Http.IncomingMessage): boolean =>
+export const isWebSocket = ({ headers, method }: Http.IncomingMessage): boolean =>
   method === "GET" && headers.upgrade?.toLowerCase() === "websocket"
 
 /**
@@ -83,8 +84,6 @@ const ordinaryHead = ({ httpVersion, method, rawHeaders, url }: Http.IncomingMes
   return `${lines.join("\r\n")}\r\n\r\n`
 }
 
-const tooManyHeaders = "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-
 /**
  * Serves the request of an `upgrade` event as an ordinary one. Node has ended the HTTP parser of its socket, so the socket
  * gets the request again, without the headers of the upgrade, and the server gets the socket again. Call it when no
@@ -97,7 +96,7 @@ export const serveAsOrdinary = (
   body: Buffer
 ): void => {
   if (socket.destroyed) return
-  if (!isComplete(server, request)) return void socket.end(tooManyHeaders, () => socket.destroy())
+  if (!isComplete(server, request)) return void socket.end(headersTooLarge, () => socket.destroy())
   socket.unshift(Buffer.concat([Buffer.from(ordinaryHead(request), "latin1"), body]))
   server.emit("encrypted" in socket ? "secureConnection" : "connection", socket)
 }
