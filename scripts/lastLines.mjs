@@ -3,10 +3,12 @@
 import { relative } from "node:path"
 import { stripVTControlCharacters } from "node:util"
 
-/** The first lines of the first error, as one line. */
-const summary = ([error]) =>
-  stripVTControlCharacters(error === undefined ? "no error" : `${error.message ?? error}`)
-    .split("\n").map((line) => line.trim()).filter((line) => line !== "").slice(0, 3).join(" / ").slice(0, 300)
+/** The first and the last lines of the first error, as one line: the output of a process that failed says why at its end. */
+const summary = ([error]) => {
+  const lines = stripVTControlCharacters(error === undefined ? "no error" : `${error.message ?? error}`)
+    .split("\n").map((line) => line.trim()).filter((line) => line !== "").map((line) => line.slice(0, 300))
+  return [...lines.slice(0, 2), ...lines.slice(2).slice(-2)].join(" / ")
+}
 
 /** Names the run, where the same tests run more than once. */
 const on = process.env.TESTED_ON === undefined ? "" : `${process.env.TESTED_ON}: `

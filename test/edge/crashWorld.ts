@@ -101,6 +101,18 @@ const end = async (service: ServiceProcess, { after, signal }: Crash): Promise<n
   return importer.handedBack
 }
 
+/** A process that runs. One that finds an engine away at its start ends with an error, and is started again, as Kubernetes does. */
+const started = async (start: () => ServiceProcess, attempts = 20): Promise<ServiceProcess> => {
+  const service = start()
+  try {
+    await service.runs()
+    return service
+  } catch (error) {
+    if (attempts === 1 || !/cannot be reached/.test(service.output)) throw error
+    return started(start, attempts - 1)
+  }
+}
+
 /**
  * Ends one process after the other, and starts the next, while rows are loaded. `loaded` counts them. Returns the process that runs
  * at the end, and how many jobs the others handed back.
@@ -114,16 +126,15 @@ export const crashRepeatedly = async (
 ) => {
   let service = first
   let handedBack = 0
+  await service.runs()
   for (const crash of crashes) {
-    await service.runs()
     const before = await loaded(service)
     await poll(`more than ${before} rows are loaded, and ${crash.atRow}`, async () => {
       const now = await loaded(service)
       return now > before && now >= crash.atRow || now === rows || undefined
     })
     handedBack += await end(service, crash)
-    service = start()
+    service = await started(start)
   }
-  await service.runs()
   return { service, handedBack }
 }

@@ -43,6 +43,8 @@ const owner = (): Owner | undefined => {
 
 export const adminQuery = async (url: string, text: string) => {
   const client = new pg.Client(url)
+  // A connection that breaks fails the query as well.
+  client.on("error", () => {})
   await client.connect()
   try {
     return (await client.query(text)).rows as ReadonlyArray<Record<string, unknown>>
