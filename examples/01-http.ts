@@ -12,6 +12,7 @@ const routes = HttpRouter.empty.pipe(
 )
 
 const App = HttpServer.serve(routes).pipe(
+  HttpServer.withLogAddress,
   Layer.provide(HttpServer.layer(createServer, { port: 3000, host: "127.0.0.1" }))
 )
 

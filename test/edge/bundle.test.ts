@@ -36,7 +36,7 @@ import { Drain, HttpServer, launch } from "lastcall"
 import { createServer } from "node:http"
 
 const App = Platform.serve(HttpRouter.empty.pipe(HttpRouter.get("/", HttpServerResponse.text("hello")))).pipe(
-  Layer.provide(HttpServer.layer(createServer, { port: 0 })),
+  Layer.provide(HttpServer.withLogAddress(HttpServer.layer(createServer, { port: 0 }))),
   Layer.provide(Layer.empty.pipe(Drain.layer("nothing")))
 )
 

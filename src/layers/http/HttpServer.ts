@@ -7,8 +7,8 @@
  * `NodeHttpServer.layer` by `HttpServer.layer`; nothing else changes. Where both modules are imported, name the
  * platform's (`HttpServer as Platform`): either one's `serve` works with either one's layers.
  *
- * Three names differ. `make` takes a Node server, as `NodeHttpServer.make` does. `layerContext` is that of
- * `NodeHttpServer`. `logAddress` and `withLogAddress` log nothing for a server whose layer has logged its address.
+ * Four names differ. `make` takes a Node server, as `NodeHttpServer.make` does. `layerContext` is that of
+ * `NodeHttpServer`. `logAddress` and `withLogAddress` write an IPv6 address with the brackets that a URL needs.
  *
  * @example
  * ```ts
@@ -37,7 +37,7 @@ import { HttpServer, layerTestClient } from "@effect/platform/HttpServer"
 import { Config, type ConfigError, Effect, Layer, type Scope } from "effect"
 import * as Http from "node:http"
 import { drain, type NodeServer } from "./internal/drainNodeServer.js"
-import { ListenError, type ListenOptions, logListening } from "./internal/listener.js"
+import { ListenError, type ListenOptions } from "./internal/listener.js"
 import {
   defaults,
   type DrainOptions,
@@ -67,7 +67,7 @@ export {
 }
 
 /**
- * Makes a server that listens, and holds requests until it serves an app. Logs nothing.
+ * Makes a server that listens, and holds requests until it serves an app.
  *
  * The drain belongs to *serving*: it runs in the scope of `serve` or `serveEffect`, and ends before anything that the
  * handlers use is released, however layers were provided.
@@ -92,11 +92,9 @@ export const make = (
 ): Effect.Effect<HttpServer, HttpServerError.ServeError, Scope.Scope> =>
   Effect.suspend(() => makeServer(evaluate, serverConfig(options)))
 
-const makeAndLog = (evaluate: () => NodeServer, options: Options) => Effect.tap(make(evaluate, options), logListening)
-
 /**
- * Provides the server alone, for apps that bring their own platform services. Logs the address that it listens on. Fails
- * with a `ListenError` when the server cannot listen.
+ * Provides the server alone, for apps that bring their own platform services. Fails with a `ListenError` when the server
+ * cannot listen.
  *
  * @since 0.1.0
  * @category layers
@@ -104,7 +102,7 @@ const makeAndLog = (evaluate: () => NodeServer, options: Options) => Effect.tap(
 export const layerServer = (
   evaluate: () => NodeServer,
   options: Options
-): Layer.Layer<HttpServer, HttpServerError.ServeError> => Layer.scoped(HttpServer, makeAndLog(evaluate, options))
+): Layer.Layer<HttpServer, HttpServerError.ServeError> => Layer.scoped(HttpServer, make(evaluate, options))
 
 /**
  * Makes a listener of a Node server's `request` event from an app. `NodeHttpServer.makeHandler`, for apps that run inside
@@ -128,8 +126,8 @@ export const layerContext: Layer.Layer<HttpPlatform.HttpPlatform | Etag.Generato
   NodeHttpServer.layerContext
 
 /**
- * Provides the server, and what handlers use of the platform. Takes the place of `NodeHttpServer.layer`. Logs the address
- * that it listens on. Fails with a `ListenError` when the server cannot listen.
+ * Provides the server, and what handlers use of the platform. Takes the place of `NodeHttpServer.layer`, and logs nothing,
+ * as that one: add `withLogAddress`. Fails with a `ListenError` when the server cannot listen.
  *
  * @example
  * ```ts
@@ -184,7 +182,7 @@ export const layerConfig = (
   Layer.mergeAll(
     Layer.scoped(
       HttpServer,
-      Effect.flatMap(Config.unwrap(options), (options) => makeAndLog(evaluate, options))
+      Effect.flatMap(Config.unwrap(options), (options) => make(evaluate, options))
     ),
     layerContext
   )

@@ -97,6 +97,6 @@ export const App = Layer.unwrapEffect(
   Effect.map(settings, ({ host, jobs, port, workers }) =>
     Service(workers, jobs).pipe(
       Layer.provide(database),
-      Layer.provide(HttpServer.layer(createServer, { host, port }))
+      Layer.provide(HttpServer.withLogAddress(HttpServer.layer(createServer, { host, port })))
     ))
 ).pipe(Layer.provide(Logging))

@@ -1,4 +1,11 @@
-import { HttpClient, HttpMiddleware, HttpRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import {
+  HttpClient,
+  HttpLayerRouter,
+  HttpMiddleware,
+  HttpRouter,
+  HttpServerRequest,
+  HttpServerResponse
+} from "@effect/platform"
 import type { Etag, HttpPlatform, HttpServerError } from "@effect/platform"
 import type * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -25,7 +32,7 @@ import { draining } from "../../../src/core/Shutdown.js"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { certificate, key } from "../../fixtures/http/certificate.js"
 import { connect, get, responses } from "../../fixtures/http/client.js"
-import { anyPort, portOf, serve, start, summarize } from "../../fixtures/http/serving.js"
+import { anyPort, serve, start, summarize } from "../../fixtures/http/serving.js"
 
 const serverLayer = Layer.orDie(HttpServer.layer(() => createServer(), { ...anyPort, idleLinger: "50 millis" }))
 
@@ -122,25 +129,29 @@ describe("HttpServer", () => {
     assert.strictEqual(HttpServer.makeHandler, NodeHttpServer.makeHandler)
   })
 
-  it.scopedLive("the address is logged once: by the layer, or by logAddress for a server without a layer", () =>
+  it.scopedLive("an app logs the address once, however it does so, and no layer does it by itself", () =>
     Effect.gen(function*() {
-      const lines: Array<string> = []
-      const logger = Logger.make(({ message }) => void lines.push(String(message)))
-      const build = (layer: Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError>) =>
-        Effect.map(
-          Layer.build(HttpServer.withLogAddress(layer)).pipe(
-            Effect.provide(Logger.replace(Logger.defaultLogger, logger))
-          ),
-          (context) => portOf(Context.get(context, HttpServer.HttpServer))
+      const routes = HttpRouter.empty.pipe(HttpRouter.get("/", HttpServerResponse.empty()))
+      const server = HttpServer.layer(() => createServer(), { host: "::1", port: 0 })
+      const served = HttpServer.serve(routes)
+      const apps: ReadonlyArray<typeof served> = [
+        served,
+        Platform.withLogAddress(served),
+        HttpLayerRouter.serve(HttpLayerRouter.add("GET", "/", HttpServerResponse.empty())),
+        HttpServer.withLogAddress(served),
+        Layer.merge(served, Layer.effectDiscard(HttpServer.logAddress))
+      ]
+      const lines = yield* Effect.forEach(apps, (app) => {
+        const lines: Array<string> = []
+        const logger = Logger.make(({ message }) => void lines.push(String(message).replace(/\d+$/, "n")))
+        return Layer.build(app).pipe(
+          Effect.provide(server),
+          Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+          Effect.as(lines)
         )
-      const logged = yield* build(HttpServer.layer(() => createServer(), anyPort))
-      const unlogged = yield* build(
-        Layer.scoped(HttpServer.HttpServer, HttpServer.make(() => createServer(), anyPort))
-      )
-      assert.deepStrictEqual(lines, [
-        `listening on http://127.0.0.1:${logged}`,
-        `Listening on http://127.0.0.1:${unlogged}`
-      ])
+      })
+      const [platforms, ours] = ["Listening on http://::1:n", "listening on http://[::1]:n"]
+      assert.deepStrictEqual(lines, [[], [platforms], [platforms], [ours], [ours]])
     }))
 
   it("has types that take the place of NodeHttpServer's", () => {

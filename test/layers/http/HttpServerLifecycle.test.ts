@@ -124,18 +124,6 @@ describe("HttpServer, while it starts", () => {
       assert.match((yield* listenFailure({ host: "no.such.host.invalid", port: 3000 })).message, /cannot be resolved/)
     }))
 
-  it.scopedLive("the layer logs where it listens", () =>
-    Effect.gen(function*() {
-      const lines: Array<string> = []
-      const logger = Logger.make(({ message }) => void lines.push(String(message)))
-      const context = yield* Layer.build(HttpServer.layer(() => createServer(), anyPort)).pipe(
-        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
-      )
-      assert.deepStrictEqual(lines, [
-        `listening on http://127.0.0.1:${portOf(Context.get(context, HttpServer.HttpServer))}`
-      ])
-    }))
-
   it.scopedLive("an error of the Node server after it listens is logged, and ends nothing", () =>
     Effect.gen(function*() {
       const node = createServer()

@@ -112,19 +112,10 @@ const addressOf = (server: Net.Server): HttpServer.Address => {
 }
 
 /** As the platform's `formatAddress`, with the brackets that a URL needs around an IPv6 address. */
-const urlOf = (address: HttpServer.Address): string =>
+export const urlOf = (address: HttpServer.Address): string =>
   address._tag === "UnixAddress"
     ? `unix://${address.path}`
     : `http://${bracketIPv6(address.hostname)}:${address.port}`
-
-/** Marks servers whose address was logged. */
-export const addressLogged = Symbol.for("lastcall/http/addressLogged")
-
-export const logListening = (server: HttpServer.HttpServer): Effect.Effect<void> =>
-  Effect.zipRight(
-    Effect.sync(() => Object.assign(server, { [addressLogged]: true })),
-    Effect.logInfo(`listening on ${urlOf(server.address)}`)
-  )
 
 /** An iteration of the event loop that took fewer milliseconds had nothing to do. */
 const shortIteration = 0.5

@@ -4,7 +4,7 @@
  */
 import * as Platform from "@effect/platform/HttpServer"
 import { Effect, Layer } from "effect"
-import { addressLogged } from "./listener.js"
+import { urlOf } from "./listener.js"
 
 export {
   /**
@@ -94,18 +94,19 @@ export {
 } from "@effect/platform/HttpServer"
 
 /**
- * Logs the address of the server, unless its layer has logged it, as the layers of this module do.
+ * Logs the address of the server as a URL, such as `listening on http://[::1]:3000`. No layer of this module logs it, because
+ * apps do so themselves: with this one, with the platform's, or with `HttpLayerRouter.serve`.
  *
  * @since 0.1.0
  * @category address
  */
-export const logAddress: Effect.Effect<void, never, Platform.HttpServer> = Effect.flatMap(
-  Platform.HttpServer,
-  (server) => addressLogged in server ? Effect.void : Platform.logAddress
+export const logAddress: Effect.Effect<void, never, Platform.HttpServer> = Platform.addressWith((address) =>
+  Effect.logInfo(`listening on ${urlOf(address)}`)
 )
 
 /**
- * Adds `logAddress` to a layer.
+ * Adds `logAddress` to a layer. Around the layer of the server it logs when the server listens, and around that of the app
+ * when the app is served.
  *
  * @since 0.1.0
  * @category address
