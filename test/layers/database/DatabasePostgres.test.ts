@@ -53,9 +53,47 @@ describe("Database on PostgreSQL: starting", () => {
       }
     }))
 
+  it.effect("a URL whose user or password is not percent-encoded is refused, and nothing of it is repeated", () =>
+    Effect.gen(function*() {
+      const why = (url: string) =>
+        Effect.map(Effect.flip(Effect.scoped(openDatabase(url))), (error) => {
+          for (const part of ["admin", "correct", "horse", "stable"]) {
+            assert.notInclude(JSON.stringify(error) + String(error.stack?.split("\n")[0]), part)
+          }
+          return `${error.reason}: ${error.message}`
+        })
+      const refused = (what: string, code: string) =>
+        `InvalidUrl: The database URL has ${what} (percent-encode the user and the password: ${code}): ` +
+        "expected postgres://user:password@host:port/database, pglite:./folder or pglite:memory."
+      const behind = refused("an @ behind its host", "/ is %2F, ? is %3F, # is %23, @ is %40")
+      for (
+        const url of [
+          "postgres://admin:correct@horse/sta:ble@127.0.0.1/db",
+          "postgres://admin:1/horse@127.0.0.1/db",
+          "postgres://admin:1?horse@127.0.0.1/db",
+          "postgres://admin:1#horse@127.0.0.1/db",
+          "postgresql://admin:correct@horse/stable?a@127.0.0.1/db",
+          "postgres://admin:correct/horse@127.0.0.1/db"
+        ]
+      ) assert.strictEqual(yield* why(url), behind, url)
+      assert.strictEqual(
+        yield* why("postgres://admin:correct%horse@127.0.0.1/db"),
+        refused("a % that encodes nothing", "% is %25")
+      )
+      assert.strictEqual(
+        yield* why("postgres://admin:correct horse@127.0.0.1/db"),
+        refused("white space in it", "a space is %20")
+      )
+      assert.strictEqual(
+        yield* why("postgres://admin:correct@127.0.0.1/db?sslcert=/nowhere/horse"),
+        "InvalidUrl: A file that the database URL names (sslcert, sslkey, sslrootcert) cannot be read: ENOENT."
+      )
+    }))
+
   it.live("a server that cannot be reached is an error with its address, without the password", () =>
     Effect.gen(function*() {
-      const url = `postgres://me:${secret}@127.0.0.1:${yield* freePort}/shop`
+      // Percent-encoded, each of these characters may be in a password.
+      const url = `postgres://me:p%40%2F%3F%23%25%20@${secret}@127.0.0.1:${yield* freePort}/shop`
       const error = yield* Effect.flip(Effect.scoped(openDatabase(url)))
       assert.strictEqual(error.reason, "Unreachable")
       assert.match(error.message, /127\.0\.0\.1:\d+, database "shop": .*ECONNREFUSED/)

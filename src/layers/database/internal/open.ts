@@ -1,7 +1,8 @@
 /** Opens the database that a URL names, and makes its clients. */
 import type { SqlClient } from "@effect/sql"
-import { Context, type Duration, Effect, Redacted, type Scope } from "effect"
+import { Context, type Duration, Effect, Predicate, Redacted, type Scope } from "effect"
 import * as Drain from "../../../core/Drain.js"
+import { misencoded } from "../../../core/internal/urlCredentials.js"
 import type { BudgetError } from "../../../core/ShutdownConfig.js"
 import { Database, DatabaseError, SqlClientTag } from "../contract.js"
 import type { Driver } from "./connectionPool.js"
@@ -30,7 +31,12 @@ const expected = "expected postgres://user:password@host:port/database, pglite:.
 const parseUrl = (redacted: Redacted.Redacted): Effect.Effect<Target, DatabaseError> => {
   const url = Redacted.value(redacted).trim()
   if (url === "") return invalidUrl(`The database URL is empty: ${expected}.`)
-  if (/^postgres(ql)?:\/\//i.test(url)) return Effect.succeed({ _tag: "Postgres", url })
+  if (/^postgres(ql)?:\/\//i.test(url)) {
+    const wrong = misencoded(url)
+    return wrong === undefined
+      ? Effect.succeed({ _tag: "Postgres", url })
+      : invalidUrl(`The database URL ${wrong}: ${expected}.`)
+  }
   const pglite = /^pglite:(?:\/\/)?(.*)$/i.exec(url)
   if (pglite === null) {
     const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)
@@ -53,11 +59,13 @@ const labelOf = (pg: Pg, url: string): Effect.Effect<string, DatabaseError> =>
       const { database, host, port, user } = new pg.Client({ connectionString: url })
       return `${host}:${port}, database "${database ?? user}"`
     },
-    // The message of the parser repeats the password.
-    catch: () =>
+    // The message of the parser may repeat the password.
+    catch: (error) =>
       invalidUrl(
-        `The database URL is not a valid postgres:// URL: ${expected}. ` +
-          "Special characters in the user or the password must be percent-encoded."
+        Predicate.hasProperty(error, "syscall") && Predicate.hasProperty(error, "code")
+          ? `A file that the database URL names (sslcert, sslkey, sslrootcert) cannot be read: ${String(error.code)}.`
+          : `The database URL is not a valid postgres:// URL: ${expected}. ` +
+            "Special characters in the user or the password must be percent-encoded."
       )
   })
 

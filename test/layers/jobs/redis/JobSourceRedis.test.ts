@@ -40,7 +40,11 @@ describe("JobSourceRedis when it connects", () => {
           "secret@there",
           "http://me:secret@there",
           "redis://",
+          "redis://me:secret@there:port",
           "redis://me:sec%ret@there",
+          "redis://me:1/secret@there",
+          "redis://me:1?secret@there",
+          "redis://me:1#secret@there",
           "redis://me:secret@there/first"
         ], why),
         [
@@ -50,6 +54,10 @@ describe("JobSourceRedis when it connects", () => {
           `InvalidUrl: The Redis URL names no host: ${expected}`,
           "InvalidUrl: The Redis URL is no valid URL (special characters in the user or the password must be " +
           `percent-encoded): ${expected}`,
+          `InvalidUrl: The Redis URL has a % that encodes nothing (percent-encode the user and the password: % is %25): ${expected}`,
+          ...Array.from({ length: 3 }, () =>
+            "InvalidUrl: The Redis URL has an @ behind its host (percent-encode the user and the password: " +
+            `/ is %2F, ? is %3F, # is %23, @ is %40): ${expected}`),
           `InvalidUrl: The Redis URL names a database that is no number: ${expected}`
         ]
       )

@@ -1,4 +1,5 @@
 import { Either, Redacted, Schema } from "effect"
+import { misencoded } from "../../../../core/internal/urlCredentials.js"
 
 /**
  * Why the first connection failed. The message is for people: it names the place, and never a password.
@@ -37,6 +38,8 @@ export const parseUrl = (redacted: Redacted.Redacted): Either.Either<Target, Red
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(given)?.[1]?.toLowerCase()
   if (scheme === undefined) return invalid("has no scheme")
   if (scheme !== "redis" && scheme !== "rediss") return invalid(`has the scheme ${scheme}://`)
+  const wrong = misencoded(given)
+  if (wrong !== undefined) return invalid(wrong)
   try {
     const url = new URL(given)
     const db = /^\/?(\d{0,5})$/.exec(url.pathname)?.[1]
