@@ -1,10 +1,10 @@
 import { HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { assert } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import { createServer } from "node:http"
 import { get, responses } from "../../fixtures/http/client.js"
 import { echo, echoBody, summarize } from "../../fixtures/http/serving.js"
-import { awaitServerRead, byPath, type ConnectionCase } from "./connectionCase.js"
+import { awaitServerRead, byPath, bytes, type ConnectionCase } from "./connectionCase.js"
 
 const h2c = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"]
 
@@ -121,20 +121,46 @@ export const upgrades: ReadonlyArray<ConnectionCase> = [
       })
   },
   {
+    situation: "a request for a WebSocket after pipelined requests",
+    behavior: "is opened after their responses",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const { app, arrived, respond } = yield* echo
+        const opened = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => request.upgrade).pipe(
+          Effect.flatMap((socket) => socket.run(() => {})),
+          Effect.as(HttpServerResponse.empty()),
+          Effect.orDie
+        )
+        const server = yield* serve(byPath({ "/slow": app, "/first": app, "/socket": opened }))
+        const client = yield* server.connect
+        yield* client.send(`${get("/slow")}${get("/first")}${get("/socket", ...webSocket)}`)
+        yield* arrived()
+        yield* awaitServerRead(server)
+        assert.strictEqual(client.received(), "")
+        yield* respond
+        assert.match(yield* client.until(/101 Switching/), /\/slowHTTP\/1.1 200[^]*\/firstHTTP\/1.1 101 /)
+      })
+  },
+  {
     situation: "a request for a WebSocket whose handler opens none",
     behavior: "is awaited as an ordinary request; its connection closes after its response",
     test: (serve) =>
       Effect.gen(function*() {
         const { app, arrived, respond } = yield* echo
-        const server = yield* serve(app, { streamTimeout: 0 })
+        const rows = Stream.concat(Stream.make(bytes("row")), Stream.never)
+        const endless = Effect.succeed(HttpServerResponse.stream(rows))
+        const server = yield* serve(byPath({ "/slow": app, "/rows": endless }), { streamTimeout: 0 })
         const client = yield* server.connect
         yield* client.send(get("/slow", ...webSocket))
         yield* arrived()
+        const longLived = yield* server.connect
+        yield* longLived.send(get("/rows"))
+        yield* longLived.until(/row/)
         const drained = yield* server.beginDrain
-        yield* Effect.sleep("50 millis")
+        yield* longLived.closed
         yield* respond
         assert.match(yield* client.closed, /^HTTP\/1.1 200 OK[^]*\/slow$/)
-        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 1, cut: 1 })
       })
   }
 ]

@@ -12,6 +12,14 @@ import { connect, get, responses } from "../../fixtures/http/client.js"
 import { foreignApps, portOfServer, type Responder } from "../../fixtures/http/foreignApps.js"
 import { summarize } from "../../fixtures/http/serving.js"
 
+const webSocket = get(
+  "/",
+  "Connection: Upgrade",
+  "Upgrade: websocket",
+  "Sec-WebSocket-Version: 13",
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+)
+
 /** Drains a server in a lifecycle of the test. */
 const start = (
   make: (responder: Responder) => { readonly server: HttpServer.NodeServer; readonly listen: () => void },
@@ -190,6 +198,37 @@ describe("HttpServer.drain of WebSockets", () => {
       assert.deepStrictEqual(yield* drained, { outcome: "Drained", finished: 1, cut: 0 })
     }))
 
+  it.scopedLive("are refused in the drain with a 503", () =>
+    Effect.gen(function*() {
+      const server = yield* start(
+        withUpgrades((server) => void new WebSocketServer({ server })),
+        { idleLinger: "5 seconds" }
+      )
+      const client = yield* connect(server.port)
+      yield* client.send(get("/"))
+      yield* client.until(/200 OK/)
+      const drained = yield* server.beginDrain
+      yield* client.send(webSocket)
+      const received = yield* client.closed
+      assert.deepStrictEqual(responses(received), ["200 keep-alive", "503 close"])
+      assert.match(received, /retry-after: 1/i)
+      assert.deepStrictEqual(yield* drained, { outcome: "Drained", finished: 0, cut: 0 })
+    }))
+
+  it.scopedLive("are opened after the responses before them", () =>
+    Effect.gen(function*() {
+      const server = yield* start(({ slow }) => {
+        const server = createServer((_, response) => void slow().then(() => response.end("slow")))
+        new WebSocketServer({ server })
+        return { server, listen: () => void server.listen(0, "127.0.0.1") }
+      })
+      const client = yield* connect(server.port)
+      yield* client.send(get("/") + webSocket)
+      yield* server.arrived
+      yield* server.respond
+      assert.match(yield* client.until(/101 Switching/), /^HTTP\/1.1 200 [^]*slowHTTP\/1.1 101 /)
+    }))
+
   it.scopedLive("whose client ignores the close frame are cut after streamTimeout", () =>
     Effect.gen(function*() {
       const server = yield* start(
@@ -197,13 +236,7 @@ describe("HttpServer.drain of WebSockets", () => {
         { streamTimeout: "100 millis" }
       )
       const client = yield* connect(server.port)
-      yield* client.send(get(
-        "/",
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-      ))
+      yield* client.send(webSocket)
       yield* client.until(/101 Switching/)
       const drained = yield* server.beginDrain
       assert.match(yield* client.closed, /\x88\x02\x03\xe9$/)

@@ -125,6 +125,10 @@ export class ConnectionDrainPolicy {
     this.removeIfDone(connection)
   }
 
+  get isDraining(): boolean {
+    return this.state === "Draining"
+  }
+
   /** Returns to `Running`, for the next app of the same server. */
   enterRunning(): void {
     this.state = "Running"

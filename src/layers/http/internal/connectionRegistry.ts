@@ -91,11 +91,14 @@ export class ConnectionRegistry {
     return this.accept(exchange) ? exchange : undefined
   }
 
-  /** Runs the action once no response of the socket is pending, unless its connection is closed then. */
+  /**
+   * Runs the action once no response of the socket is pending, unless the last one has closed the connection: Node reports
+   * an upgrade at once, and what is written for it must not come before those responses.
+   */
   afterResponses(socket: Net.Socket, action: () => void): void {
     const connection = this.connectionOf(socket)
     this.policy.when(() => connection.pendingResponses === 0 || connection.closed, () => {
-      if (!connection.closed) action()
+      if (socket.writable) action()
     })
   }
 

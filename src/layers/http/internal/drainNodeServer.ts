@@ -12,6 +12,7 @@ import { closeConnections, drainSteps, followLameDuck } from "./drainSteps.js"
 import { stopListening } from "./listener.js"
 import { isListenerExchange, isStreaming, listenerExchanges } from "./listenerExchange.js"
 import { drainConfig, type NodeServerDrainOptions } from "./options.js"
+import { rejectUpgrade } from "./upgrade.js"
 
 /**
  * A server of `node:http`, `node:https` or `node:http2`, whose secure server may also speak HTTP/1.1 (`allowHTTP1`).
@@ -112,23 +113,28 @@ const intercept = (server: EventEmitter, registry: ConnectionRegistry): () => vo
       case "checkContinue":
       case "checkExpectation":
         return registry.beginExchange(first as Http.IncomingMessage, second as Http.ServerResponse, true) !== undefined
-      case "upgrade":
-        return beginUpgrade(registry, first as Http.IncomingMessage, second as Net.Socket)
       default:
         return true
     }
   }
-  server.emit = (event: string | symbol, ...args: Array<unknown>) =>
-    accepts(event, args) && emit.call(server, event, ...args)
+  server.emit = (event: string | symbol, ...args: Array<unknown>) => {
+    const pass = () => emit.call(server, event, ...args)
+    if (event !== "upgrade") return accepts(event, args) && pass()
+    const [request, socket] = args as [Http.IncomingMessage, Net.Socket]
+    registry.afterResponses(socket, () => {
+      if (beginUpgrade(registry, request, socket)) pass()
+    })
+    return true
+  }
   return () => {
     server.emit = emit
   }
 }
 
 const beginUpgrade = (registry: ConnectionRegistry, request: Http.IncomingMessage, socket: Net.Socket): boolean => {
-  const exchange = registry.beginUpgrade(request)
+  const exchange = registry.policy.isDraining ? undefined : registry.beginUpgrade(request)
   if (exchange === undefined) {
-    socket.destroy()
+    rejectUpgrade(socket)
     return false
   }
   registry.policy.onHandlerStarted(exchange)

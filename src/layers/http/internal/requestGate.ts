@@ -2,15 +2,13 @@ import { type Duration, Effect, Fiber, FiberSet, type Scope } from "effect"
 import type { EventEmitter } from "node:events"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
-import type { Duplex } from "node:stream"
 import type { Conditions } from "../../../core/Shutdown.js"
 import type { LifecycleState } from "../../../core/ShutdownReport.js"
 import { AppProbes } from "./appProbes.js"
 import type { ConnectionRegistry } from "./connectionRegistry.js"
 import type { Http1Exchange } from "./http1.js"
-import { serviceUnavailable } from "./plainResponses.js"
 import { matchProbe, type Probe, type ProbePaths, probeResponse } from "./probes.js"
-import { refuseUpgrades, serveAsOrdinary, takesUpgrade } from "./upgrade.js"
+import { refuseUpgrades, rejectUpgrade, serveAsOrdinary, takesUpgrade } from "./upgrade.js"
 
 /** `Holding` until there is an app, `Open` while it serves, `Quiesced` while it drains, `Closed` after its release. */
 type GateState = "Holding" | "Open" | "Quiesced" | "Closed"
@@ -51,8 +49,6 @@ const rejectRequest = (exchange: Http1Exchange) => {
   exchange.announceClose()
   exchange.response.writeHead(503, { "content-length": "0", "retry-after": "1" }).end()
 }
-
-const rejectUpgrade = (socket: Duplex) => void socket.end(serviceUnavailable, () => socket.destroy())
 
 /** Stands between the sockets and the app: responds to probes, holds requests until there is an app, rejects them after. */
 export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<RequestGate, never, Scope.Scope> =>
@@ -156,10 +152,7 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
     }
 
     const onUpgrade = (request: Http.IncomingMessage, socket: Net.Socket, head: Buffer) => {
-      if (!takesUpgrade(server, request)) {
-        const { socket: transport } = request
-        return registry.afterResponses(transport, () => serveAsOrdinary(server, request, transport, head))
-      }
+      if (!takesUpgrade(server, request)) return serveAsOrdinary(server, request, socket, head)
       if (state === "Quiesced") return rejectUpgrade(socket)
       const exchange = registry.beginUpgrade(request)
       if (exchange === undefined) return rejectUpgrade(socket)
@@ -175,7 +168,11 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
       "checkContinue",
       (request: Http.IncomingMessage, response: Http.ServerResponse) => onRequest(request, response, true)
     )
-    server.on("upgrade", onUpgrade)
+    server.on(
+      "upgrade",
+      (request: Http.IncomingMessage, socket: Net.Socket, head: Buffer) =>
+        registry.afterResponses(socket, () => onUpgrade(request, socket, head))
+    )
 
     return {
       state: () => state,

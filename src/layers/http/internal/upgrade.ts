@@ -1,6 +1,6 @@
 import type * as Http from "node:http"
 import type * as Net from "node:net"
-import { headersTooLarge } from "./plainResponses.js"
+import { headersTooLarge, serviceUnavailable } from "./plainResponses.js"
 
 /** The part of `http.Server` that decides about upgrades. `shouldUpgradeCallback` exists from Node 22.21 and 24.9 on. */
 type UpgradingServer = Net.Server & {
@@ -57,6 +57,9 @@ export const refuseUpgrades = (server: UpgradingServer): (request: Http.Incoming
   }
   return (request) => refused.has(request)
 }
+
+/** Refuses an upgrade past the HTTP parser, which Node has ended, when no response of the socket is pending. */
+export const rejectUpgrade = (socket: Net.Socket): void => void socket.end(serviceUnavailable, () => socket.destroy())
 
 /** Node's limit of header names and values together, where the server does not set one of headers. */
 const maxHeaderPairs = 2000
