@@ -7,14 +7,14 @@
  * @module
  * @since 0.1.0
  */
-import { Clock, type ConfigError, Data, Deferred, Duration, Effect, type Fiber, Option, Queue, Ref } from "effect"
+import { Clock, type ConfigError, Data, Deferred, Duration, Effect, Option, Queue, Ref } from "effect"
 import type { Layer, Scope } from "effect"
-import { Host, type HostEvent, type Service as HostService } from "../core/Host.js"
+import type { HostEvent } from "../core/Host.js"
 import * as Lifecycle from "../core/Lifecycle.js"
 import type { Stage } from "../core/Shutdown.js"
 import type { BudgetError, Options as LaunchOptions, Signal } from "../core/ShutdownConfig.js"
 import type { LifecycleState, ShutdownReport } from "../core/ShutdownReport.js"
-import { Launches } from "../programs/internal/launches.js"
+import { onMemoryHost } from "../programs/internal/memoryHost.js"
 import { runService } from "../programs/internal/runService.js"
 import { hasReached, notExited, notReached, notRunning, refuseReached, refuseSignal } from "./internal/hints.js"
 import { refuseClock } from "./internal/idle.js"
@@ -134,7 +134,7 @@ export const start = <ROut, E, RIn>(
     const nested = yield* Deferred.make<never>()
     const exit = yield* Deferred.make<number>()
     const files = yield* Ref.make<ReadonlyMap<string, string>>(new Map())
-    const host: HostService = {
+    const onHost = onMemoryHost({
       listen: () =>
         Effect.as(
           Effect.whenEffect(
@@ -146,20 +146,14 @@ export const start = <ROut, E, RIn>(
           ),
           events
         ),
-      endWithin: () => Effect.void,
       exit: (code) => Effect.zipRight(Deferred.succeed(exit, code), Effect.never),
-      main: Effect.withFiberRuntime<Fiber.RuntimeFiber<unknown, unknown>>((fiber) => Effect.succeed(fiber)),
-      holdExit: () => Effect.void,
-      terminal: Option.none(),
-      writeFile: (path, text) => Ref.update(files, (all) => new Map(all).set(path, text)),
-      environmentWarnings: () => Effect.succeed([])
-    }
+      writeFile: (path, text) => Ref.update(files, (all) => new Map(all).set(path, text))
+    })
     const made = yield* Deferred.make<Lifecycle.Lifecycle, BudgetError | ConfigError.ConfigError>()
     const makeLifecycle = Effect.zipRight(Effect.intoDeferred(Lifecycle.make(options), made), Deferred.await(made))
     // No timer of the start is among the timers of the test.
     yield* runService(makeLifecycle, layer, Duration.infinity).pipe(
-      Effect.provideService(Host, host),
-      Effect.provideServiceEffect(Launches, Launches.make),
+      onHost,
       Effect.forkDaemon
     )
     const lifecycle = yield* Deferred.await(made)

@@ -1,12 +1,12 @@
 import { Deferred, Duration, Effect, Exit, FastCheck, Fiber, Layer, Option, Queue } from "effect"
 import * as Drain from "../../src/core/Drain.js"
-import { Host, type HostEvent } from "../../src/core/Host.js"
+import type { HostEvent } from "../../src/core/Host.js"
 import { makeDaemons } from "../../src/core/internal/daemons.js"
 import { monotonicMillis } from "../../src/core/internal/monotonic.js"
 import * as Lifecycle from "../../src/core/Lifecycle.js"
 import type { BudgetError } from "../../src/core/ShutdownConfig.js"
 import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
-import { Launches } from "../../src/programs/internal/launches.js"
+import { onMemoryHost } from "../../src/programs/internal/memoryHost.js"
 import { runService } from "../../src/programs/internal/runService.js"
 import * as WallClock from "../kit/wallClock.js"
 
@@ -213,16 +213,10 @@ export const run = ({ again, clockSteps, nodes, preStopDelay }: Graph): Effect.E
 
     const inbox = yield* Queue.unbounded<HostEvent>()
     const exited = yield* Deferred.make<number>()
-    const host = {
-      ...(yield* Host),
+    const onHost = onMemoryHost({
       listen: () => Effect.succeed(inbox),
-      endWithin: () => Effect.void,
-      exit: () => Effect.zipRight(Effect.intoDeferred(monotonicMillis, exited), Effect.never),
-      main: Effect.withFiberRuntime<Fiber.RuntimeFiber<unknown, unknown>>((fiber) => Effect.succeed(fiber)),
-      holdExit: () => Effect.void,
-      terminal: Option.none(),
-      environmentWarnings: () => Effect.succeed([])
-    }
+      exit: () => Effect.zipRight(Effect.intoDeferred(monotonicMillis, exited), Effect.never)
+    })
     const lifecycle = yield* Effect.orDie(Lifecycle.make({ preStopDelay: preStopDelay * 1000 }))
     const signal = Queue.offer(inbox, { _tag: "Signal" as const, signal: "SIGTERM" as const })
     let hoursAhead = 0
@@ -236,9 +230,8 @@ export const run = ({ again, clockSteps, nodes, preStopDelay }: Graph): Effect.E
     )
     const clock = WallClock.ahead(yield* Effect.clock, () => hoursAhead * 3_600_000)
     yield* runService(Effect.succeed(lifecycle), Layer.mergeAll(layers[0]!, ...layers.slice(1))).pipe(
-      Effect.provideService(Host, host),
+      onHost,
       Effect.withClock(clock),
-      Effect.provideServiceEffect(Launches, Launches.make),
       Effect.forkDaemon
     )
     yield* Effect.sleep(200)

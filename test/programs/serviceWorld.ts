@@ -1,9 +1,9 @@
-import { Clock, Deferred, Effect, type Fiber, type Layer, Logger, LogLevel, Option, Queue } from "effect"
-import { Host, type HostEvent } from "../../src/core/Host.js"
+import { Clock, Deferred, Effect, type Layer, Logger, LogLevel, Option, Queue } from "effect"
+import type { HostEvent } from "../../src/core/Host.js"
 import * as Lifecycle from "../../src/core/Lifecycle.js"
 import type { Options, Signal } from "../../src/core/ShutdownConfig.js"
 import { format } from "../../src/core/ShutdownReport.js"
-import { Launches } from "../../src/programs/internal/launches.js"
+import { onMemoryHost } from "../../src/programs/internal/memoryHost.js"
 import { runService } from "../../src/programs/internal/runService.js"
 import { line } from "../../src/testing/Journal.js"
 import { virtually } from "../kit/virtually.js"
@@ -38,20 +38,12 @@ export const runInMemory = <E>(
     const exited = yield* Deferred.make<string>()
     const lifecycle = yield* Lifecycle.make(options)
     yield* runService(Effect.succeed(lifecycle), layer).pipe(
-      Effect.provideService(Host, {
+      onMemoryHost({
         listen: () => Effect.succeed(events),
         exit: (code) =>
           Effect.flatMap(Clock.currentTimeMillis, (now) =>
-            Effect.zipRight(Deferred.succeed(exited, line(now, `exit ${code}`)), Effect.never)),
-        endWithin: () =>
-          Effect.void,
-        main: Effect.withFiberRuntime<Fiber.RuntimeFiber<unknown, unknown>>((fiber) => Effect.succeed(fiber)),
-        holdExit: () => Effect.void,
-        terminal: Option.none(),
-        writeFile: () => Effect.void,
-        environmentWarnings: () => Effect.succeed([])
+            Effect.zipRight(Deferred.succeed(exited, line(now, `exit ${code}`)), Effect.never))
       }),
-      Effect.provideServiceEffect(Launches, Launches.make),
       Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
       Logger.withMinimumLogLevel(level),
       Effect.forkDaemon
@@ -63,7 +55,9 @@ export const runInMemory = <E>(
     const exit = yield* Deferred.await(exited)
     const snapshot = yield* lifecycle.snapshot
     return {
-      journal: snapshot.events.map(({ at, subject, what }) => line(at, `${subject} ${what}`)),
+      journal: snapshot.events.map(({ at, subject, what }) =>
+        line(at, `${subject} ${what}`)
+      ),
       report: format(Option.getOrThrow(snapshot.report), { columns: 120 }).split("\n"),
       log,
       exit

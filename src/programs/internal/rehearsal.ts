@@ -1,8 +1,8 @@
-import { Deferred, Effect, type Fiber, FiberRef, HashSet, Layer, Option, Queue } from "effect"
+import { Deferred, Effect, FiberRef, HashSet, Layer, Queue } from "effect"
 import * as Drain from "../../core/Drain.js"
-import { Host, type HostEvent } from "../../core/Host.js"
+import type { HostEvent } from "../../core/Host.js"
 import * as Lifecycle from "../../core/Lifecycle.js"
-import { Launches } from "./launches.js"
+import { onMemoryHost } from "./memoryHost.js"
 import { runService } from "./runService.js"
 
 /** From the start, which keeps the event loop busy, to the first time, and from one time to the next. */
@@ -18,25 +18,18 @@ const running = ({ follow }: Lifecycle.Lifecycle) => follow(({ state }) => Effec
 const life = Effect.gen(function*() {
   const events = yield* Queue.unbounded<HostEvent>()
   const ended = yield* Deferred.make<void>()
-  const host = {
+  const onHost = onMemoryHost({
     listen: () => Effect.succeed(events),
-    endWithin: () => Effect.void,
     exit: () =>
-      Effect.zipRight(Queue.shutdown(events), Effect.zipRight(Deferred.succeed(ended, undefined), Effect.interrupt)),
-    main: Effect.withFiberRuntime<Fiber.RuntimeFiber<unknown, unknown>>((fiber) => Effect.succeed(fiber)),
-    holdExit: () => Effect.void,
-    terminal: Option.none(),
-    writeFile: () => Effect.void,
-    environmentWarnings: () => Effect.succeed([])
-  }
+      Effect.zipRight(Queue.shutdown(events), Effect.zipRight(Deferred.succeed(ended, undefined), Effect.interrupt))
+  })
   const resource = Drain.acquire({ name: "rehearsal", acquire: Effect.void, drain: () => Effect.yieldNow() })
   const lifecycle = yield* Lifecycle.make()
   yield* Effect.forkDaemon(
     Effect.zipRight(running(lifecycle), Queue.offer(events, { _tag: "Signal", signal: "SIGTERM" }))
   )
   yield* runService(Effect.succeed(lifecycle), Layer.scopedDiscard(resource)).pipe(
-    Effect.provideService(Host, host),
-    Effect.provideServiceEffect(Launches, Launches.make),
+    onHost,
     Effect.forkDaemon
   )
   yield* Deferred.await(ended)
