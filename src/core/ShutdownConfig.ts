@@ -81,6 +81,7 @@ export interface ShutdownConfig {
   readonly releaseTimeout: Duration.Duration
   /**
    * Kept back from every drain, so that interrupts and releases have time: a tenth of `gracePeriod`, at most 2 seconds.
+   * Its last quarter is for what is provided outside of `launch`.
    */
   readonly reserve: Duration.Duration
   /** The signals that request a shutdown. */

@@ -51,8 +51,9 @@ export class LaunchError extends Data.TaggedError("LaunchError")<{ readonly mess
  *
  * **What is provided outside.** When the layer is released, launch ends as `Layer.launch` does: interrupted, together with
  * the main fiber, or with a `LaunchError` after a failure. So layers that are provided outside are released, and finalizers
- * run, within the same budget. If that takes noticeable time, it is the resource `outer` of the report. The process ends
- * after the main fiber, at the latest at the deadline.
+ * run, within the same budget. They have what the layer leaves, at least a quarter of the reserve: 500 milliseconds by
+ * default. If that takes noticeable time, it is the resource `outer` of the report. The process ends after the main fiber, at
+ * the latest at the deadline.
  *
  * **Several launches.** A process is one service: a shutdown of one launch requests that of the others, with its number and
  * reason as their reason. Each has its own report (and its own file: `report-2.json` for the second of `report.json`); the

@@ -7,8 +7,8 @@
  * @module
  * @since 0.1.0
  */
-import { Clock, type ConfigError, Data, Deferred, Duration, Effect, Option, Queue, Ref } from "effect"
-import type { Layer, Scope } from "effect"
+import { Clock, type ConfigError, Data, Deferred, Duration, Effect, Layer, Option, Queue, Ref } from "effect"
+import type { Scope } from "effect"
 import type { HostEvent } from "../core/Host.js"
 import * as Lifecycle from "../core/Lifecycle.js"
 import type { Stage } from "../core/Shutdown.js"
@@ -34,12 +34,17 @@ export class NotStarted extends Data.TaggedError("NotStarted")<{ readonly report
 }
 
 /**
- * The options of `launch`, and one more.
+ * The options of `launch`, and those of the test.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Options extends LaunchOptions {
+export interface Options<in ROuter = never, out EOuter = never, out RIn = never> extends LaunchOptions {
+  /**
+   * What the program provides outside of `launch`, as in `App.pipe(launch(), Effect.provide(Outside))`. Default: nothing. It
+   * is released after the app, within the same budget, and reported as `outer` if that takes noticeable time.
+   */
+  readonly outside?: Layer.Layer<ROuter, EOuter, RIn> | undefined
   /**
    * The real time after which a wait dies if nothing has moved. Default: 1 second, more than I/O on this machine takes and
    * less than the timeout of a test. Raise it for a layer that waits longer for real I/O. A blocked event loop, such as that
@@ -93,8 +98,8 @@ export interface TestApp {
  * Needs the `TestClock` (`it.effect`, `it.scoped`) and layers without real I/O: a wait for a socket does not end in
  * virtual time. A layer whose acquire sleeps is started on a fiber of its own, while the test moves the clock.
  *
- * **Errors.** `NotStarted` when the layer could not be built; `BudgetError` and `ConfigError` when the options are refused.
- * Dies when nothing moves any more, see `giveUpAfter`.
+ * **Errors.** `NotStarted` when the layer could not be built; `BudgetError` and `ConfigError` when the options are refused;
+ * those of `outside`. Dies when nothing moves any more, see `giveUpAfter`.
  *
  * @example
  * ```ts
@@ -121,10 +126,14 @@ export interface TestApp {
  * @since 0.1.0
  * @category constructors
  */
-export const start = <ROut, E, RIn>(
+export const start = <ROut, E, RIn, ROuter = never, EOuter = never, ROuterIn = never>(
   layer: Layer.Layer<ROut, E, RIn>,
-  { giveUpAfter = "1 second", ...options }: Options = {}
-): Effect.Effect<TestApp, NotStarted | BudgetError | ConfigError.ConfigError, RIn | Scope.Scope> =>
+  { giveUpAfter = "1 second", outside, ...options }: Options<ROuter, EOuter, ROuterIn> = {}
+): Effect.Effect<
+  TestApp,
+  NotStarted | BudgetError | ConfigError.ConfigError | EOuter,
+  Exclude<RIn, ROuter> | ROuterIn | Scope.Scope
+> =>
   Effect.gen(function*() {
     yield* refuse("TestApp.start", yield* refuseClock)
     const within = Duration.decode(giveUpAfter)
@@ -149,14 +158,15 @@ export const start = <ROut, E, RIn>(
       exit: (code) => Effect.zipRight(Deferred.succeed(exit, code), Effect.never),
       writeFile: (path, text) => Ref.update(files, (all) => new Map(all).set(path, text))
     })
-    const made = yield* Deferred.make<Lifecycle.Lifecycle, BudgetError | ConfigError.ConfigError>()
-    const makeLifecycle = Effect.zipRight(Effect.intoDeferred(Lifecycle.make(options), made), Deferred.await(made))
+    const lifecycle = yield* Lifecycle.make(options)
+    const failed = yield* Deferred.make<never, EOuter>()
+    const provided = (outside ?? Layer.empty) as Layer.Layer<ROuter, EOuter, ROuterIn>
     // No timer of the start is among the timers of the test.
-    yield* runService(makeLifecycle, layer, Duration.infinity).pipe(
+    yield* runService(Effect.succeed(lifecycle), layer, Duration.infinity).pipe(
+      Effect.provide(Layer.tapErrorCause(provided, (cause) => Deferred.failCause(failed, cause))),
       onHost,
       Effect.forkDaemon
     )
-    const lifecycle = yield* Deferred.await(made)
     yield* Effect.addFinalizer(() =>
       Effect.zipRight(lifecycle.shutdown.begin({ reason: "the test ended" }), lifecycle.expedite)
     )
@@ -173,7 +183,7 @@ export const start = <ROut, E, RIn>(
       )
     )
 
-    yield* orGiveUp(reached("app", "Running"), notRunning)
+    yield* Effect.raceFirst(orGiveUp(reached("app", "Running"), notRunning), Deferred.await(failed))
     const { request } = yield* lifecycle.snapshot
     if (Option.isSome(request) && request.value.from === "Starting") {
       return yield* new NotStarted({ report: yield* report })

@@ -131,10 +131,10 @@ describe("launch", () => {
       const report = yield* app.report
       assert.deepStrictEqual(outcomes(report), [["scope", "Abandoned"], ["database", "Drained"]])
       assert.deepStrictEqual((yield* app.journal).slice(4), [
-        "25s scope Abandoned",
-        "25s database releasing",
-        "25s database Drained",
-        "25s app Stopped"
+        "24.5s scope Abandoned",
+        "24.5s database releasing",
+        "24.5s database Drained",
+        "24.5s app Stopped"
       ])
       assert.strictEqual(yield* app.exit, 1)
     }))

@@ -20,7 +20,7 @@ const logged = (lines: Array<string>) =>
 
 /** How long each of twenty may take that use all of it: a reserve of 2 seconds is divided, and nothing is left over. */
 const shares = (
-  "5s 5s 5s 5s 3s 930ms 470ms 240ms 125ms 67ms 39ms 24ms 17ms 14ms 12ms 11ms 10ms 10ms 10ms 10ms"
+  "5s 5s 5s 5s 3s 680ms 345ms 177ms 94ms 52ms 31ms 20ms 15ms 13ms 11ms 11ms 10ms 10ms 10ms 10ms"
 ).split(" ")
 
 describe("many resources", () => {

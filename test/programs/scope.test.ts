@@ -60,11 +60,11 @@ describe("Finalizers in no Drain", () => {
       inOrder(finalizer("1 second"), drained("http", "1 second"), finalizer(Duration.infinity), drained("database"))
     )
     assert.deepStrictEqual(report, [
-      "SIGTERM: stopped in 25s of 25s",
+      "SIGTERM: stopped in 24.5s of 25s",
       "├─ scope    ━                            1s  Drained",
       "│           finalizers in no Drain, before http",
       "├─ http     ━                            1s  Drained",
-      "├─ scope-2   ━━━━━━━━━━━━━━━━━━━━━━     23s  Abandoned 1 cut",
+      "├─ scope-2   ━━━━━━━━━━━━━━━━━━━━━━   22.5s  Abandoned 1 cut",
       "│           a finalizer that is not bounded by a Drain did not end",
       "└─ database                        ━    0ms  Interrupted 1 cut",
       "            drain not done within 0ms",

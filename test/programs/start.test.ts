@@ -91,9 +91,9 @@ describe("a start that fails", () => {
     )
     assert.deepStrictEqual(log, [
       "1s ERROR cannot start: no such table",
-      "26s WARN scope Abandoned in 25s, 1 cut, a finalizer that is not bounded by a Drain did not end"
+      "25.5s WARN scope Abandoned in 24.5s, 1 cut, a finalizer that is not bounded by a Drain did not end"
     ])
-    assert.strictEqual(exit, "26s exit 1")
+    assert.strictEqual(exit, "25.5s exit 1")
   })
 
   it("is one line when nothing else goes wrong, with the layers released in order by the failure's exit", async () => {
@@ -183,17 +183,17 @@ describe("a signal during the start", () => {
   })
 
   it("keeps the reserve, for a pool that does not drain", async () => {
-    const stubborn = resource("pool", { drain: () => Effect.never, interrupt: () => Effect.sleep("1 second") })
+    const stubborn = resource("pool", { drain: () => Effect.never, interrupt: () => Effect.sleep("500 millis") })
     const { exit, journal } = await runInMemory(hangs.pipe(Layer.provide(stubborn)), [[0, "SIGTERM"]])
     assert.deepStrictEqual(journal.slice(3), [
       "11.5s start Abandoned",
       "11.5s pool draining",
       "23s pool interrupting",
-      "24s pool releasing",
-      "24s pool Interrupted",
-      "24s app Stopped"
+      "23.5s pool releasing",
+      "23.5s pool Interrupted",
+      "23.5s app Stopped"
     ])
-    assert.strictEqual(exit, "24s exit 1")
+    assert.strictEqual(exit, "23.5s exit 1")
   })
 
   it("and a second one: the hanging acquire has one more second, and the drains stop waiting", async () => {

@@ -2,9 +2,10 @@ import { Duration, Option } from "effect"
 import { shortDuration } from "./duration.js"
 
 /*
- * signal                                                       deadline
- * |-- preStopDelay --|------------- drains -------------|- reserve -|
- * |------------------------- gracePeriod ---------------------------|
+ * signal                                                            deadline
+ * |-- preStopDelay --|------------- drains -------------|---- reserve ----|
+ *                                                       |- inside -|outer-|
+ * |---------------------------- gracePeriod ------------------------------|
  */
 
 /** The part of a `ShutdownConfig` that divides the time between the first signal and the deadline. */
@@ -21,6 +22,18 @@ export const defaultGracePeriod = Duration.seconds(25)
 /** What drains leave to interrupts and releases: a tenth of the grace period, at most 2 seconds. */
 export const reserveOf = (gracePeriod: Duration.Duration): Duration.Duration =>
   Duration.min(Duration.times(gracePeriod, 0.1), Duration.seconds(2))
+
+/** The part of the reserve for what is provided outside of `launch`. */
+const outerPart = 0.25
+
+/**
+ * What remains for the layer of `launch`: the last quarter of the reserve is for what is provided outside. It is kept for
+ * every service, because only the end of the main fiber shows whether there is anything outside.
+ */
+export const remainingInside = (
+  { reserve }: Pick<Budget, "reserve">,
+  remaining: Duration.Duration
+): Duration.Duration => Duration.subtract(remaining, Duration.times(reserve, outerPart))
 
 /** The time that a budget has for drains. */
 export const drainable = ({ gracePeriod, preStopDelay, reserve }: Budget): Duration.Duration =>
@@ -117,8 +130,8 @@ const reserveShare = (remaining: number, others: number): number => {
 
 /**
  * The bound of a quiesce, an interrupt or a release: its own timeout or the default, at most what remains less the reserve;
- * in the reserve, at most a share of what remains, of which `others` that are still to be released get theirs. So every
- * later step still has some time, and their sum never passes the deadline.
+ * in the reserve, at most a share of what remains inside, of which `others` that are still to be released get theirs. So
+ * every later step still has some time, and so has what is provided outside: their sum never passes the deadline.
  */
 export const releaseBound = (
   budget: Budget,
@@ -130,6 +143,6 @@ export const releaseBound = (
     Option.getOrElse(timeout, () => budget.releaseTimeout),
     Duration.max(
       Duration.subtract(remaining, budget.reserve),
-      Duration.millis(reserveShare(Duration.toMillis(remaining), others))
+      Duration.millis(reserveShare(Duration.toMillis(remainingInside(budget, remaining)), others))
     )
   )

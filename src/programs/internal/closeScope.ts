@@ -1,18 +1,19 @@
 import { Duration, Effect, Exit, Option } from "effect"
 import { bounded } from "../../core/internal/bounded.js"
+import { remainingInside } from "../../core/internal/budget.js"
 import { causeMessage } from "../../core/internal/errorMessage.js"
 import type { Lifecycle } from "../../core/Lifecycle.js"
 import { reportOutside, timeOutside } from "./outsideDrains.js"
 
 /**
- * Runs `close`, which releases everything, within the time that remains. Releases that wait for a finalizer that hangs then
+ * Runs `close`, which releases everything, within the time that remains inside of `launch`. Releases that wait for a finalizer that hangs then
  * run all the same, in order, with no time left. The time that finalizers in no `Drain` take is reported as `scope`.
  */
 export const closeScope = (lifecycle: Lifecycle, close: Effect.Effect<unknown>): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { shutdown } = lifecycle
     const from = yield* shutdown.elapsed
-    const closed = yield* bounded({ within: yield* shutdown.remaining })(close)
+    const closed = yield* bounded({ within: remainingInside(shutdown.config, yield* shutdown.remaining) })(close)
     const outside = yield* timeOutside(lifecycle, from)
     // What hangs is the last of them.
     const ended = Option.isSome(closed) ? outside : outside.filter(({ next }) => Option.isSome(next))

@@ -31,7 +31,7 @@ export const releaseOuter = (lifecycle: Lifecycle, mains: ReadonlyArray<Main>): 
     const ended = Effect.forEach(mains, (main) => Fiber.await(main), { concurrency: "unbounded" })
     const within = (bound: Bound) => Effect.map(bounded(bound)(ended), Option.map(Exit.getOrElse(() => [])))
 
-    const atOnce = yield* within({ within: unnoticed })
+    const atOnce = yield* within({ within: Duration.min(unnoticed, yield* shutdown.remaining) })
     const failedAtOnce = Option.flatMap(atOnce, failureOf)
     if (Option.isSome(atOnce) && Option.isNone(failedAtOnce)) return
 
