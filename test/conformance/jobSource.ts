@@ -306,7 +306,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
           const uuid = "018f4e2a-0000-7000-8000-000000000000"
           const ids = [uuid, "order: 42"]
           assert.deepStrictEqual(yield* mine.offer(["a", "b"], { ids }), ids)
-          const offerAgain = mine.offer(["A", "B", "c"], { ids: [...ids, "c"] })
+          const offerAgain = mine.offer(["A", "B", "c"], { ids: [...ids, "c"], keepIdFor: 0 })
           assert.deepStrictEqual(yield* offerAgain, [...ids, "c"])
           const claims = yield* theirs.claim(9)
           assert.deepStrictEqual(claims.map(({ id, payload }) => [id, payload]), [
@@ -324,6 +324,44 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
           assert.deepStrictEqual(payloads(yield* theirs.claim(9)), ["c"])
         })
     )
+
+    test(
+      "an id is kept for a while after its job was acknowledged, and offering it again changes nothing",
+      ({ mine, theirs }) =>
+        Effect.gen(function*() {
+          const keepIdFor = Duration.times(lease, 1.5)
+          const acknowledge = (claim: Claim | undefined) => mine.transact(claim!, Effect.void, ack)
+          for (const _ of [1, 2]) {
+            yield* mine.offer(["once"], { ids: ["by name"], keepIdFor })
+            yield* mine.offer(["once"], { ids: ["by default"] })
+            const claims = [...yield* claimed(mine), ...yield* mine.claim(9)]
+            yield* mine.retry(claims[0]!, { delay: Duration.zero, error: "bad luck" })
+            yield* acknowledge((yield* claimed(mine))[0])
+            yield* Effect.forEach(claims.slice(1), acknowledge)
+            yield* theirs.offer(["twice", "twice"], { ids: ["by name", "by default"] })
+            assert.deepStrictEqual(yield* theirs.claim(9), [])
+            assert.deepStrictEqual([yield* theirs.size, yield* theirs.find("by name")], [0, Option.none()])
+            yield* passTime(Duration.times(keepIdFor, 1.1))
+          }
+          yield* theirs.offer(["free", "not free"], { ids: ["by name", "by default"], keepIdFor })
+          assert.deepStrictEqual(payloads(yield* claimed(theirs, 9)), ["free"])
+        })
+    )
+
+    test("an id that is offered while its job is being acknowledged is kept as well", ({ mine, theirs }) =>
+      Effect.gen(function*() {
+        const ids = ["order: 42"]
+        yield* mine.offer(["once"], { ids })
+        const [claim] = yield* mine.claim(1)
+        const writes = Effect.zipLeft(
+          Effect.fork(theirs.offer(["twice"], { ids })),
+          Effect.repeatN(Effect.yieldNow(), 20)
+        )
+        const offer = yield* mine.transact(claim!, writes, ack)
+        assert.deepStrictEqual(yield* Fiber.join(offer), ids)
+        assert.deepStrictEqual(yield* theirs.claim(1), [])
+        assert.strictEqual(yield* mine.size, 0)
+      }))
 
     test("an offer with too few or too many ids is refused", ({ mine }) =>
       Effect.gen(function*() {
@@ -400,11 +438,11 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         Effect.gen(function*() {
           const { mine, theirs, write, written } = fixture
           const ids = ["order: 42"]
-          yield* mine.offer(["first"], { ids })
+          yield* mine.offer(["first"], { ids, keepIdFor: 0 })
           const [stale] = yield* mine.claim(1)
           yield* passTime(Duration.times(lease, 1.1))
           yield* theirs.transact((yield* claimed(theirs))[0]!, write("first"), ack)
-          yield* theirs.offer(["second"], { ids })
+          yield* theirs.offer(["second"], { ids, keepIdFor: 0 })
           // Engines that count the claims of a job would give the same number to this one, or to one of the next.
           for (let handBacks = 0; handBacks < 3; handBacks++) {
             const [claim] = yield* claimed(theirs)

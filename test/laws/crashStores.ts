@@ -57,7 +57,7 @@ export const memoryStore: Effect.Effect<Store> = Effect.sync(() => {
           Effect.flatMap(now, (now) => {
             if (!queue.isHeld(now, claim)) return new LeaseLost({ queue: "jobs", id: claim.id })
             effects.push(...written)
-            if (settlement._tag === "Ack") queue.remove(claim)
+            if (settlement._tag === "Ack") queue.remove(now, claim)
             else {
               queue.setCursor(claim, settlement.cursor)
               if (settlement.handBack) queue.putBack(now, claim, { attemptSpent: false, delay: 0 })

@@ -21,57 +21,10 @@
  * @module
  * @since 0.1.0
  */
-import { Context, type DateTime, type Duration, type Effect, type Option, Schema, type Scope } from "effect"
-import { errorMessage } from "../../core/internal/errorMessage.js"
+import { Context, type DateTime, type Duration, type Effect, type Option, type Scope } from "effect"
+import { JobSourceError, LeaseLost, QueueFull } from "./internal/sourceErrors.js"
 
-/**
- * The engine is unavailable, or refused an operation.
- *
- * @since 0.1.0
- * @category errors
- */
-export class JobSourceError extends Schema.TaggedError<JobSourceError>()("JobSourceError", {
-  /** The operation that failed, such as `claim` or `offer`. */
-  operation: Schema.String,
-  queue: Schema.String,
-  /** The error of the engine. */
-  cause: Schema.Defect
-}) {
-  override get message() {
-    return `${this.queue}: ${this.operation} failed: ${errorMessage(this.cause)}`
-  }
-}
-
-/**
- * A bounded queue has no room. Offer again later, or let the client do so (503 with `Retry-After`).
- *
- * @since 0.1.0
- * @category errors
- */
-export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
-  queue: Schema.String,
-  /** The number of jobs that the queue has room for. */
-  capacity: Schema.Int
-}) {
-  override get message() {
-    return `${this.queue}: the queue is full (${this.capacity} jobs)`
-  }
-}
-
-/**
- * The run does not hold the job any more: its lease expired, or the job was cancelled. Nothing was written.
- *
- * @since 0.1.0
- * @category errors
- */
-export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
-  queue: Schema.String,
-  id: Schema.String
-}) {
-  override get message() {
-    return `${this.queue}: the lease of job ${this.id} is gone; nothing was written`
-  }
-}
+export { JobSourceError, LeaseLost, QueueFull }
 
 /**
  * One job that this process has claimed. It holds the job until it settles it, or until the lease expires because it was not
@@ -203,10 +156,15 @@ export interface OfferOptions {
   readonly delay?: Duration.DurationInput | undefined
   /**
    * The id of the job, any text. By default the engine makes one. Offering an id that the queue has, whether the job waits,
-   * runs or is a dead letter, changes nothing: a client that does not know whether its offer succeeded can repeat it.
-   * The id is free again when the job was acknowledged or discarded.
+   * runs or is a dead letter, or was acknowledged less than `keepIdFor` ago, changes nothing: a client that does not know
+   * whether its offer succeeded can repeat it. The id is free at once when its dead letter is discarded.
    */
   readonly id?: string | undefined
+  /**
+   * How long a given `id` is kept after its job was acknowledged. 5 minutes by default: longer than clients repeat a
+   * request, and short enough that kept ids need little room. Zero frees it at once, for work that recurs by name.
+   */
+  readonly keepIdFor?: Duration.DurationInput | undefined
 }
 
 /**

@@ -20,7 +20,7 @@ import { Clock, Config, type ConfigError, Deferred, Duration, Effect, Exit, Fibe
 import { monotonicMillis } from "../../core/internal/monotonic.js"
 import { countOption, durationOption } from "../../core/internal/options.js"
 import { makeMemoryQueue } from "./internal/memoryQueue.js"
-import { idsFault } from "./internal/storable.js"
+import { idsFault, keepIdForMillis } from "./internal/storable.js"
 import {
   type Claim,
   type JobQueue,
@@ -136,14 +136,19 @@ const makeQueue = (name: string, capacity: number, lease: number): JobQueue => {
     })
 
   return {
-    offer: (payloads, { delay = Duration.zero, ids } = {}) =>
+    offer: (payloads, options = {}) =>
       Effect.flatMap(now, (now): Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull> => {
+        const { delay = Duration.zero, ids } = options
         const cause = ids === undefined ? undefined : idsFault(payloads.length, ids)
         if (cause !== undefined) return new JobSourceError({ operation: "offer", queue: name, cause })
-        const added = ids === undefined ? payloads.length : new Set(ids.filter((id) => !queue.has(id))).size
+        const added = ids === undefined ? payloads.length : new Set(ids.filter((id) => !queue.has(now, id))).size
         return added > 0 && queue.size() + added > capacity
           ? new QueueFull({ queue: name, capacity })
-          : Effect.succeed(queue.add(now, payloads, { delay: Duration.toMillis(delay), ids }))
+          : Effect.succeed(queue.add(now, payloads, {
+            delay: Duration.toMillis(delay),
+            ids,
+            keepIdFor: keepIdForMillis(options)
+          }))
       }),
     wait: Effect.interruptible(Effect.acquireUseRelease(
       // One step, so that no change is missed between looking at the queue and listening.
@@ -169,7 +174,7 @@ const makeQueue = (name: string, capacity: number, lease: number): JobQueue => {
             Effect.map(now, (now) => queue.setLease(claim, now + lease))
           )
           yield* fenced(claim, (now) => {
-            if (settlement._tag === "Ack") return queue.remove(claim)
+            if (settlement._tag === "Ack") return queue.remove(now, claim)
             queue.setCursor(claim, settlement.cursor)
             if (settlement.handBack) queue.putBack(now, claim, { attemptSpent: false, delay: 0 })
           })

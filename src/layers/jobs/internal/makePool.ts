@@ -128,11 +128,14 @@ const makeOperations = <Job>(pool: Pool, codec: Codec<Job>) => {
       })
     )
   const checked = (options: OfferAllOptions = {}): OfferAllOptions => {
-    const { delay } = options
-    if (delay === undefined) return options
+    const { delay, keepIdFor } = options
     // A negative number is the delay of a job that is due already.
     const input = typeof delay === "number" ? Math.max(0, delay) : delay
-    return { ...options, delay: durationOption(name, "delay", input) }
+    return {
+      ...options,
+      delay: input === undefined ? undefined : durationOption(name, "delay", input),
+      keepIdFor: keepIdFor === undefined ? undefined : durationOption(name, "keepIdFor", keepIdFor)
+    }
   }
   const offerAll = (jobs: ReadonlyArray<Job>, options?: OfferAllOptions) =>
     Effect.flatMap(

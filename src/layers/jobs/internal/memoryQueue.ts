@@ -9,6 +9,8 @@ interface Job {
   readonly payload: unknown
   readonly attempt: number
   readonly cursor: Option.Option<unknown>
+  /** For how many milliseconds its id is kept after its end. */
+  readonly keepIdFor: number | undefined
 }
 
 interface Lease {
@@ -24,13 +26,17 @@ interface Lease {
 export interface MemoryQueue {
   /** The number of jobs that are available now or later, excluding claimed ones. */
   readonly size: () => number
-  /** Whether the queue has a job of this id, in any state. */
-  readonly has: (id: string) => boolean
+  /** Whether the queue has a job of this id, in any state, or keeps the id of one. */
+  readonly has: (now: number, id: string) => boolean
   /** Adds jobs, except those whose ids the queue has. Returns the ids of all of them. */
   readonly add: (
     now: number,
     payloads: ReadonlyArray<unknown>,
-    options: { readonly delay: number; readonly ids?: ReadonlyArray<string> | undefined }
+    options: {
+      readonly delay: number
+      readonly ids?: ReadonlyArray<string> | undefined
+      readonly keepIdFor?: number | undefined
+    }
   ) => ReadonlyArray<string>
   /** How long until there may be a job to claim: at most zero when there is one, infinite when none is known. */
   readonly dueIn: (now: number) => number
@@ -42,7 +48,7 @@ export interface MemoryQueue {
   readonly renew: (claim: Claim, until: number) => void
   readonly setCursor: (claim: Claim, cursor: unknown) => void
   /** Removes an acknowledged job. */
-  readonly remove: (claim: Claim) => void
+  readonly remove: (now: number, claim: Claim) => void
   /** Ends the lease and makes the job available. */
   readonly putBack: (
     now: number,
@@ -59,6 +65,9 @@ export interface MemoryQueue {
   readonly onChange: (callback: () => void) => () => void
 }
 
+/** How many kept ids are looked at whenever one is added. */
+const idsLookedAt = 4
+
 export const makeMemoryQueue = (options: { readonly capacity: number; readonly lease: number }): MemoryQueue => {
   /** Available jobs, by the order of offering. */
   const available: Array<Job> = []
@@ -67,6 +76,8 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
   const dead = new Map<string, { readonly job: Job; readonly letter: DeadLetter }>()
   /** The ids of all jobs, in any state. */
   const ids = new Set<string>()
+  /** The ids that are kept after the end of their jobs, and until when. */
+  const kept = new Map<string, number>()
   const listeners = new Set<() => void>()
   let offers = 0
   let claims = 0
@@ -127,16 +138,30 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
 
   const discard = (id: string) => dead.delete(id) && ids.delete(id)
 
+  /** Forgets some of the ids that were kept long enough. More are looked at than are added, so all of them in time. */
+  const keep = (now: number, id: string, until: number) => {
+    const entries = kept.entries()
+    for (let n = 0; n < idsLookedAt; n++) {
+      const entry = entries.next()
+      if (entry.done === true) break
+      const [oldest, until] = entry.value
+      kept.delete(oldest)
+      if (until > now) kept.set(oldest, until)
+    }
+    kept.set(id, until)
+  }
+  const has = (now: number, id: string) => ids.has(id) || kept.get(id)! > now
+
   return {
     size: () => available.length + delayed.length,
-    has: (id) => ids.has(id),
-    add: (now, payloads, { delay, ids: given }) => {
+    has,
+    add: (now, payloads, { delay, ids: given, keepIdFor }) => {
       const added = payloads.map((payload, index) => {
         const order = ++offers
         const id = given?.[index] ?? String(order)
-        if (ids.has(id)) return id
+        if (has(now, id)) return id
         ids.add(id)
-        insertAt({ id, order, payload, attempt: 1, cursor: Option.none() }, now, now + delay)
+        insertAt({ id, order, payload, attempt: 1, cursor: Option.none(), keepIdFor }, now, now + delay)
         return id
       })
       notify()
@@ -167,10 +192,12 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       if (lease === undefined) return
       leases.set(claim.id, { ...lease, job: { ...lease.job, cursor: Option.some(cursor) } })
     },
-    remove: (claim) => {
-      if (leaseOf(claim) === undefined) return
+    remove: (now, claim) => {
+      const lease = leaseOf(claim)
+      if (lease === undefined) return
       leases.delete(claim.id)
       ids.delete(claim.id)
+      if (lease.job.keepIdFor !== undefined) keep(now, claim.id, now + lease.job.keepIdFor)
     },
     putBack: (now, claim, { attemptSpent, delay }) => {
       const lease = leaseOf(claim)

@@ -14,19 +14,20 @@
  *
  * ## The table
  *
- * The table may be read with SQL at any time; it is written by this module alone. It holds what waits, what runs and the
- * dead letters: acknowledged jobs are deleted.
+ * The table may be read with SQL at any time; it is written by this module alone. It holds what waits, what runs, the
+ * dead letters, and the ids that are kept: acknowledged jobs are deleted otherwise.
  *
  * | column | meaning |
  * | --- | --- |
  * | `queue`, `id` | The primary key: the name of the queue, and the id that `offer` was given or has returned. |
- * | `state` | `waiting` (available now, or later), `running` (leased by a process) or `dead` (a dead letter). |
+ * | `state` | `waiting` (available now, or later), `running` (leased by a process), `dead` (a dead letter) or `done` (acknowledged: nothing but its id is left). |
  * | `payload` | The payload, encoded by the pool's schema. |
  * | `cursor` | What the last checkpoint left; `NULL` before the first. |
  * | `attempt` | The attempt that runs, that will run, or that was the last, from 1. |
  * | `fence` | The number of the last claim; `NULL` before the first. |
  * | `lease_until` | When the lease runs out unless it is renewed; `NULL` unless the job runs. |
- * | `due_at` | When the job became available, or will. |
+ * | `due_at` | When the job became available, or will; when the id of a `done` job is free. |
+ * | `keep_id_for` | How long the id is kept after the end of the job; `NULL` when it is not. |
  * | `number` | The order of offers: among jobs that became due at the same time the lower number is claimed first. |
  * | `created_at` | When the job was offered. |
  * | `error` | What went wrong in the last attempt that failed. |

@@ -16,7 +16,7 @@ const delivered = (
   engine: JobQueue,
   ids?: ReadonlyArray<string>
 ) =>
-  sql<{ id: string }>`SELECT id FROM ${sql(table)} WHERE queue = ${queue} AND state <> 'Dead'`.pipe(
+  sql<{ id: string }>`SELECT id FROM ${sql(table)} WHERE queue = ${queue} AND state NOT IN ('Dead', 'Done')`.pipe(
     Effect.map((rows) => ids === undefined ? rows : rows.filter(({ id }) => ids.includes(id))),
     Effect.flatMap(Effect.forEach(({ id }) => engine.find(id))),
     Effect.repeat({ until: (found) => found.every(Option.isSome), schedule: Schedule.spaced("2 millis") }),

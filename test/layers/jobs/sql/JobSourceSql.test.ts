@@ -379,9 +379,11 @@ describeEngines("JobSourceSql", (databases) => {
       yield* queue.offer(["job"])
       yield* sql`ALTER TABLE newer ADD COLUMN color text`
       yield* sql`INSERT INTO newer_migrations (number) VALUES (99)`
+      const migrations = sql`SELECT number FROM newer_migrations`
+      const before = yield* migrations
       const other = yield* Effect.flatMap(source(second, { table }), ({ open }) => open({ name: "queue" }))
       assert.deepStrictEqual(payloads(yield* other.claim(1)), ["job"])
-      assert.strictEqual((yield* sql`SELECT number FROM newer_migrations`).length, 2)
+      assert.deepStrictEqual(yield* migrations, before)
     }))
 
   it.scopedLive("options come from the configuration", () =>

@@ -2,7 +2,7 @@ import { Duration, Effect } from "effect"
 import { randomUUID } from "node:crypto"
 import { transaction } from "../../../database/contract.js"
 import { toJob } from "../../internal/jobRecord.js"
-import { idsFault, storableText } from "../../internal/storable.js"
+import { idsFault, keepIdForMillis, storableText } from "../../internal/storable.js"
 import { type Claim, type JobQueue, JobSourceError, LeaseLost, type Settlement } from "../../JobSource.js"
 import { deadLetters, find, type OutboxRows } from "./outboxRows.js"
 import { isReference } from "./relay.js"
@@ -57,12 +57,15 @@ export const make = (rows: OutboxRows, reserved: OutboxRows, engine: JobQueue): 
     })
 
   return {
-    offer: (payloads, { delay = Duration.zero, ids = payloads.map(() => randomUUID()) } = {}) => {
+    offer: (payloads, options = {}) => {
       if (payloads.length === 0) return Effect.succeed([])
+      const { delay = Duration.zero, ids = payloads.map(() => randomUUID()) } = options
+      const keptFor = keepIdForMillis(options)
       const cause = idsFault(payloads.length, ids)
       if (cause !== undefined) return new JobSourceError({ operation: "offer", queue, cause })
       const jobs = payloads.map((payload, n) => ({ id: ids[n], payload }))
-      return Effect.as(run("offer", statements.offer, json(jobs), Duration.toSeconds(delay)), ids)
+      const seconds = keptFor === undefined ? null : keptFor / 1_000
+      return Effect.as(run("offer", statements.offer, json(jobs), Duration.toSeconds(delay), seconds), ids)
     },
 
     wait: engine.wait,

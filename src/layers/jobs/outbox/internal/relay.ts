@@ -53,7 +53,8 @@ export const makeRelay = (options: {
       .sort((a, b) => a.number < b.number ? -1 : 1)
       .map(({ id }) => id)
     yield* Effect.tapError(
-      engine.offer(ids.map(() => reference), { ids }),
+      // The table keeps the ids: the engine must take those of dead letters again.
+      engine.offer(ids.map(() => reference), { ids, keepIdFor: 0 }),
       () => Effect.ignore(run("relay", statements.untake, ids))
     )
     return taken.length

@@ -31,6 +31,14 @@ export const toJob = (jobId: string, json: JobJson) => ({
   cursor: cursorOf(json)
 })
 
+/** The options of a job in BullMQ, with `OfferOptions.keepIdFor` in milliseconds if the id is to be kept. */
+export const jobOptions = (delay: number, keepIdFor: number | undefined) => ({
+  ...delay > 0 ? { delay } : {},
+  ...keepIdFor === undefined ? {} : { keepIdFor }
+})
+
+export const keepsId = ({ opts }: JobJson): boolean => Predicate.hasProperty(opts, "keepIdFor")
+
 export const toClaim = (jobId: string, json: JobJson, token: string): Claim => ({ ...toJob(jobId, json), token })
 
 export const toDeadLetter = (jobId: string, json: JobJson): DeadLetter => ({

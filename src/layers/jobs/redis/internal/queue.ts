@@ -1,13 +1,13 @@
 import type { JobJson, RedisQueueBackend } from "bullmq"
 import { Clock, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
-import { idsFault } from "../../internal/storable.js"
+import { idsFault, keepIdForMillis } from "../../internal/storable.js"
 import type { WakeUp } from "../../internal/wakeUp.js"
 import { type Claim, type JobQueue, JobSourceError, LeaseLost, type StoredJob } from "../../JobSource.js"
 import type { Connection } from "./connection.js"
 import { deadLetters } from "./deadLetters.js"
 import { encodeId } from "./ids.js"
-import { encodeCursor, encodePayload, toClaim, toJob } from "./jobRecord.js"
+import { encodeCursor, encodePayload, jobOptions, keepsId, toClaim, toJob } from "./jobRecord.js"
 import { isRefused, redisCommands } from "./redisCommands.js"
 import { scriptsOf } from "./scripts.js"
 
@@ -44,12 +44,18 @@ export const make = (options: {
   const { send, sendFenced } = redisCommands(name, connection, renewOne)
   const leaseLost = ({ id }: Claim) => new LeaseLost({ queue: name, id })
 
+  /** The claims of jobs whose ids are kept after their acknowledgement. */
+  const idKept = new WeakSet<Claim>()
+
   /** Claims up to `count` jobs at once. Returns when the next one is due, if BullMQ said so. */
   const claimSome = async (count: number) => {
     const results = await Promise.allSettled(Array.from({ length: count }, async () => {
       const token = randomUUID()
       const [json, id, , due] = await backend.moveToActive(token) as [JobJson | undefined, string, number, number]
-      return json ? { claim: toClaim(id, json, token) } : { due }
+      if (!json) return { due }
+      const claim = toClaim(id, json, token)
+      if (keepsId(json)) idKept.add(claim)
+      return { claim }
     }))
     const failed = results.find((result) => result.status === "rejected")
     const received = results.flatMap((result) => result.status === "fulfilled" ? [result.value] : [])
@@ -118,16 +124,18 @@ export const make = (options: {
     })
 
   return {
-    offer: (payloads, { delay = Duration.zero, ids } = {}) =>
+    offer: (payloads, options = {}) =>
       Effect.gen(function*() {
         if (payloads.length === 0) return []
+        const { delay = Duration.zero, ids } = options
         const cause = ids === undefined ? undefined : idsFault(payloads.length, ids)
         if (cause !== undefined) return yield* new JobSourceError({ operation: "offer", queue: name, cause })
         const now = yield* Clock.currentTimeMillis
         const jobIds = ids ?? payloads.map(() => makeId(now))
-        const millis = Math.ceil(Duration.toMillis(delay))
+        const opts = jobOptions(Math.ceil(Duration.toMillis(delay)), keepIdForMillis(options))
         // One transaction: all of the jobs are stored, or none.
         yield* send("offer", async () => {
+          if ("keepIdFor" in opts) await scripts.forget(now, jobIds.map(encodeId))
           const entries = payloads.map((payload, n) => ({
             prefix,
             queueName: key,
@@ -136,7 +144,7 @@ export const make = (options: {
             jobData: {
               name: "job",
               data: encodePayload(payload),
-              opts: millis > 0 ? { delay: millis } : {},
+              opts,
               timestamp: now
             } as unknown as JobJson
           }))
@@ -157,7 +165,8 @@ export const make = (options: {
         const value = yield* writes
         const { id, token } = leaseOf(claim)
         if (how._tag === "Ack") {
-          yield* sendFenced(claim, "transact", () => backend.moveToCompleted(finished(id), null, true, token, false))
+          const remove = !idKept.has(claim)
+          yield* sendFenced(claim, "transact", () => backend.moveToCompleted(finished(id), null, remove, token, false))
           return value
         }
         const written = yield* send("transact", () => scripts.setProgress({ id, token }, encodeCursor(how.cursor)))

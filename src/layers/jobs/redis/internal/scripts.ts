@@ -16,7 +16,15 @@ export interface Scripts {
   /** Resets the deaths that count as attempts of a dead letter, and its progress if it is to run from the start. */
   readonly resetAttempts: (id: string, fromStart: boolean) => Promise<boolean>
   readonly discard: (id: string) => Promise<boolean>
+  /**
+   * Removes acknowledged jobs whose ids were kept long enough: of these ids, or without ids of those acknowledged first.
+   * Returns their number.
+   */
+  readonly forget: (now: number, ids?: ReadonlyArray<string>) => Promise<number>
 }
+
+/** How many ids one script forgets, so that it does not hold up the server. */
+export const mostForgotten = 200
 
 /** The encoded id of a job, and the token of its lock. */
 interface Lease {
@@ -55,6 +63,24 @@ if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('DEL', KEYS[2], KEYS[2] .. ':logs')
 return 1`
 
+/** Jobs of the set `completed` that other programs have acknowledged have no such option, and stay. */
+const forget = `
+local ids = { unpack(ARGV, 3) }
+if #ids == 0 then ids = redis.call('ZRANGE', KEYS[1], 0, tonumber(ARGV[2]) - 1) end
+local forgotten = 0
+for _, id in ipairs(ids) do
+  local job = KEYS[2] .. id
+  local fields = redis.call('HMGET', job, 'finishedOn', 'opts')
+  local read, opts = pcall(cjson.decode, fields[2] or '')
+  local keepIdFor = read and type(opts) == 'table' and tonumber(opts.keepIdFor)
+  if fields[1] and keepIdFor and fields[1] + keepIdFor <= tonumber(ARGV[1])
+    and redis.call('ZREM', KEYS[1], id) == 1 then
+    redis.call('DEL', job, job .. ':logs')
+    forgotten = forgotten + 1
+  end
+end
+return forgotten`
+
 /** The scripts of one queue, whose keys are `toKey("active")` and so on. */
 export const scriptsOf = (redis: Redis, toKey: (type: string) => string): Scripts => {
   const isOne = async (reply: Promise<unknown>) => (await reply) === 1
@@ -66,6 +92,8 @@ export const scriptsOf = (redis: Redis, toKey: (type: string) => string): Script
     setProgress: ({ id, token }, value) => isOne(redis.eval(setProgress, 1, toKey(id), token, value)),
     resetAttempts: (id, fromStart) =>
       isOne(redis.eval(resetAttempts, 2, toKey("failed"), toKey(id), id, fromStart ? 1 : 0)),
-    discard: (id) => isOne(redis.eval(discard, 2, toKey("failed"), toKey(id), id))
+    discard: (id) => isOne(redis.eval(discard, 2, toKey("failed"), toKey(id), id)),
+    forget: async (now, ids = []) =>
+      await redis.eval(forget, 2, toKey("completed"), toKey(""), now, mostForgotten, ...ids) as number
   }
 }

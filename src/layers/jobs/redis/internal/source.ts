@@ -1,5 +1,5 @@
 import type { RedisQueueBackend } from "bullmq"
-import { Duration, Effect, Queue, type Redacted } from "effect"
+import { Clock, Duration, Effect, Queue, type Redacted } from "effect"
 import { optionalPeers, rethrow } from "../../../../core/internal/optionalPeers.js"
 import { queueLease } from "../../internal/lease.js"
 import { type Reaped, reapLeases } from "../../internal/leaseReaper.js"
@@ -8,6 +8,7 @@ import { JobSourceError, type Service } from "../../JobSource.js"
 import { connect } from "./connection.js"
 import { encodeId, makeIds } from "./ids.js"
 import * as RedisQueue from "./queue.js"
+import { mostForgotten, scriptsOf } from "./scripts.js"
 import { parseUrl } from "./url.js"
 
 /** Effectively unlimited: the pool decides when a job becomes a dead letter. */
@@ -61,11 +62,20 @@ export const make = (options: {
     /** Processes that miss the message find the jobs by polling. */
     const wake = (name: string) => Effect.ignore(Effect.tryPromise(() => redis.publish(channel, name)))
 
+    /** Forgets the ids that were kept long enough, in steps. */
+    const forget = (backend: RedisQueueBackend) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.repeat(
+          Effect.tryPromise(() => scriptsOf(redis, (type) => backend.toKey(type)).forget(now)),
+          { while: (forgotten) => forgotten === mostForgotten, times: 50 }
+        ))
+
     /** BullMQ makes a job available when it had no lock in two looks in a row. */
     const reap = Effect.gen(function*() {
       const reaped: Array<Reaped> = []
       for (const { backend, name } of queues) {
         const jobs = yield* Effect.tryPromise(() => backend.moveStalledJobsToWait())
+        yield* forget(backend)
         if (jobs.length === 0) continue
         reaped.push({ queue: name, jobs: jobs.length })
         yield* wake(name)

@@ -5,7 +5,7 @@ import { bounded } from "../../../../core/internal/bounded.js"
 import { monotonicMillis } from "../../../../core/internal/monotonic.js"
 import { causeOf, execute, type Row, transaction, TransactionTag } from "../../../database/contract.js"
 import { toDeadLetter, toJob } from "../../internal/jobRecord.js"
-import { idsFault, isStorableId, storableText } from "../../internal/storable.js"
+import { idsFault, isStorableId, keepIdForMillis, storableText } from "../../internal/storable.js"
 import type { WakeUp } from "../../internal/wakeUp.js"
 import {
   type Claim,
@@ -99,11 +99,17 @@ export const make = (options: {
     )
 
   return {
-    offer: (payloads, { delay = Duration.zero, ids = payloads.map(() => randomUUID()) } = {}) => {
+    offer: (payloads, options = {}) => {
       if (payloads.length === 0) return Effect.succeed([])
+      const { delay = Duration.zero, ids = payloads.map(() => randomUUID()) } = options
+      const keptFor = keepIdForMillis(options)
       const fault = idsFault(payloads.length, ids)
       if (fault !== undefined) return failure("offer")(fault)
-      return Effect.as(run("offer", statements.offer, ids, payloads.map(json), Duration.toSeconds(delay)), ids)
+      const seconds = keptFor === undefined ? null : keptFor / 1_000
+      return Effect.as(
+        run("offer", statements.offer, ids, payloads.map(json), Duration.toSeconds(delay), seconds),
+        ids
+      )
     },
 
     wait: wakeUp.wait,

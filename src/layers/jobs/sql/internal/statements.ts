@@ -3,6 +3,9 @@ import type { JobTable } from "../../internal/jobTable.js"
 /** The channel on which `NOTIFY` announces that there may be jobs, with the name of the queue as the payload. */
 export const channelOf = (table: string): string => table
 
+/** How many ids are forgotten in one statement, so that each is short. More are kept only for as long as it takes. */
+const mostForgotten = 5_000
+
 /** The table that `JobSourceSql` documents. */
 export const jobTable = (table: string): JobTable => ({
   name: table,
@@ -28,7 +31,11 @@ export const jobTable = (table: string): JobTable => ({
     CREATE SEQUENCE ${table}_fence OWNED BY ${table}.fence;
     CREATE INDEX ${table}_waiting ON ${table} (queue, due_at, number) WHERE state = 'waiting';
     CREATE INDEX ${table}_running ON ${table} (queue) WHERE state = 'running';
-    CREATE INDEX ${table}_dead ON ${table} (queue, failed_at, id) WHERE state = 'dead'`
+    CREATE INDEX ${table}_dead ON ${table} (queue, failed_at, id) WHERE state = 'dead'`,
+    `ALTER TABLE ${table} ADD COLUMN keep_id_for interval,
+      DROP CONSTRAINT ${table}_state_check,
+      ADD CONSTRAINT ${table}_state_check CHECK (state IN ('waiting', 'running', 'dead', 'done')) NOT VALID;
+    CREATE INDEX ${table}_done ON ${table} (due_at) WHERE state = 'done'`
   ]
 })
 
@@ -48,6 +55,7 @@ export const statementsOf = (table: string) => {
   const ids = "id = ANY($2::text[])"
   const leased = `queue = $1 AND ${ids} AND fence = ANY($3::text[]::bigint[]) AND state = 'running'`
   const dead = "queue = $1 AND state = 'dead'"
+  const forgettable = `state = 'done' AND due_at <= ${now}`
   /** Evaluated once, and only when there is a row to return. */
   const wake = `(SELECT pg_notify('${channelOf(table)}', $1))::text AS woken`
   /** Changes leased jobs, gives their fences, and wakes all processes when that makes jobs available. */
@@ -60,11 +68,17 @@ export const statementsOf = (table: string) => {
   const found = `${job}, state, error, (extract(epoch FROM failed_at) * 1000)::float8 AS failed_at`
 
   return {
-    /** `$2` are ids, `$3` payloads, `$4` the delay in seconds. Jobs are numbered in the order in which they are given. */
-    offer: `WITH offered AS (
-        INSERT INTO ${table} (queue, id, payload, due_at)
-        SELECT $1::text, id, payload::jsonb, ${now} + $4::float8 * interval '1 second'
-        FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS job (id, payload, nth) ORDER BY nth
+    /**
+     * `$2` are ids, `$3` payloads, `$4` the delay in seconds, `$5` for how many seconds the ids are kept. Jobs are numbered
+     * in the order in which they are given. The insertion refers to the rows that it replaces, so it comes after them.
+     */
+    offer: `WITH forgotten AS (
+        DELETE FROM ${table} WHERE $5::float8 > 0 AND queue = $1 AND ${ids} AND ${forgettable} RETURNING id),
+      offered AS (
+        INSERT INTO ${table} (queue, id, payload, due_at, keep_id_for)
+        SELECT $1::text, id, payload::jsonb, ${now} + $4::float8 * interval '1 second', $5::float8 * interval '1 second'
+        FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS job (id, payload, nth)
+        WHERE (SELECT count(*) FROM forgotten) >= 0 ORDER BY nth
         ON CONFLICT (queue, id) DO NOTHING RETURNING id)
       SELECT ${wake} FROM offered LIMIT 1`,
     /** `$2` is the limit, `$3` the lease in seconds. */
@@ -79,8 +93,13 @@ export const statementsOf = (table: string) => {
     /** Milliseconds until the next job is due, negative when it is overdue. No row when there is none to come. */
     due: `SELECT (extract(epoch FROM due_at - clock_timestamp()) * 1000)::float8 AS due
       FROM ${table} WHERE queue = $1 AND state = 'waiting' ORDER BY due_at, number LIMIT 1`,
-    ack: `WITH settled AS (DELETE FROM ${table} WHERE ${leased} RETURNING fence)
-      SELECT fence::text AS fence FROM settled`,
+    /** An id that is kept remains as a row of which nothing else is left, so that offering it again conflicts. */
+    ack: `WITH removed AS (DELETE FROM ${table} WHERE ${leased} AND keep_id_for IS NULL RETURNING fence),
+      kept AS (
+        UPDATE ${table} SET state = 'done', due_at = clock_timestamp() + keep_id_for, payload = 'null', cursor = NULL,
+          error = NULL, lease_until = NULL
+        WHERE ${leased} AND keep_id_for IS NOT NULL RETURNING fence)
+      SELECT fence::text AS fence FROM removed UNION ALL SELECT fence::text FROM kept`,
     handBack: settle(handBack, { wakes: true }),
     /** `$4` is the cursor. */
     checkpoint: settle(cursor, { wakes: false }),
@@ -105,7 +124,8 @@ export const statementsOf = (table: string) => {
     touch: `UPDATE ${table} SET lease_until = ${after("$4")} WHERE ${leased}`,
     /**
      * `$1` are names of queues. Makes jobs available whose leases ran out, at the cost of an attempt, and returns
-     * how many of which queue. One process at a time: without the lock there is nothing to do.
+     * how many of which queue. Forgets ids that were kept long enough, of all queues. One process at a time: without
+     * the lock there is nothing to do.
      */
     reap: `WITH turn AS MATERIALIZED (
         SELECT pg_try_advisory_xact_lock(hashtextextended('lastcall.${table}.expire', 0)) AS mine),
@@ -116,12 +136,15 @@ export const statementsOf = (table: string) => {
       expired AS (
         UPDATE ${table} AS job
         SET ${handBack}, attempt = attempt + 1, error = 'the lease ran out'
-        FROM orphans WHERE job.queue = orphans.queue AND job.id = orphans.id RETURNING job.queue)
+        FROM orphans WHERE job.queue = orphans.queue AND job.id = orphans.id RETURNING job.queue),
+      forgotten AS (
+        DELETE FROM ${table} WHERE (SELECT mine FROM turn) AND ${forgettable} AND ctid = ANY(ARRAY(
+          SELECT ctid FROM ${table} WHERE ${forgettable} ORDER BY due_at LIMIT ${mostForgotten} FOR UPDATE SKIP LOCKED)))
       SELECT queue, count(*)::int AS jobs, pg_notify('${channelOf(table)}', queue)::text AS woken
       FROM expired GROUP BY queue`,
     size: `SELECT count(*)::int AS jobs FROM ${table} WHERE queue = $1 AND state = 'waiting'`,
     /** `$2` is the id. */
-    find: `SELECT ${found} FROM ${table} WHERE queue = $1 AND id = $2`,
+    find: `SELECT ${found} FROM ${table} WHERE queue = $1 AND id = $2 AND state <> 'done'`,
     /** `$2` is the limit, `$3` and `$4` are the date and the id of the dead letter before the page. */
     deadLetters: `SELECT ${found} FROM ${table}
       WHERE ${dead} AND (failed_at, id) > (coalesce($3::timestamptz, '-infinity'), coalesce($4::text, ''))

@@ -1,0 +1,51 @@
+import { Schema } from "effect"
+import { errorMessage } from "../../../core/internal/errorMessage.js"
+
+/**
+ * The engine is unavailable, or refused an operation.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class JobSourceError extends Schema.TaggedError<JobSourceError>()("JobSourceError", {
+  /** The operation that failed, such as `claim` or `offer`. */
+  operation: Schema.String,
+  queue: Schema.String,
+  /** The error of the engine. */
+  cause: Schema.Defect
+}) {
+  override get message() {
+    return `${this.queue}: ${this.operation} failed: ${errorMessage(this.cause)}`
+  }
+}
+
+/**
+ * A bounded queue has no room. Offer again later, or let the client do so (503 with `Retry-After`).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
+  queue: Schema.String,
+  /** The number of jobs that the queue has room for. */
+  capacity: Schema.Int
+}) {
+  override get message() {
+    return `${this.queue}: the queue is full (${this.capacity} jobs)`
+  }
+}
+
+/**
+ * The run does not hold the job any more: its lease expired, or the job was cancelled. Nothing was written.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
+  queue: Schema.String,
+  id: Schema.String
+}) {
+  override get message() {
+    return `${this.queue}: the lease of job ${this.id} is gone; nothing was written`
+  }
+}
