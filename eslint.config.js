@@ -13,7 +13,7 @@ const timeout = {
 }
 const report = {
   selector: "NewExpression[callee.name='DrainReport']",
-  message: "Drain makes the reports of resources, and outsideDrains those of work outside of any Drain."
+  message: "drainReport makes the reports of resources, and outsideDrains those of work outside of any Drain."
 }
 const transition = {
   selector: "CallExpression[callee.property.name='transition']",
@@ -99,7 +99,7 @@ export default tseslint.config(
     rules: syntax(run, clock, timeout, report, transition)
   },
   { files: ["src/core/internal/bounded.ts"], rules: syntax(run, clock, report, transition) },
-  { files: ["src/core/Drain.ts"], rules: syntax(run, clock, timeout, transition) },
+  { files: ["src/core/internal/drainReport.ts"], rules: syntax(run, clock, timeout, transition) },
   { files: ["src/programs/internal/runService.ts"], rules: syntax(run, clock, timeout, report) },
   { files: ["src/programs/internal/outsideDrains.ts"], rules: syntax(run, clock, timeout, transition) },
   { files: ["src/core/Host.ts"], rules: { "no-restricted-globals": "off", "no-restricted-properties": "off" } },

@@ -4,19 +4,20 @@
  * @module
  * @since 0.1.0
  */
-import { Context, Duration, Effect, Exit, Layer, Option, Scope } from "effect"
+import { Context, type Duration, Effect, Exit, Layer, Option, Scope } from "effect"
 import { acquiring } from "./internal/acquiring.js"
-import { makeAttempt, type Problems } from "./internal/attempt.js"
+import { makeAttempt } from "./internal/attempt.js"
 import { bounded as internalBounded } from "./internal/bounded.js"
+import { drainReport, type Problems } from "./internal/drainReport.js"
 import { drainTimeouts } from "./internal/drainTimeouts.js"
 import { beginUse, build } from "./internal/memoMap.js"
-import { monotonicMillis, wholeMillis } from "./internal/monotonic.js"
+import { monotonicMillis } from "./internal/monotonic.js"
 import { idle, nameList, safeObservers } from "./internal/observers.js"
 import { once } from "./internal/once.js"
 import { durationOption } from "./internal/options.js"
 import { type Progress, type Resource, Shutdown, type Stage } from "./Shutdown.js"
 import type { BudgetError } from "./ShutdownConfig.js"
-import { DrainReport, type Outcome } from "./ShutdownReport.js"
+import type { DrainReport, Outcome } from "./ShutdownReport.js"
 
 /**
  * The timeouts of a release. Each step is bounded by its timeout and by what remains of the grace period, whichever is
@@ -81,11 +82,17 @@ export interface Steps<in A, out R = never> extends Timeouts {
   readonly quiesceOn?: "LameDuck" | "Release" | undefined
 }
 
-/** Registers the resource. `quiesce` may run ahead of `release`, which does not repeat it. Both are bounded and never fail. */
-const makeRelease = <A, R>(
+/**
+ * Registers the resource. `quiesce` may run ahead of `release`, which does not repeat it. Both are bounded and never fail.
+ * With `needed`, the resource is provisional: nothing is done when it completes with false.
+ *
+ * @internal
+ */
+export const makeRelease = <A, R>(
   steps: Steps<A, R> & { readonly name: string },
   resource: A,
-  timeouts: Effect.Effect.Success<ReturnType<typeof drainTimeouts>>
+  timeouts: Effect.Effect.Success<ReturnType<typeof drainTimeouts>>,
+  needed?: Effect.Effect<boolean>
 ) =>
   Effect.contextWithEffect((context: Context.Context<R>) => {
     const shutdown = Context.get(context, Shutdown)
@@ -132,24 +139,19 @@ const makeRelease = <A, R>(
           )
       }
 
-      const report = (started: Duration.Duration, elapsed: number, outcome: Outcome) => {
-        const [before, after] = [baseline ?? idle, progress()]
-        const left = outcome === "Drained" ? 0 : steps.progress === undefined ? 1 : after.inFlight
-        const cut = after.cut - before.cut + left
-        return new DrainReport({
+      const report = (started: Duration.Duration, elapsed: number, outcome: Outcome) =>
+        drainReport({
           name: registered.name,
-          // A drain may itself cut work that cannot finish, such as a request whose client is silent.
-          outcome: outcome === "Drained" && cut > 0 ? "Interrupted" : outcome,
-          started: wholeMillis(Duration.toMillis(started)),
-          elapsed: wholeMillis(elapsed),
-          finished: after.finished - before.finished,
-          handedBack: after.handedBack - before.handedBack,
-          cut,
+          outcome,
+          started,
+          elapsed,
+          before: baseline ?? idle,
+          after: progress(),
+          countsWork: steps.progress !== undefined,
           ...problems
-        }, { disableValidation: true })
-      }
+        })
 
-      const release = once((exit: Exit.Exit<unknown, unknown>) =>
+      const runSteps = (exit: Exit.Exit<unknown, unknown>) =>
         Effect.flatMap(Effect.zip(shutdown.elapsed, monotonicMillis), ([started, from]) =>
           quiesce().pipe(
             Effect.zipRight(steps.drain === undefined ? Effect.succeed("Drained" as const) : drain(steps.drain)),
@@ -157,6 +159,8 @@ const makeRelease = <A, R>(
             Effect.zip(monotonicMillis),
             Effect.flatMap(([outcome, now]) => update("closed", Option.some(report(started, now - from, outcome))))
           ))
+      const release = once((exit: Exit.Exit<unknown, unknown>) =>
+        needed === undefined ? runSteps(exit) : Effect.flatMap(needed, (yes) => yes ? runSteps(exit) : update("closed"))
       )
       return {
         quiesce: provided(quiesce()),
@@ -171,6 +175,7 @@ const makeRelease = <A, R>(
         stage: "open",
         report: Option.none(),
         drainTimeout: timeouts.drainTimeout,
+        provisional: needed !== undefined,
         progress,
         condition,
         finalize: Effect.suspend(() => finalize)

@@ -134,6 +134,8 @@ export interface Lifecycle {
   readonly recordSignal: (signal: Signal, what: string) => Effect.Effect<void>
   /** Makes drains stop waiting and interrupt. */
   readonly expedite: Effect.Effect<void>
+  /** Runs the release of each resource whose scope does not close, last acquired first. */
+  readonly finalize: Effect.Effect<void>
   /** Requests the shutdown with this failure, or adds the failure to the request. The exit code is 1. */
   readonly fail: (reason: string, failure: string) => Effect.Effect<void>
 }
@@ -198,7 +200,7 @@ export const make = (
           gracePeriod: config.gracePeriod,
           preStopDelay: config.preStopDelay,
           elapsed: wholeMillis(at - from),
-          drains: journal.resources().flatMap(({ report }) => Option.toArray(report)),
+          drains: journal.reports(),
           ...(Option.isSome(failure) ? { failure: failure.value } : {})
         }))
 
@@ -255,14 +257,7 @@ export const make = (
       lameDuck: lameDuck.await,
       draining: draining.await,
       expedited: expedited.await,
-      conditions: Effect.sync(() =>
-        Object.fromEntries(
-          journal.resources().flatMap(({ condition, name }) => {
-            const present = condition()
-            return present === undefined ? [] : [[name, present]]
-          })
-        )
-      ),
+      conditions: Effect.sync(journal.conditions),
       begin,
       register,
       update
@@ -295,6 +290,7 @@ export const make = (
         }),
         expedited.open
       ),
+      finalize: Effect.suspend(() => Effect.forEach(journal.finalizers(), (finalize) => finalize, { discard: true })),
       fail: (reason, failure) => Effect.zipRight(begin({ reason, failure }), addFailure(failure))
     }
   })

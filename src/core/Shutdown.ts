@@ -68,6 +68,11 @@ export interface Resource {
   readonly condition: () => string | undefined
   /** Runs the release, once: later calls wait for the first. Bounded, and never fails. */
   readonly finalize: Effect.Effect<void>
+  /**
+   * Whether only its release shows if there is anything to release. Until then it is hidden, and it is forgotten if it
+   * closes without a report. Default: false.
+   */
+  readonly provisional?: boolean
 }
 
 /**

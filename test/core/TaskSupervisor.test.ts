@@ -49,8 +49,8 @@ describe("TaskSupervisor", () => {
       yield* Fiber.join(stopping)
       assert.deepStrictEqual(entries, ["3s sent"])
       assert.deepStrictEqual(yield* reports, [
-        { name: "tasks", outcome: "Drained", finished: 1, handedBack: 0, cut: 0 },
-        { name: "tasks daemons", outcome: "Drained", finished: 1, handedBack: 0, cut: 0 }
+        { name: "tasks daemons", outcome: "Drained", finished: 1, handedBack: 0, cut: 0 },
+        { name: "tasks", outcome: "Drained", finished: 1, handedBack: 0, cut: 0 }
       ])
     }))
 

@@ -2,17 +2,12 @@ import { Duration, Effect, type Exit, Option } from "effect"
 import type { Service } from "../Shutdown.js"
 import { bounded } from "./bounded.js"
 import { drainBound, releaseBound } from "./budget.js"
+import type { Problems } from "./drainReport.js"
 import { shortDuration } from "./duration.js"
 import { causeMessage } from "./errorMessage.js"
 import { monotonicMillis } from "./monotonic.js"
 
 type Step = "quiesce" | "drain" | "interrupt" | "release"
-
-/** What went wrong in the steps of one release, for its report. */
-export interface Problems {
-  reason?: string
-  failure?: string
-}
 
 /**
  * Runs one step of a release within its bound. Adds what goes wrong to `problems` instead of failing: the next step must

@@ -1,7 +1,9 @@
 import { Cause, Context, Duration, Effect, Exit, Fiber, FiberRef, Option, type Scope, Tracer } from "effect"
 import * as Drain from "../Drain.js"
 import { Shutdown } from "../Shutdown.js"
+import type { BudgetError } from "../ShutdownConfig.js"
 import { drainable } from "./budget.js"
+import { drainTimeouts } from "./drainTimeouts.js"
 import { makeInFlight } from "./inFlight.js"
 import { monotonicMillis } from "./monotonic.js"
 
@@ -56,11 +58,12 @@ const describe = (fiber: AnyFiber): string => {
  */
 export const makeDaemons = (
   { daemonTimeout, isUnit = () => false, name, releaseTimeout }: Options
-): Effect.Effect<Daemons, never, Scope.Scope> =>
+): Effect.Effect<Daemons, BudgetError, Scope.Scope> =>
   Effect.gen(function*() {
     const shutdown = yield* Shutdown
     const timeout = Duration.min(daemonTimeout, drainable(shutdown.config))
     const running = yield* makeInFlight<{ readonly since: number }>()
+    let drainTimeout = timeout
     let finished = 0
     let interrupting = false
     const daemons: Daemons = { own: (effect) => Effect.locally(effect, currentOwner, daemons) }
@@ -81,29 +84,39 @@ export const makeDaemons = (
     const untilNone = (step: Effect.Effect<void>) =>
       Effect.repeat(Effect.zipRight(step, search), { while: (more) => more })
 
-    /** The time that the latest daemon has left. */
-    const remaining = Effect.map(monotonicMillis, (now) => {
+    /** Whether there are daemons to drain, in the time that the latest of them has left. */
+    const needed = Effect.zipWith(search, monotonicMillis, (found, now) => {
       const latest = running.units().reduce((latest, { data }) => data.since > latest ? data.since : latest, -Infinity)
-      return Duration.subtract(timeout, Duration.millis(now - latest))
+      if (found) drainTimeout = Duration.subtract(timeout, Duration.millis(now - latest))
+      return found
     })
-
-    const drain = Effect.flatMap(remaining, (drainTimeout) =>
-      Effect.scoped(Drain.acquire({
-        name: `${name} daemons`,
-        drainTimeout,
-        releaseTimeout,
-        acquire: Effect.void,
-        drain: () => untilNone(running.awaitEmpty),
-        interrupt: () =>
-          untilNone(Effect.suspend(() => {
-            interrupting = true
-            return running.interruptAll
-          })),
-        progress: () => ({ inFlight: running.size(), finished, handedBack: 0, cut: 0 }),
-        names: () => running.units().map(({ fiber }) => describe(fiber))
-      })).pipe(Effect.orDie))
-
-    yield* Effect.addFinalizer(() => Effect.flatMap(search, (found) => found ? drain : Effect.void))
+    const { releaseTimeout: explicit } = yield* drainTimeouts({ name, releaseTimeout })
+    const timeouts = {
+      releaseTimeout: explicit,
+      get drainTimeout() {
+        return Option.some(drainTimeout)
+      }
+    }
+    // Registered before its owner, and so released after it, also where the scope does not close.
+    yield* Effect.acquireRelease(
+      Drain.makeRelease(
+        {
+          name: `${name} daemons`,
+          drain: () => untilNone(running.awaitEmpty),
+          interrupt: () =>
+            untilNone(Effect.suspend(() => {
+              interrupting = true
+              return running.interruptAll
+            })),
+          progress: () => ({ inFlight: running.size(), finished, handedBack: 0, cut: 0 }),
+          names: () => running.units().map(({ fiber }) => describe(fiber))
+        },
+        undefined,
+        timeouts,
+        needed
+      ),
+      ({ release }, exit) => release(exit)
+    )
     yield* Effect.forkScoped(Effect.interruptible(Effect.zipRight(shutdown.lameDuck, search)))
     return daemons
   })

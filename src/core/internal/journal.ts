@@ -1,5 +1,5 @@
 import { Option } from "effect"
-import type { Resource } from "../Shutdown.js"
+import type { Conditions, Resource } from "../Shutdown.js"
 import type { DrainReport } from "../ShutdownReport.js"
 
 interface Registered {
@@ -14,9 +14,15 @@ interface Registered {
 
 /** The registered resources and the entries of the journal. Each change takes the same time, whatever their number. */
 export interface Journal<in out Entry> {
-  /** In the order of registration. */
+  /** In the order of registration, without those that are hidden. */
   readonly resources: () => ReadonlyArray<Resource>
-  /** The number of resources that are not closed. */
+  /** The reports of those that are closed. */
+  readonly reports: () => ReadonlyArray<DrainReport>
+  /** The conditions of those that have one. */
+  readonly conditions: () => Conditions
+  /** The releases of all, also of hidden ones, last registered first. */
+  readonly finalizers: () => ReadonlyArray<Resource["finalize"]>
+  /** The number of resources that are neither closed nor hidden. */
   readonly unclosed: () => number
   /** In the order in which they were added. */
   readonly entries: () => ReadonlyArray<Entry>
@@ -24,7 +30,8 @@ export interface Journal<in out Entry> {
   readonly register: (resource: Resource, lameDuck: boolean) => Resource
   /**
    * Replaces the registered resource of the same name. Returns whether it is kept: one that was registered and closed in
-   * lame duck is forgotten, unless something went wrong. A service that acquires one for each request would keep them all.
+   * lame duck is forgotten, unless something went wrong, because a service that acquires one for each request would keep
+   * them all. So is a provisional one that closes without a report.
    */
   readonly replace: (resource: Resource, lameDuck: boolean) => boolean
   /** Adds an entry, which is forgotten with the resource of this name, if there is one. */
@@ -32,6 +39,8 @@ export interface Journal<in out Entry> {
   /** Forgets closed resources and their entries: those before a shutdown is requested are no part of its report. */
   readonly forgetClosed: () => void
 }
+
+const isHidden = ({ provisional, stage }: Resource) => provisional === true && stage === "open"
 
 const isClean = ({ cut, failure, outcome, reason }: DrainReport) =>
   outcome === "Drained" && cut === 0 && failure === undefined && reason === undefined
@@ -42,6 +51,7 @@ export const makeJournal = <Entry>(): Journal<Entry> => {
   /** How many resources have this base name, and the number that the next one of them gets. */
   const baseNames = new Map<string, { count: number; next: number }>()
   let closed: Array<string> = []
+  let hidden = 0
   let added = 0
 
   const uniqueName = (baseName: string): string => {
@@ -62,21 +72,36 @@ export const makeJournal = <Entry>(): Journal<Entry> => {
     if (--named.count === 0) baseNames.delete(found.baseName)
   }
 
+  const all = () => Array.from(registered.values(), ({ resource }) => resource)
+  const resources = () => all().filter((resource) => !isHidden(resource))
+
   return {
-    resources: () => Array.from(registered.values(), ({ resource }) => resource),
-    unclosed: () => registered.size - closed.length,
+    resources,
+    reports: () => resources().flatMap(({ report }) => Option.toArray(report)),
+    conditions: () =>
+      Object.fromEntries(
+        resources().flatMap(({ condition, name }) => {
+          const present = condition()
+          return present === undefined ? [] : [[name, present]]
+        })
+      ),
+    finalizers: () => all().toReversed().map(({ finalize }) => finalize),
+    unclosed: () => registered.size - closed.length - hidden,
     entries: () => Array.from(entries.values()),
     register: (resource, passing) => {
       const unique = { ...resource, name: uniqueName(resource.name) }
+      if (isHidden(unique)) hidden++
       registered.set(unique.name, { resource: unique, baseName: resource.name, passing, entries: [] })
       return unique
     },
     replace: (resource, lameDuck) => {
       const found = registered.get(resource.name)
       if (found === undefined) return true
+      if (isHidden(found.resource) && !isHidden(resource)) hidden--
       found.resource = resource
       if (resource.stage !== "closed") return true
-      if (lameDuck && found.passing && Option.exists(resource.report, isClean)) {
+      const isEmpty = resource.provisional === true && Option.isNone(resource.report)
+      if (isEmpty || (lameDuck && found.passing && Option.exists(resource.report, isClean))) {
         forget(resource.name)
         return false
       }

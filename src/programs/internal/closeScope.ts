@@ -30,7 +30,6 @@ export const closeScope = (lifecycle: Lifecycle, close: Effect.Effect<unknown>):
       }), { discard: true })
     if (Option.isNone(closed)) {
       const now = yield* shutdown.elapsed
-      const { resources } = yield* lifecycle.snapshot
       const started = outside.find(({ next }) => Option.isNone(next))?.started ?? now
       yield* reportOutside(lifecycle, {
         name: "scope",
@@ -39,9 +38,7 @@ export const closeScope = (lifecycle: Lifecycle, close: Effect.Effect<unknown>):
         elapsed: Duration.subtract(now, started),
         reason: "a finalizer that is not bounded by a Drain did not end"
       })
-      yield* bounded({ within: shutdown.config.reserve })(
-        Effect.forEach(resources.toReversed(), ({ finalize }) => finalize, { discard: true })
-      )
+      yield* bounded({ within: shutdown.config.reserve })(lifecycle.finalize)
     } else if (Exit.isFailure(closed.value)) {
       const failure = `a finalizer failed: ${causeMessage(closed.value.cause)}`
       yield* Effect.logError(failure, closed.value.cause)

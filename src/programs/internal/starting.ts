@@ -90,8 +90,7 @@ export const start = <ROut, E, RIn>(
       }),
       released: Effect.gen(function*() {
         if ((yield* acquires).length === 0) yield* Fiber.await(building)
-        const { resources } = yield* lifecycle.snapshot
-        yield* Effect.forEach(resources.toReversed(), ({ finalize }) => finalize, { discard: true })
+        yield* lifecycle.finalize
       })
     }
   })

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, FiberSet, Layer, Ref, Schema, Scope, TestClock } from "effect"
+import * as Drain from "../../../src/core/Drain.js"
 import { makeDaemons } from "../../../src/core/internal/daemons.js"
 import type { Options } from "../../../src/core/ShutdownConfig.js"
 import { ShutdownReport } from "../../../src/core/ShutdownReport.js"
@@ -8,8 +9,8 @@ import * as TestApp from "../../../src/testing/TestApp.js"
 
 type Work = (journal: Journal.Journal) => Effect.Effect<unknown, never, Scope.Scope>
 
-/** An app whose owner runs the work in its start, over a store that is released last. */
-const serve = (work: Work, options: Options = {}) =>
+/** An app whose owner runs the work in its start, under what is `above` and over a store that is released last. */
+const serve = (work: Work, options: Options = {}, above: Layer.Layer<never> = Layer.empty) =>
   Effect.gen(function*() {
     const journal = yield* Journal.make
     const store = Layer.scopedDiscard(Effect.addFinalizer(() => journal.note("store closed")))
@@ -22,7 +23,7 @@ const serve = (work: Work, options: Options = {}) =>
       })
       yield* daemons.own(Effect.scoped(Effect.provideService(work(journal), Scope.Scope, longer)))
     }))
-    const app = yield* TestApp.start(Layer.provide(owner, store), options)
+    const app = yield* TestApp.start(above.pipe(Layer.provideMerge(owner), Layer.provide(store)), options)
     const stop = Effect.gen(function*() {
       yield* app.signal("SIGTERM")
       const { drains, elapsed, exitCode } = Schema.encodeSync(ShutdownReport)(yield* app.report)
@@ -209,5 +210,68 @@ describe("daemons of an owner", () => {
       )
       assert.deepStrictEqual(yield* stop, { drains: [], elapsed: 0, exitCode: 0, journal: ["0ms store closed"] })
       assert.strictEqual(yield* Ref.get(interrupted), 1)
+    }))
+
+  it.scoped("are reported after their owner, when that is idle", () =>
+    Effect.gen(function*() {
+      const owner = Layer.scopedDiscard(Effect.gen(function*() {
+        const daemons = yield* makeDaemons({ name: "owner", daemonTimeout: Duration.seconds(5) })
+        yield* Drain.acquire({ name: "owner", acquire: daemons.own(Effect.forkDaemon(Effect.sleep("1 second"))) })
+      }))
+      const app = yield* TestApp.start(owner)
+      yield* app.signal("SIGTERM")
+      const { drains } = yield* app.report
+      assert.deepStrictEqual(drains.map(({ name }) => name), ["owner", "owner daemons"])
+    }))
+
+  it.scoped("are interrupted and reported when their owner is never released, because a finalizer in no Drain hangs", () =>
+    Effect.gen(function*() {
+      const { app, stop } = yield* serve(
+        ({ note }) => Effect.forkDaemon(Effect.onInterrupt(Effect.never, () => note("interrupted"))),
+        {},
+        Layer.scopedDiscard(Effect.addFinalizer(() => Effect.never))
+      )
+      const { drains, ...rest } = yield* stop
+      assert.deepStrictEqual(drains.map(withoutIds), [
+        {
+          ...drained,
+          name: "scope",
+          outcome: "Abandoned",
+          elapsed: 24_500,
+          finished: 0,
+          cut: 1,
+          reason: "a finalizer that is not bounded by a Drain did not end"
+        },
+        {
+          ...drained,
+          outcome: "Abandoned",
+          started: 24_500,
+          elapsed: 0,
+          finished: 0,
+          cut: 1,
+          reason: "drain not done within 0ms (#n), interrupt not done within 0ms"
+        }
+      ])
+      assert.deepStrictEqual(rest, { elapsed: 24_500, exitCode: 1, journal: ["24.5s interrupted"] })
+      assert.deepStrictEqual((yield* app.journal).slice(4), [
+        "24.5s scope Abandoned",
+        "24.5s owner daemons draining",
+        "24.5s owner daemons interrupting",
+        "24.5s owner daemons Abandoned",
+        "24.5s app Stopped"
+      ])
+    }))
+
+  it.scoped("are no resource of an owner that has none", () =>
+    Effect.gen(function*() {
+      const { app, stop } = yield* serve(() => Effect.void)
+      yield* stop
+      assert.deepStrictEqual(yield* app.journal, [
+        "0ms app Running",
+        "0ms SIGTERM received",
+        "0ms app shutdown requested: SIGTERM",
+        "0ms app Draining",
+        "0ms app Stopped"
+      ])
     }))
 })

@@ -67,7 +67,6 @@ const pool = {
   handedBack: 0,
   cut: 0
 } as const
-// What starts at the same time is in the report in reverse order of its acquisition.
 const daemons = { ...pool, name: "letters daemons" }
 
 describe("fibers that jobs leave behind", () => {
@@ -81,7 +80,7 @@ describe("fibers that jobs leave behind", () => {
       assert.deepStrictEqual(report, {
         journal: ["500ms 1", "1s 2", "1.5s 3", "2s 4", "2.5s 5", "2.5s store closed"],
         exitCode: 0,
-        drains: [{ ...daemons, elapsed: 2500, finished: 5 }, pool]
+        drains: [pool, { ...daemons, elapsed: 2500, finished: 5 }]
       })
     }))
 
@@ -98,7 +97,7 @@ describe("fibers that jobs leave behind", () => {
       assert.deepStrictEqual(report, {
         journal: ["1s a outer", "2s a inner", "2s store closed"],
         exitCode: 0,
-        drains: [{ ...daemons, elapsed: 2000, finished: 3 }, pool]
+        drains: [pool, { ...daemons, elapsed: 2000, finished: 3 }]
       })
     }))
 
@@ -112,13 +111,13 @@ describe("fibers that jobs leave behind", () => {
       assert.deepStrictEqual(report, {
         journal: ["2s a", "3s store closed"],
         exitCode: 0,
-        drains: [{
+        drains: [pool, {
           ...daemons,
           outcome: "Interrupted",
           elapsed: 3000,
           finished: 1,
           reason: "drain not done within 3s (letters.process #n)"
-        }, pool]
+        }]
       })
     }))
 
@@ -131,12 +130,12 @@ describe("fibers that jobs leave behind", () => {
       assert.deepStrictEqual(report, {
         journal: ["3s store closed"],
         exitCode: 0,
-        drains: [{
+        drains: [pool, {
           ...daemons,
           outcome: "Interrupted",
           elapsed: 3000,
           reason: "drain not done within 3s (refresh #n)"
-        }, pool]
+        }]
       })
     }))
 

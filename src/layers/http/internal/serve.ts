@@ -96,6 +96,6 @@ export const serve = (
           Effect.zipRight(closeConnections(policy, flushTimeout)),
           Effect.zipRight(Scope.close(handlerScope, exit))
         )
-    })).pipe(Effect.catchTag("BudgetError", Effect.die))
+    }))
     yield* gate.open
-  })
+  }).pipe(Effect.catchTag("BudgetError", Effect.die))

@@ -1,0 +1,36 @@
+import { Duration } from "effect"
+import type { Progress } from "../Shutdown.js"
+import { DrainReport, type Outcome } from "../ShutdownReport.js"
+import { wholeMillis } from "./monotonic.js"
+
+/** What went wrong in the steps of one release. */
+export interface Problems {
+  reason?: string
+  failure?: string
+}
+
+/** The report of one release, whose work was `before` it and is `after` it. A resource that counts no work is one unit. */
+export const drainReport = (
+  { after, before, countsWork, elapsed, outcome, started, ...named }: Problems & {
+    readonly name: string
+    readonly outcome: Outcome
+    readonly started: Duration.Duration
+    readonly elapsed: number
+    readonly before: Progress
+    readonly after: Progress
+    readonly countsWork: boolean
+  }
+): DrainReport => {
+  const left = outcome === "Drained" ? 0 : countsWork ? after.inFlight : 1
+  const cut = after.cut - before.cut + left
+  return new DrainReport({
+    ...named,
+    // A drain may itself cut work that cannot finish, such as a request whose client is silent.
+    outcome: outcome === "Drained" && cut > 0 ? "Interrupted" : outcome,
+    started: wholeMillis(Duration.toMillis(started)),
+    elapsed: wholeMillis(elapsed),
+    finished: after.finished - before.finished,
+    handedBack: after.handedBack - before.handedBack,
+    cut
+  }, { disableValidation: true })
+}
