@@ -1,20 +1,26 @@
 // Bundles the reference service into the folder bundle: npm run bundle. `node bundle/main.mjs` needs nothing else, so the
-// folder is what an image holds. PGlite reads three files beside its own module: they are copied.
+// folder is what an image holds. PGlite is copied as it is: it reads files beside its own module, and runs on two threads.
 import { build } from "esbuild"
+import { cpSync } from "node:fs"
 
-const pglite = "node_modules/@electric-sql/pglite/dist"
+const pglite = "node_modules/@electric-sql/pglite"
 
 await build({
-  entryPoints: ["src/main.ts", `${pglite}/pglite.wasm`, `${pglite}/pglite.data`, `${pglite}/initdb.wasm`],
+  entryPoints: ["src/main.ts"],
   bundle: true,
   platform: "node",
   target: "node20.19",
   format: "esm",
   outdir: "bundle",
   outExtension: { ".js": ".mjs" },
-  entryNames: "[name]",
-  loader: { ".wasm": "copy", ".data": "copy" },
+  external: ["@electric-sql/pglite"],
   // CommonJS packages in the bundle load Node's modules by `require`, which an ES module does not have.
   banner: { js: "const require = process.getBuiltinModule(\"module\").createRequire(import.meta.url)" },
   logLevel: "warning"
+})
+
+// Without its extensions, types and source maps.
+cpSync(pglite, `bundle/${pglite}`, {
+  recursive: true,
+  filter: (path) => !/\.(map|d\.c?ts|tar\.gz)$|\/(contrib|live|worker)$/.test(path)
 })

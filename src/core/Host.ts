@@ -245,12 +245,14 @@ export const signalNumber: Record<Signal, number> = {
 }
 
 /**
- * This process among the others of the machine, for a lock that must not outlive it.
+ * This process, for a lock that must not outlive it and for threads that load modules as its entry does.
  *
  * @internal
  */
 export const processes = {
   pid: (): number => process.pid,
+  /** The file that Node was started with. */
+  entry: (): string | undefined => process.argv[1],
   exists: (pid: number): boolean => {
     try {
       return process.kill(pid, 0)

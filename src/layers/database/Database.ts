@@ -45,7 +45,9 @@ export interface Options extends Timeouts {
    * Where the database is:
    *
    * - `postgres://user:password@host:port/database`: a server;
-   * - `pglite:./folder`, `pglite:///absolute/folder`: embedded, in that folder, which one process at a time can open;
+   * - `pglite:./folder`, `pglite:///absolute/folder`: embedded, in that folder, which one process at a time can open. The lock of a
+   *   process that was killed is taken over: at once where its pid can be checked, and from another container when it has not been
+   *   renewed for 15 seconds on this machine, or a minute on another one;
    * - `pglite:memory`: embedded, gone with the process.
    */
   readonly url: Redacted.Redacted
@@ -73,8 +75,8 @@ export interface Options extends Timeouts {
  * Opens the database that the options name, and provides its `SqlClient`.
  *
  * **Acquired:** when it answers: a server has answered one statement; a folder is locked for this process, and its database open.
- * Fails with `BudgetError` when the budget of `launch` can never hold a timeout, and with `DatabaseError`, with a server within `connectTimeout`. Creating an embedded database takes some seconds and is not
- * bounded. Interruptible with a server; an embedded database is opened first, then closed.
+ * Fails with `BudgetError` when the budget of `launch` can never hold a timeout, and with `DatabaseError`, with a server within `connectTimeout`. Creating an embedded database takes some seconds, on a
+ * thread of its own, and is not bounded. Interruptible; an embedded database that exists is opened first, then closed.
  *
  * **In use:** waiting for a connection is as interruptible as its caller. Interrupting a statement cancels it in the server, also when
  * every connection is in use; interrupting a transaction rolls it back. A transaction whose commit the server answers with a rollback
@@ -87,6 +89,8 @@ export interface Options extends Timeouts {
  *
  * **Promised:** a transaction that is open when leases are revoked is never committed.
  * **Not promised:** that a server which cannot be reached has noticed; it rolls back when it does.
+ * That an embedded database survives a process that is frozen until its lock is taken over, and then goes on: it is killed, but may
+ * have written for a moment.
  *
  * @since 0.1.0
  * @category layers

@@ -3,12 +3,10 @@ import { Effect, Exit, Fiber } from "effect"
 import { spawnSync } from "node:child_process"
 import fs, * as Fs from "node:fs"
 import { syncBuiltinESMExports } from "node:module"
-import * as Os from "node:os"
 import * as Path from "node:path"
-import { openDataFolder, takeLock } from "../../../src/layers/database/internal/dataFolder.js"
+import { takeLock, thisProcess } from "../../../src/layers/database/internal/folderLock.js"
 import type { Child } from "../../kit/child.js"
 import { openDatabase } from "../../kit/database.js"
-import { long } from "../../kit/long.js"
 import { databaseFolder, newFolder } from "../../kit/pglite.js"
 import { runFixture } from "../../kit/programs.js"
 import { eventually } from "../../kit/until.js"
@@ -52,7 +50,7 @@ const printed = (child: Child, pattern: RegExp) => Effect.promise(() => child.wa
 /** The pid of a process that has ended, not in use again yet. */
 const deadPid = () => spawnSync(process.execPath, ["-e", ""]).pid
 
-const lockFor = (pid: number, began = "") => JSON.stringify({ pid, host: Os.hostname(), began })
+const lockFor = (pid: number, began = "") => JSON.stringify({ ...thisProcess(), pid, began })
 
 describe("Database on PGlite: its folder", () => {
   it.scopedLive("keeps committed rows", () =>
@@ -108,7 +106,7 @@ describe("Database on PGlite: its folder", () => {
       })
       const refused = "refused FolderInUse"
       assert.deepStrictEqual(ends.map(([text]) => text).sort(), ["holds it", refused, refused, refused])
-      assert.deepStrictEqual(Fs.readdirSync(folder).sort(), ["lastcall.lock", "lastcall.new"])
+      assert.deepStrictEqual(Fs.readdirSync(folder).sort(), ["lastcall.lock"])
     }))
 
   it.scopedLive.skipIf(process.platform !== "linux")(
@@ -122,12 +120,10 @@ describe("Database on PGlite: its folder", () => {
       })
   )
 
-  it.effect("a lock of another machine, or one that cannot be parsed, is never taken over", () =>
+  it.effect("a lock that cannot be parsed is never taken over", () =>
     Effect.gen(function*() {
       const folder = newFolder()
       Fs.mkdirSync(folder)
-      Fs.writeFileSync(lockOf(folder), JSON.stringify({ pid: deadPid(), host: "elsewhere", began: "" }))
-      assert.include((yield* refusal(folder)).message, "on elsewhere")
       Fs.writeFileSync(lockOf(folder), "")
       assert.include((yield* refusal(folder)).message, "names no process")
     }))
@@ -173,23 +169,6 @@ describe("Database on PGlite: its folder", () => {
       assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
     }))
 
-  it.scoped("the files of a first start that was killed are cleared", () =>
-    Effect.gen(function*() {
-      const folder = newFolder()
-      const first = yield* openDataFolder(folder)
-      Fs.mkdirSync(Path.join(folder, "base"))
-      Fs.writeFileSync(Path.join(folder, "PG_VERSION"), "17")
-      yield* first.release
-      const second = yield* openDataFolder(folder)
-      assert.deepStrictEqual(Fs.readdirSync(folder).sort(), ["lastcall.lock", "lastcall.new"])
-      Fs.mkdirSync(Path.join(folder, "base"))
-      Fs.writeFileSync(Path.join(folder, "PG_VERSION"), "17")
-      yield* second.opened
-      yield* second.release
-      yield* openDataFolder(folder)
-      assert.deepStrictEqual(Fs.readdirSync(folder).sort(), ["PG_VERSION", "base", "lastcall.lock"])
-    }))
-
   it.live("a start that is interrupted releases the folder", () =>
     Effect.gen(function*() {
       const folder = yield* Effect.promise(databaseFolder)
@@ -211,21 +190,4 @@ describe("Database on PGlite: its folder", () => {
       assert.strictEqual(Fs.readFileSync(path, "utf8"), lockFor(process.ppid))
       assert.deepStrictEqual(Fs.readdirSync(Path.dirname(path)), ["some.lock"])
     }))
-
-  if (long) {
-    it.scopedLive("a first start that is killed is repeated by the next", () =>
-      Effect.gen(function*() {
-        const folder = newFolder()
-        for (const seen of ["lastcall.new", "base", "PG_VERSION", "pg_wal"]) {
-          const child = runFixture("openFolder.ts", {}, [folder])
-          while (!Fs.existsSync(Path.join(folder, seen)) && !child.output.includes("holds it")) {
-            yield* Effect.sleep("5 millis")
-          }
-          yield* Effect.promise(() => child.end())
-        }
-        const { sql } = yield* openDatabase(`pglite:${folder}`)
-        assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
-        assert.deepStrictEqual(Fs.readdirSync(folder).filter((name) => name.startsWith("lastcall")), ["lastcall.lock"])
-      }))
-  }
 })

@@ -1,11 +1,12 @@
 /** PGlite: PostgreSQL in this process, with one connection. */
 import type { PGlite, Results } from "@electric-sql/pglite"
-import { Effect, Stream } from "effect"
+import { Duration, Effect, Option, Stream } from "effect"
 import type { DatabaseError } from "../contract.js"
-import { type ConnectionError, type DriverConnection, driverMessage, type QueryResult } from "./connection.js"
+import type { ConnectionError, DriverConnection, QueryResult } from "./connection.js"
 import { type Driver, makeConnectionPool } from "./connectionPool.js"
-import { type DataFolder, folderUnusable, openDataFolder } from "./dataFolder.js"
+import { folderUnusable, openDataFolder } from "./dataFolder.js"
 import type { Pg, PglitePeers } from "./peers.js"
+import { createCluster, pgliteMessage } from "./pgliteCluster.js"
 
 /** Parses values as `pg` does, so that code sees no difference between the two databases: a bigint is a string. */
 const parsersOf = (pg: Pg) => {
@@ -36,24 +37,60 @@ const toDriverConnection = (db: PGlite, parsers: ReturnType<typeof parsersOf>): 
   giveBack: () => turn
 })
 
-const inMemory: DataFolder = { path: "memory://", isNew: false, opened: Effect.void, release: Effect.void }
+/** What is opened: a folder that contains a database by then, or the files of one in memory. */
+interface Place {
+  readonly dataDir: string
+  readonly loadDataDir?: Blob
+  readonly release: Effect.Effect<void>
+}
+
+/** Makes a place ready to be opened. Interruptible where that takes time. */
+const preparePlace = (peers: PglitePeers, folder: string | undefined): Effect.Effect<Place, DatabaseError> => {
+  const create = (target: string | undefined) =>
+    Effect.mapError(
+      createCluster(peers["@electric-sql/pglite"].PGlite, target),
+      ({ cause }) => folderUnusable(folder ?? "memory://", pgliteMessage(cause))
+    )
+  const creating = Effect.logInfo(
+    `creating an embedded database in ${folder ?? "memory"}, which takes some seconds` +
+      (folder === undefined ? "" : " the first time")
+  )
+  if (folder === undefined) {
+    return Effect.zipRight(creating, Effect.interruptible(create(undefined))).pipe(
+      Effect.map((files) => ({
+        dataDir: "memory://",
+        release: Effect.void,
+        ...Option.isSome(files) && { loadDataDir: files.value }
+      }))
+    )
+  }
+  return Effect.gen(function*() {
+    const { create: createIn, isNew, path, release } = yield* openDataFolder(folder)
+    if (isNew) {
+      const [took] = yield* Effect.zipRight(creating, Effect.interruptible(createIn(create))).pipe(
+        Effect.timed,
+        Effect.onError(() => release)
+      )
+      yield* Effect.logInfo(
+        `created the embedded database in ${folder}, in ${Math.round(Duration.toSeconds(took))} seconds`
+      )
+    }
+    return { dataDir: path, release }
+  })
+}
 
 /**
- * Opens the embedded database in a folder, which it locks for this process, or in memory. Opening takes some seconds when the folder is
- * new, and is uninterruptible: an interrupted start waits for it, and closes the database again.
+ * Opens the embedded database in a folder, which it locks for this process, or in memory. An interruption ends the creation of a new
+ * database; an existing one is opened, then closed again.
  */
 export const openPglite = (peers: PglitePeers, folder: string | undefined): Effect.Effect<Driver, DatabaseError> =>
   Effect.gen(function*() {
     const pg = peers.pg.default
-    const dataFolder = folder === undefined ? inMemory : yield* openDataFolder(folder)
-    if (dataFolder.isNew) {
-      yield* Effect.logInfo(`creating an embedded database in ${folder}, which takes some seconds the first time`)
-    }
+    const { release, ...options } = yield* preparePlace(peers, folder)
     const db = yield* Effect.tryPromise({
-      try: () => peers["@electric-sql/pglite"].PGlite.create({ dataDir: dataFolder.path }),
-      catch: (error) => folderUnusable(dataFolder.path, driverMessage(error))
-    }).pipe(Effect.onError(() => dataFolder.release))
-    yield* dataFolder.opened
+      try: () => peers["@electric-sql/pglite"].PGlite.create(options),
+      catch: (error) => folderUnusable(options.dataDir, pgliteMessage(error))
+    }).pipe(Effect.onError(() => release))
     const parsers = parsersOf(pg)
     const pool = makeConnectionPool(1, () => Effect.succeed(toDriverConnection(db, parsers)))
     const notifications = (channel: string) =>
@@ -75,11 +112,11 @@ export const openPglite = (peers: PglitePeers, folder: string | undefined): Effe
       leaseReserved: pool.lease,
       begin: "BEGIN",
       listen: (channel) => Stream.catchAll(notifications(channel), () => Stream.empty),
-      attributes: { "db.namespace": dataFolder.path },
+      attributes: { "db.namespace": options.dataDir },
       quiesce: pool.close,
       drain: pool.awaitIdle,
       interrupt: pool.revoke,
-      release: Effect.zipRight(Effect.ignore(Effect.tryPromise(() => db.close())), dataFolder.release),
+      release: Effect.zipRight(Effect.ignore(Effect.tryPromise(() => db.close())), release),
       progress: pool.progress
     }
     return driver
