@@ -59,6 +59,10 @@ export interface JobContext<in out Cursor> {
    * Runs the writes and acknowledges the job, in one short transaction where the source has transactions. After any failure,
    * `LeaseLost` included, nothing was written. When it has succeeded, the rest of the process cannot fail the job.
    *
+   * In a transaction of the process it takes effect, and is reported, when that transaction commits. A process that succeeds
+   * although its last `complete` failed, or was rolled back, has failed with that error: to acknowledge the job without
+   * the writes, call `complete(Effect.void)`.
+   *
    * Fails with the errors of the writes; with `LeaseLost` when the job belongs to another run by now; with
    * `JobSourceError` when the source is unavailable.
    */
@@ -66,7 +70,8 @@ export interface JobContext<in out Cursor> {
   /**
    * Runs the writes and stores the cursor, in one short transaction where the source has transactions. The next run of the
    * job starts with this cursor. When a durable pool is quiesced, the same transaction hands the job back, and then the
-   * process is interrupted. Over memory the process continues.
+   * process is interrupted. Over memory the process continues. In a transaction of the process it takes effect when that
+   * transaction commits, and the process is interrupted and handed back after that.
    *
    * Fails as `complete` does. A cursor that does not encode is a defect.
    */

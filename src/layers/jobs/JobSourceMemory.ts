@@ -19,6 +19,7 @@
 import { Clock, Config, type ConfigError, Deferred, Duration, Effect, Exit, FiberId, Layer, Option } from "effect"
 import { monotonicMillis } from "../../core/internal/monotonic.js"
 import { countOption, durationOption } from "../../core/internal/options.js"
+import { settleAfterWrites } from "./internal/afterWrites.js"
 import { makeMemoryQueue } from "./internal/memoryQueue.js"
 import { idsFault, keepIdForMillis } from "./internal/storable.js"
 import {
@@ -173,11 +174,11 @@ const makeQueue = (name: string, capacity: number, lease: number): JobQueue => {
             restore(writes),
             Effect.map(now, (now) => queue.setLease(claim, now + lease))
           )
-          yield* fenced(claim, (now) => {
+          yield* settleAfterWrites(fenced(claim, (now) => {
             if (settlement._tag === "Ack") return queue.remove(now, claim)
             queue.setCursor(claim, settlement.cursor)
             if (settlement.handBack) queue.putBack(now, claim, { attemptSpent: false, delay: 0 })
-          })
+          }))
           return value
         })
       ),

@@ -1,6 +1,7 @@
 import type { Reactivity } from "@effect/experimental/Reactivity"
 import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
 import { Chunk, Context, Effect, Exit, Option, Stream } from "effect"
+import { forgetAfterRollback, runAfterCommit } from "../../../core/internal/afterCommit.js"
 import { TransactionTag } from "../contract.js"
 import { type Connection, type ConnectionError, connectionError, type QueryResult } from "./connection.js"
 import type { Lease } from "./connectionPool.js"
@@ -115,8 +116,8 @@ const makeWithTransaction = <I>(options: {
       Effect.flatMap(
         Effect.serviceOption(tag),
         Option.match({
-          onNone: () => outermost,
-          onSome: ([connection, depth]) => nested(connection, depth + 1)
+          onNone: () => runAfterCommit(outermost),
+          onSome: ([connection, depth]) => forgetAfterRollback(nested(connection, depth + 1))
         })
       ))
   })

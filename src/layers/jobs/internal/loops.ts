@@ -24,7 +24,14 @@ const claimJobs = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Ef
         const startedAt = yield* Clock.currentTimeMillis
         yield* Effect.forEach(claims, (claim) => {
           const { cursor } = claim
-          const run: JobRun = { claim, startedAt, outcome: "Undecided", cursor, abortController: undefined }
+          const run: JobRun = {
+            claim,
+            startedAt,
+            outcome: "Undecided",
+            failedCompletion: undefined,
+            cursor,
+            abortController: undefined
+          }
           return pool.inFlight.fork(run, runJob(run))
         }, { discard: true })
       } else {

@@ -1,4 +1,4 @@
-import { type Deferred, Effect, type Option, type Schedule } from "effect"
+import { type Cause, type Deferred, Effect, type Option, type Schedule } from "effect"
 import type { InFlight } from "../../../core/internal/inFlight.js"
 import type { Progress } from "../../../core/Shutdown.js"
 import type { Claim, JobQueue } from "../JobSource.js"
@@ -60,6 +60,8 @@ export interface JobRun {
   readonly startedAt: number
   /** How the job was settled before its process exited. `Undecided`: the exit decides, see `settle`. */
   outcome: "Undecided" | "Completed" | "HandedBack" | "LeaseLost" | "Abandoned"
+  /** Why its last `complete` wrote nothing, if it did not. A process that succeeds all the same has failed with it. */
+  failedCompletion: Cause.Cause<unknown> | undefined
   /** The cursor of its last checkpoint, encoded. */
   cursor: Option.Option<unknown>
   /** Created when the process first reads `JobContext.signal`. */

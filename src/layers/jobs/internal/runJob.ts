@@ -1,4 +1,5 @@
 import { Cause, Effect, Either, Exit, Option, ParseResult, Predicate, Schema } from "effect"
+import { afterCommit, isInTransaction } from "../../../core/internal/afterCommit.js"
 import { Draining, type JobContext } from "../JobContext.js"
 import { JobEvent } from "../JobEvent.js"
 import type { LeaseLost, Settlement } from "../JobSource.js"
@@ -30,6 +31,9 @@ export interface JobProcess<in out Job, in out Cursor> {
   readonly cursor: Codec<Cursor>
   readonly process: (job: Job, context: JobContext<Cursor>) => Effect.Effect<unknown, unknown>
 }
+
+/** The failure of a job whose `complete` has succeeded in a transaction that was rolled back. */
+const rolledBack = Cause.fail(new Error("`complete` was undone: the transaction around it was rolled back"))
 
 /** Aborts the job's signal, so that promises of its process stop. */
 const abort = (pool: Pool, run: JobRun) => run.abortController?.abort(new Draining({ pool: pool.name }))
@@ -76,21 +80,32 @@ const makeContext = <Cursor>(
     // The writes may be interrupted, but not between the commit and the change of the outcome.
     complete: (writes) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.tap(transact(restore(writes), { _tag: "Ack" }), () =>
-          Effect.sync(() => {
+        Effect.gen(function*() {
+          run.failedCompletion = rolledBack
+          const value = yield* Effect.tapErrorCause(transact(restore(writes), { _tag: "Ack" }), (cause) =>
+            Effect.sync(() => {
+              run.failedCompletion = cause
+            }))
+          yield* afterCommit(Effect.sync(() => {
             run.outcome = "Completed"
           }))
+          return value
+        })
       ),
     checkpoint: (cursor, writes) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
           const encoded = yield* codec.encode(cursor)
-          const handBack = mayStop(pool)
+          // A transaction of the caller may go on: the job is handed back after its commit.
+          const handBack = mayStop(pool) && !(yield* isInTransaction)
           const value = yield* transact(restore(writes), { _tag: "Checkpoint", cursor: encoded, handBack })
-          run.cursor = Option.some(encoded)
-          if (handBack) run.outcome = "HandedBack"
-          yield* pool.events.record(JobEvent.Checkpointed({ ...pool.events.runFields(run.claim), cursor: encoded }))
-          return handBack ? yield* Effect.interrupt : value
+          yield* afterCommit(Effect.gen(function*() {
+            run.cursor = Option.some(encoded)
+            if (handBack) run.outcome = "HandedBack"
+            yield* pool.events.record(JobEvent.Checkpointed({ ...pool.events.runFields(run.claim), cursor: encoded }))
+            if (mayStop(pool)) yield* Effect.interrupt
+          }))
+          return value
         })
       )
   }

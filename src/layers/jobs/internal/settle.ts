@@ -28,12 +28,14 @@ export const settle = (pool: Pool, run: JobRun, exit: Exit.Exit<unknown, unknown
         return recordLeaseLost(claim)
       case "Abandoned":
         return Effect.logWarning(`job ${claim.id} has ended after it was abandoned; nothing was written`)
-      case "Undecided":
-        if (Exit.isSuccess(exit)) return acknowledge(pool, run)
-        if (!isCooperativeStop(pool, run, exit.cause)) return retryOrDeadLetter(pool, run, exit.cause)
+      case "Undecided": {
+        const cause = Exit.isFailure(exit) ? exit.cause : run.failedCompletion
+        if (cause === undefined) return acknowledge(pool, run)
+        if (!isCooperativeStop(pool, run, cause)) return retryOrDeadLetter(pool, run, cause)
         return pool.lifecycle.hasReached("Interrupting")
           ? handBackInterrupted(pool, claim)
           : handBack(pool, [claim])
+      }
     }
   })
 

@@ -1,5 +1,6 @@
 import { Duration, Effect } from "effect"
 import { randomUUID } from "node:crypto"
+import { afterCommit } from "../../../../core/internal/afterCommit.js"
 import { transaction } from "../../../database/contract.js"
 import { toJob } from "../../internal/jobRecord.js"
 import { idsFault, keepIdForMillis, storableText } from "../../internal/storable.js"
@@ -86,8 +87,8 @@ export const make = (rows: OutboxRows, reserved: OutboxRows, engine: JobQueue): 
         // One statement is a transaction already.
         const writesNothing = (writes as unknown) === Effect.void
         return Effect.tap(restore(writesNothing ? body : transaction(sql, body, failure("transact"))), () => {
-          if (how._tag === "Ack") return ackEngine(engineClaim(claim))
-          return how.handBack ? updateEngine(engine.handBack([engineClaim(claim)])) : Effect.void
+          if (how._tag === "Ack") return afterCommit(ackEngine(engineClaim(claim)))
+          return how.handBack ? afterCommit(updateEngine(engine.handBack([engineClaim(claim)]))) : Effect.void
         })
       }),
 

@@ -1,9 +1,17 @@
 import type { JobJson, RedisQueueBackend } from "bullmq"
 import { Clock, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
+import { settleAfterWrites } from "../../internal/afterWrites.js"
 import { idsFault, keepIdForMillis } from "../../internal/storable.js"
 import type { WakeUp } from "../../internal/wakeUp.js"
-import { type Claim, type JobQueue, JobSourceError, LeaseLost, type StoredJob } from "../../JobSource.js"
+import {
+  type Claim,
+  type JobQueue,
+  JobSourceError,
+  LeaseLost,
+  type Settlement,
+  type StoredJob
+} from "../../JobSource.js"
 import type { Connection } from "./connection.js"
 import { deadLetters } from "./deadLetters.js"
 import { encodeId } from "./ids.js"
@@ -123,6 +131,24 @@ export const make = (options: {
       return lost.flat().reverse()
     })
 
+  const settle = (claim: Claim, how: Settlement): Effect.Effect<void, LeaseLost | JobSourceError> =>
+    Effect.gen(function*() {
+      const { id, token } = leaseOf(claim)
+      if (how._tag === "Ack") {
+        const remove = !idKept.has(claim)
+        return yield* sendFenced(
+          claim,
+          "transact",
+          () => backend.moveToCompleted(finished(id), null, remove, token, false)
+        )
+      }
+      const written = yield* send("transact", () => scripts.setProgress({ id, token }, encodeCursor(how.cursor)))
+      if (!written) return yield* leaseLost(claim)
+      if (!how.handBack) return
+      if ((yield* handBack([claim])).length > 0) return yield* leaseLost(claim)
+      yield* wake
+    })
+
   return {
     offer: (payloads, options = {}) =>
       Effect.gen(function*() {
@@ -163,17 +189,7 @@ export const make = (options: {
         const writesNothing = (writes as unknown) === Effect.void
         if (!writesNothing && !(yield* send("transact", () => renewOne(claim)))) return yield* leaseLost(claim)
         const value = yield* writes
-        const { id, token } = leaseOf(claim)
-        if (how._tag === "Ack") {
-          const remove = !idKept.has(claim)
-          yield* sendFenced(claim, "transact", () => backend.moveToCompleted(finished(id), null, remove, token, false))
-          return value
-        }
-        const written = yield* send("transact", () => scripts.setProgress({ id, token }, encodeCursor(how.cursor)))
-        if (!written) return yield* leaseLost(claim)
-        if (!how.handBack) return value
-        if ((yield* handBack([claim])).length > 0) return yield* leaseLost(claim)
-        yield* wake
+        yield* settleAfterWrites(settle(claim, how))
         return value
       }),
 
