@@ -16,12 +16,12 @@ export const start = (name: string, path: string, env: NodeJS.ProcessEnv = {}): 
     const program = fileURLToPath(new URL(path, import.meta.url))
     const loader = path.endsWith(".ts") ? ["--import", "tsx"] : []
     const child = spawn(process.execPath, [...loader, program], {
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["ignore", "pipe", "inherit", "ipc"],
       env: { ...process.env, ...env }
     })
     const exited = new Promise<number>((resolve) => child.once("exit", () => resolve(performance.now())))
     let output = ""
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    child.stdout!.setEncoding("utf8").on("data", (chunk: string) => {
       output += chunk
       const port = /^listening on (\d+)$/m.exec(output)?.[1]
       if (port !== undefined) resolve({ name, child, port: Number(port), exited })

@@ -1,73 +1,59 @@
 /**
- * Measures what a request costs: npm run http [rounds] [seconds]
+ * Measures what a request costs: npm run http [rounds] [requests]
  *
- * The servers run side by side. In each round wrk loads one after the other, so that other load on the machine affects
- * all of them alike. CPU per request is what the kernel charged the server's process: a better measure than requests per
- * second when client and server share the machine. The lowest value is the least disturbed one.
+ * The servers run side by side. In each round a client loads one after the other, so that other load on the machine affects
+ * all of them alike. CPU per request is that of the server's process: a better measure than requests per second when client
+ * and server share the machine. A ratio is the median of those of the rounds.
  */
-import { execFileSync } from "node:child_process"
-import { readFileSync } from "node:fs"
 import { cpus } from "node:os"
 import { median, type Server, start, table } from "../servers.js"
+import { workloads } from "./apps.js"
+import { connect, load, requestOf } from "./client.js"
+import { usageOf } from "./usage.js"
 
-const [rounds = 7, seconds = 3] = process.argv.slice(2).map(Number)
+const [rounds = 15, requests = 5000] = process.argv.slice(2, 4).map(Number)
+const only = process.argv[4]
 const connections = 32
-
-/** CPU time of a process in microseconds. The kernel counts it in ticks of 10 ms. */
-const cpuOf = (pid: number) => {
-  const [utime, stime] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ").slice(11, 13).map(Number)
-  return (utime! + stime!) * 10_000
-}
-
-const load = (server: Server, time: number) => {
-  const before = cpuOf(server.child.pid!)
-  const args = ["-t1", `-c${connections}`, `-d${time}s`, `http://127.0.0.1:${server.port}/`]
-  const output = execFileSync("wrk", args, { encoding: "utf8" })
-  if (/Non-2xx|Socket errors/.test(output)) throw new Error(`${server.name}: ${output}`)
-  const requests = Number(/(\d+) requests in/.exec(output)![1])
-  return {
-    cpu: (cpuOf(server.child.pid!) - before) / requests,
-    rate: Number(/Requests\/sec:\s+([\d.]+)/.exec(output)![1])
-  }
-}
-
-const servers = [
-  await start("node:http", "./http/node.ts"),
-  await start("NodeHttpServer", "./http/stock.ts"),
-  await start("lastcall HttpServer", "./http/lastcall.ts")
-]
-const measured = servers.map(() => ({ cpu: [] as Array<number>, rate: [] as Array<number> }))
-
-for (const server of servers) load(server, 2)
-for (let round = 0; round < rounds; round++) {
-  // Each round begins with another server, because the first one runs on a cooler machine.
-  for (let n = 0; n < servers.length; n++) {
-    const which = (round + n) % servers.length
-    const { cpu, rate } = load(servers[which]!, seconds)
-    measured[which]!.cpu.push(cpu)
-    measured[which]!.rate.push(rate)
-  }
-}
-for (const { child } of servers) child.kill("SIGKILL")
-
-const lowest = (values: ReadonlyArray<number>) => Math.min(...values)
-const stock = measured[1]!
+const programs = [["node:http", "node"], ["NodeHttpServer", "stock"], ["lastcall HttpServer", "lastcall"]] as const
 
 console.log(`${cpus()[0]!.model}, ${cpus().length} cores, Node ${process.versions.node}`)
-console.log(`${rounds} rounds of ${seconds} s, ${connections} connections, medians\n`)
-console.log(table([
-  ["server", "CPU per request: median", "of stock", "lowest", "of stock", "requests per second", "of stock"],
-  ...servers.map(({ name }, n) => {
-    const { cpu, rate } = measured[n]!
-    return [
-      name,
-      `${median(cpu).toFixed(1)} us`,
-      (median(cpu) / median(stock.cpu)).toFixed(3),
-      `${lowest(cpu).toFixed(1)} us`,
-      (lowest(cpu) / lowest(stock.cpu)).toFixed(3),
-      median(rate).toFixed(0),
-      (median(rate) / median(stock.rate)).toFixed(3)
-    ]
-  })
-]))
+console.log(`${rounds} rounds of ${requests} requests over ${connections} connections, medians\n`)
+
+const rows: Array<Array<string>> = []
+for (const workload of workloads) {
+  if (only !== undefined && !workload.name.includes(only)) continue
+  const request = requestOf(workload)
+  const peers = await Promise.all(programs.map(async ([name, file]) => {
+    const server: Server = await start(name, `./http/${file}.ts`, { APP: workload.app, NODE_OPTIONS: "--expose-gc" })
+    return { server, sockets: await connect(server.port, connections), cpu: [] as Array<number> }
+  }))
+  const measure = async ({ server, sockets }: (typeof peers)[number], count: number) => {
+    const { cpu: before } = await usageOf(server.child)
+    await load(sockets, request, count)
+    const { cpu } = await usageOf(server.child)
+    return (cpu - before) / count
+  }
+  for (const peer of peers) await measure(peer, 4 * requests)
+  for (let round = 0; round < rounds; round++) {
+    // Each round begins with another server.
+    for (let n = 0; n < peers.length; n++) {
+      const peer = peers[(round + n) % peers.length]!
+      peer.cpu.push(await measure(peer, requests))
+    }
+  }
+  for (const { server } of peers) server.child.kill("SIGKILL")
+  const [bare, stock, lastcall] = peers.map(({ cpu }) => cpu) as [Array<number>, Array<number>, Array<number>]
+  const us = (cpu: ReadonlyArray<number>) => `${median(cpu).toFixed(1)} us`
+  const ratios = lastcall.map((cpu, round) => cpu / stock[round]!).sort((a, b) => a - b)
+  rows.push([
+    workload.name,
+    us(bare),
+    us(stock),
+    us(lastcall),
+    median(ratios).toFixed(3),
+    `${ratios[rounds >> 2]!.toFixed(3)} to ${ratios[rounds - 1 - (rounds >> 2)]!.toFixed(3)}`
+  ])
+}
+
+console.log(table([["app", ...programs.map(([name]) => name), "of stock", "quartiles"], ...rows]))
 process.exit()

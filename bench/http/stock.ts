@@ -1,10 +1,8 @@
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Layer } from "effect"
 import { createServer } from "node:http"
-import { App, options, printPort } from "./app.js"
+import { App, listenOptions, serverOptions } from "./apps.js"
+import { reportUsage } from "./usage.js"
 
-Layer.merge(App, Layer.effectDiscard(printPort)).pipe(
-  Layer.provide(NodeHttpServer.layer(createServer, options)),
-  Layer.launch,
-  NodeRuntime.runMain
-)
+reportUsage()
+App.pipe(Layer.provide(NodeHttpServer.layer(() => createServer(serverOptions), listenOptions)), Layer.launch, NodeRuntime.runMain)
