@@ -1,12 +1,13 @@
-import type { HttpApp, HttpMiddleware } from "@effect/platform"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import type { HttpApp } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as HttpServerError from "@effect/platform/HttpServerError"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Cause, Effect, type Scope } from "effect"
 import type * as Http from "node:http"
+import type { Http1Exchange } from "./http1.js"
 import type { Probe, ProbeResponse } from "./probes.js"
+import type { RequestHandler } from "./requestHandler.js"
 
 type App = HttpApp.Default<unknown>
 
@@ -22,7 +23,7 @@ export interface AppProbesOptions {
  * an app without a route for the probe.
  */
 export class AppProbes {
-  private handler: ((request: Http.IncomingMessage, response: Http.ServerResponse) => void) | undefined = undefined
+  private handler: RequestHandler | undefined = undefined
   /** Probes for which the app has no route: it is not asked again. */
   private readonly unrouted = new Set<Probe>()
 
@@ -31,23 +32,19 @@ export class AppProbes {
   asks(probe: Probe): boolean {
     return this.handler !== undefined && this.options.isRunning() && !this.unrouted.has(probe)
   }
-  handle(request: Http.IncomingMessage, response: Http.ServerResponse): void {
-    this.handler?.(request, response)
+  handle(exchange: Http1Exchange): void {
+    this.handler?.(exchange)
   }
 
-  /** Asks this app until the scope closes. `tracked` goes around the app and its middleware. */
-  attach(app: App, middleware: HttpMiddleware.HttpMiddleware | undefined, tracked: (app: App) => App) {
-    const probed = this.withLifecycle(app)
-    const makeHandler = middleware === undefined
-      ? NodeHttpServer.makeHandler(tracked(probed))
-      : NodeHttpServer.makeHandler(probed, (handler: App) => tracked(middleware(handler) as App))
+  /** Asks this app until the scope closes. */
+  attach(app: App, makeHandler: (app: App) => Effect.Effect<RequestHandler>): Effect.Effect<void, never, Scope.Scope> {
     return Effect.acquireRelease(
-      Effect.map(makeHandler, (handler) => {
+      Effect.map(makeHandler(this.withLifecycle(app)), (handler) => {
         this.handler = handler
         this.unrouted.clear()
       }),
       () => Effect.sync(() => void (this.handler = undefined))
-    ) as Effect.Effect<void, never, Scope.Scope>
+    )
   }
 
   /** 3xx and 4xx are not responses to a probe: the app has no route for it, or only one for its users. */

@@ -8,6 +8,7 @@ import { AppProbes } from "./appProbes.js"
 import type { ConnectionRegistry } from "./connectionRegistry.js"
 import type { Http1Exchange } from "./http1.js"
 import { matchProbe, type Probe, type ProbePaths, probeResponse } from "./probes.js"
+import type { RequestHandler } from "./requestHandler.js"
 import { refuseUpgrades, rejectUpgrade, serveAsOrdinary, takesUpgrade } from "./upgrade.js"
 
 /** `Holding` until there is an app, `Open` while it serves, `Quiesced` while it drains, `Closed` after its release. */
@@ -16,6 +17,8 @@ type GateState = "Holding" | "Open" | "Quiesced" | "Closed"
 export interface RequestGate {
   readonly state: () => GateState
   readonly probes: AppProbes
+  /** Has this handle the requests that pass the gate, until the scope closes. */
+  readonly attach: (handler: RequestHandler) => Effect.Effect<void, never, Scope.Scope>
   /** Passes the held requests to the app, in order of arrival, and then every request. */
   readonly open: Effect.Effect<void>
   /** Still passes requests of open connections to the app, and rejects upgrades. */
@@ -29,7 +32,7 @@ export interface RequestGate {
 export interface RequestGateOptions {
   readonly server: Net.Server
   readonly registry: ConnectionRegistry
-  /** Gets the `request` and `upgrade` events that pass the gate. */
+  /** Gets the `upgrade` events that pass the gate. */
   readonly app: EventEmitter
   readonly probes: ProbePaths
   readonly readyWhileDraining: boolean
@@ -57,6 +60,7 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
     const runFork = yield* FiberSet.makeRuntime<never, void>()
     const holdingQueue = new Set<HeldRequest>()
     let state: GateState = "Holding"
+    let handler: RequestHandler = rejectRequest
 
     /** The lifecycle's state; while that is `Running`, whether this server has an app. */
     const probedState = (): LifecycleState => {
@@ -91,7 +95,7 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
       if (exchange === undefined) return
       if (probes.asks(probe)) {
         registry.policy.onHandlerStarted(exchange)
-        return probes.handle(request, response)
+        return probes.handle(exchange)
       }
       const { body, headers, status } = ofLifecycle(probe)
       response.writeHead(status, headers).end(body)
@@ -132,9 +136,9 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
         return Fiber.interruptAll(all.map((held) => held.timer))
       })
 
-    const dispatchRequest = (exchange: Http1Exchange, response: Http.ServerResponse) => {
+    const dispatchRequest = (exchange: Http1Exchange) => {
       registry.policy.onHandlerStarted(exchange)
-      app.emit("request", exchange.request, response)
+      handler(exchange)
     }
 
     const onRequest = (request: Http.IncomingMessage, response: Http.ServerResponse, expectsContinue = false) => {
@@ -143,11 +147,11 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
       const exchange = beginExchange(request, response, true)
       if (exchange === undefined) return
       // The path of nearly every request: it allocates nothing.
-      if (state === "Open" && !expectsContinue) return dispatchRequest(exchange, response)
+      if (state === "Open" && !expectsContinue) return dispatchRequest(exchange)
       admit(() => {
         if (exchange.complete) return
         if (expectsContinue) response.writeContinue()
-        dispatchRequest(exchange, response)
+        dispatchRequest(exchange)
       }, () => rejectRequest(exchange))
     }
 
@@ -177,6 +181,11 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
     return {
       state: () => state,
       probes,
+      attach: (next) =>
+        Effect.acquireRelease(
+          Effect.sync(() => void (handler = next)),
+          () => Effect.sync(() => void (handler = rejectRequest))
+        ),
       open: transition("Open", (held) => held.dispatch()),
       quiesce: transition("Quiesced", (held) => held.dispatch()),
       hold: transition("Holding", () => {}),

@@ -9,6 +9,7 @@ import { closeConnections, drainSteps, followLameDuck } from "./drainSteps.js"
 import { interruptible, isHandler, observed, track } from "./handlers.js"
 import { stopListening } from "./listener.js"
 import type { RequestGate } from "./requestGate.js"
+import { makeRequestHandler } from "./requestHandler.js"
 
 /** A server that listens, and what serving an app takes. */
 export interface ListeningServer {
@@ -20,7 +21,7 @@ export interface ListeningServer {
   readonly nodeServer: Net.Server
   readonly policy: ConnectionDrainPolicy
   readonly gate: RequestGate
-  /** The platform's server behind the gate, which runs the handlers. */
+  /** The platform's server behind the gate, which runs the handlers of upgrades. */
   readonly upstream: HttpServer.HttpServer
   /** Services that every handler gets. Acquired before the drain, and so released after it. */
   readonly services: Effect.Effect<Context.Context<never>, never, Scope.Scope>
@@ -53,9 +54,11 @@ export const serve = (
 
     const tracked = track(policy)
     const handler = interruptible(policy)(app)
-    const attachHandlers = middleware === undefined
+    const attachUpgrades = middleware === undefined
       ? upstream.serve(tracked(handler))
       : upstream.serve(handler, (handler) => tracked(middleware(handler)))
+    const attachRequests = Effect.flatMap(makeRequestHandler(policy, app, middleware), gate.attach)
+    const attachProbes = gate.probes.attach(app, (app) => makeRequestHandler(policy, app, middleware))
 
     const drainScope = yield* Scope.make()
     yield* Effect.addFinalizer((exit) => Scope.close(drainScope, exit))
@@ -70,7 +73,7 @@ export const serve = (
     )
 
     const handlerScope = yield* Scope.make()
-    const attach = daemons.own(Effect.zipRight(attachHandlers, gate.probes.attach(handler, middleware, tracked))).pipe(
+    const attach = daemons.own(Effect.all([attachUpgrades, attachRequests, attachProbes])).pipe(
       Effect.provide(services),
       Effect.provideService(Shutdown, handlerShutdown),
       Effect.zipRight(Effect.forkScoped(followLameDuck(shutdown, policy))),

@@ -36,7 +36,7 @@ export interface ServerConfig {
 
 /**
  * Takes the place of the Node server inside `NodeHttpServer`. It never listens and never closes: it only holds the
- * listeners that `NodeHttpServer` adds, and the gate emits the requests that pass. The sockets stay outside.
+ * listeners that `NodeHttpServer` adds, and the gate emits the upgrades that pass. The sockets stay outside.
  */
 class FakeNodeServer extends EventEmitter {
   readonly listening = false
@@ -50,8 +50,7 @@ class FakeNodeServer extends EventEmitter {
 }
 
 /**
- * `NodeHttpServer` over a fake Node server: requests, responses, multipart bodies and WebSockets are the platform's own,
- * so that an app sees no difference.
+ * `NodeHttpServer` over a fake Node server, for upgrades: WebSockets are the platform's own.
  */
 const makeUpstream = Effect.gen(function*() {
   const app = new FakeNodeServer()

@@ -1,0 +1,143 @@
+import * as Headers from "@effect/platform/Headers"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
+import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
+import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
+import {
+  Chunk,
+  Clock,
+  Context,
+  DefaultServices,
+  type Exit,
+  FiberRef,
+  FiberRefs,
+  HashMap,
+  Option,
+  type Runtime,
+  Tracer
+} from "effect"
+import { describeRequest, describeResponse } from "./requestTracer.js"
+
+type Make = (request: HttpServerRequest, startTime: bigint) => Tracer.Span
+
+/** The spans of the requests of one server. */
+export interface RequestSpans {
+  /** Undefined where the app has disabled the tracer for the request. */
+  readonly start: (request: HttpServerRequest) => RequestSpan | undefined
+  readonly end: (span: RequestSpan, exit: Exit.Exit<HttpServerResponse, unknown>) => void
+}
+
+/**
+ * The span of a request under Effect's own tracer, which shows it to nobody: it is made when something reads it, such as
+ * the handler, a span below it, or an error that is printed. Until then it costs a list of what is to be recorded.
+ */
+export class RequestSpan implements Tracer.Span {
+  readonly _tag = "Span"
+  readonly kind = "server"
+  readonly sampled = true
+  readonly context = Context.empty()
+  private span: Tracer.Span | undefined = undefined
+  private records: Array<(span: Tracer.Span) => void> = []
+  private ended = false
+
+  constructor(
+    private readonly make: Make,
+    private readonly request: HttpServerRequest,
+    private readonly startTime: bigint
+  ) {}
+
+  get name(): string {
+    return this.made.name
+  }
+  get spanId(): string {
+    return this.made.spanId
+  }
+  get traceId(): string {
+    return this.made.traceId
+  }
+  get parent(): Option.Option<Tracer.AnySpan> {
+    return this.made.parent
+  }
+  get status(): Tracer.SpanStatus {
+    return this.made.status
+  }
+  get attributes(): ReadonlyMap<string, unknown> {
+    return this.made.attributes
+  }
+  get links(): ReadonlyArray<Tracer.SpanLink> {
+    return this.made.links
+  }
+  /** Of the tracer's own spans, and not of the interface. */
+  get events(): unknown {
+    return (this.made as { readonly events?: unknown }).events
+  }
+  attribute(key: string, value: unknown): void {
+    this.record((span) => span.attribute(key, value))
+  }
+  event(name: string, startTime: bigint, attributes?: Record<string, unknown>): void {
+    this.record((span) => span.event(name, startTime, attributes))
+  }
+  addLinks(links: ReadonlyArray<Tracer.SpanLink>): void {
+    this.record((span) => span.addLinks(links))
+  }
+  end(endTime: bigint, exit: Exit.Exit<unknown, unknown>): void {
+    if (this.ended) return
+    this.ended = true
+    this.record((span) => span.end(endTime, exit))
+  }
+  record(write: (span: Tracer.Span) => void): void {
+    if (this.span === undefined) this.records.push(write)
+    else write(this.span)
+  }
+  private get made(): Tracer.Span {
+    if (this.span === undefined) {
+      this.span = this.make(this.request, this.startTime)
+      for (const write of this.records) write(this.span)
+      this.records = []
+    }
+    return this.span
+  }
+}
+
+/** The span that propagates to a span without a parent of its own, as `Effect.useSpan` finds it. */
+const propagated = (span: Option.Option<Tracer.AnySpan>): Option.Option<Tracer.AnySpan> =>
+  Option.flatMap(span, (span) => {
+    if (!Context.get(span.context, Tracer.DisablePropagation)) return Option.some(span)
+    return span._tag === "Span" ? propagated(span.parent) : Option.none()
+  })
+
+/**
+ * The spans of requests, if the tracer is Effect's own. Undefined for every other one: it may look at any span, so that
+ * `tracer` has to make them.
+ */
+export const requestSpans = ({ context, fiberRefs }: Runtime.Runtime<never>): RequestSpans | undefined => {
+  const get = <A>(ref: FiberRef.FiberRef<A>): A => FiberRefs.getOrDefault(fiberRefs, ref)
+  const services = get(DefaultServices.currentServices)
+  const tracer = Context.get(services as Context.Context<Tracer.Tracer>, Tracer.Tracer)
+  const ofEffect = Context.get(DefaultServices.liveServices as Context.Context<Tracer.Tracer>, Tracer.Tracer)
+  if (tracer !== ofEffect || !get(FiberRef.currentTracerEnabled)) return undefined
+  const isDisabled = get(HttpMiddleware.currentTracerDisabledWhen)
+  const redactedNames = get(Headers.currentRedactedNames)
+  const clock = Context.get(services, Clock.Clock)
+  const now = get(FiberRef.currentTracerTimingEnabled) ? () => clock.unsafeCurrentTimeNanos() : () => BigInt(0)
+
+  const make: Make = (request, startTime) => {
+    const parent = Option.orElse(
+      HttpTraceContext.fromHeaders(request.headers),
+      () => propagated(Context.getOption(context as Context.Context<unknown>, Tracer.ParentSpan))
+    )
+    const name = Context.get(context, HttpMiddleware.SpanNameGenerator)(request)
+    const links = Chunk.toReadonlyArray(get(FiberRef.currentTracerSpanLinks))
+    const span = tracer.span(name, parent, Context.empty(), links, startTime, "server")
+    HashMap.forEach(get(FiberRef.currentTracerSpanAnnotations), (value, key) => span.attribute(key, value))
+    describeRequest(span, request, redactedNames)
+    return span
+  }
+  return {
+    start: (request) => isDisabled(request) ? undefined : new RequestSpan(make, request, now()),
+    end: (span, exit) => {
+      span.record((span) => describeResponse(span, exit, redactedNames))
+      span.end(now(), exit)
+    }
+  }
+}
