@@ -5,7 +5,15 @@ import { Readable } from "node:stream"
 import * as Shutdown from "../../../src/core/Shutdown.js"
 import { get, responses } from "../../fixtures/http/client.js"
 import { echo, summarize } from "../../fixtures/http/serving.js"
-import { type App, byPath, bytes, type ConnectionCase, type Server, usedConnection } from "./connectionCase.js"
+import {
+  type App,
+  awaitServerRead,
+  byPath,
+  bytes,
+  type ConnectionCase,
+  type Server,
+  usedConnection
+} from "./connectionCase.js"
 
 const ticks = Stream.repeatValue(bytes("data: tick\n\n")).pipe(Stream.schedule(Schedule.spaced("10 millis")))
 
@@ -211,6 +219,27 @@ export const streams: ReadonlyArray<ConnectionCase> = [
         yield* client.reset
         const report = yield* (yield* server.beginDrain)
         assert.deepStrictEqual([report.outcome, report.cut], ["Drained", 0])
+      })
+  },
+  {
+    situation: "a WebSocket whose client closes its end before the handshake",
+    behavior: "ends, and leaves nothing behind",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const { app, arrived, respond } = yield* echo
+        const journal: Array<string> = []
+        const server = yield* serve(Effect.zipRight(app, chat(journal)), { streamTimeout: "5 seconds" })
+        const client = yield* server.connect
+        yield* client.send(upgrade.replace("/", "/slow"))
+        yield* arrived()
+        client.socket.end()
+        yield* awaitServerRead(server)
+        const drained = yield* server.beginDrain
+        yield* respond
+        yield* client.closed
+        const { cut, outcome } = yield* drained
+        assert.deepStrictEqual([outcome, cut], ["Drained", 0])
+        assert.deepStrictEqual(journal, ["Failure"])
       })
   },
   {

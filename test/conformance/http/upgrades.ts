@@ -142,6 +142,38 @@ export const upgrades: ReadonlyArray<ConnectionCase> = [
       })
   },
   {
+    situation: "a request for a WebSocket without a valid handshake",
+    behavior: "is an ordinary request, before and in the drain",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const { app } = yield* echo
+        const upgrade = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => request.upgrade)
+        const opened = Effect.match(upgrade, {
+          onSuccess: () => HttpServerResponse.text("opened"),
+          onFailure: () => HttpServerResponse.text("refused", { status: 426 })
+        })
+        const server = yield* serve(byPath({ "/first": app, "/socket": opened }), { idleLinger: "5 seconds" })
+        const client = yield* server.connect
+        const invalid = [
+          webSocket.filter((line) => !line.startsWith("Sec-WebSocket-Key")),
+          webSocket.map((line) => line.replace("dGhl", "")),
+          webSocket.map((line) => line.replace("13", "12")),
+          [...webSocket, "Sec-WebSocket-Protocol: a,,b"],
+          [...webSocket, "Sec-WebSocket-Protocol: a, a"]
+        ]
+        yield* client.send(invalid.map((lines) => get("/socket", ...lines)).join(""))
+        yield* client.until(/(426 [^]*){5}/)
+        yield* awaitServerRead(server)
+        const drained = yield* server.beginDrain
+        yield* client.send(get("/socket", ...invalid[0]!))
+        assert.deepStrictEqual(responses(yield* client.closed), [
+          ...invalid.map(() => "426 keep-alive refused"),
+          "426 close refused"
+        ])
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
+      })
+  },
+  {
     situation: "a request for a WebSocket whose handler opens none",
     behavior: "is awaited as an ordinary request; its connection closes after its response",
     test: (serve) =>

@@ -92,6 +92,10 @@ const closeOnRequest = (socket: Socket.Socket, exchange: UpgradeExchange): Socke
     exchange.closeRequest,
     Effect.flatMap(socket.writer, (write) => write(new Socket.CloseEvent(1001)))
   )
+  // The handshake of a client that has closed its end would never complete.
+  const connected = Effect.suspend(() =>
+    exchange.connected ? Effect.void : Effect.fail(new Socket.SocketCloseError({ reason: "Close", code: 1006 }))
+  )
   const isRequestedClose = (error: unknown): error is Socket.SocketCloseError =>
     exchange.closeRequested && Socket.SocketCloseError.is(error) && error.code === 1001
   const closing = <E, R>(run: Effect.Effect<void, E, R>): Effect.Effect<void, E, R> =>
@@ -100,8 +104,8 @@ const closeOnRequest = (socket: Socket.Socket, exchange: UpgradeExchange): Socke
     )
   return {
     ...socket,
-    run: (handler, options) => closing(socket.run(handler, options)),
-    runRaw: (handler, options) => closing(socket.runRaw(handler, options))
+    run: (handler, options) => closing(Effect.zipRight(connected, socket.run(handler, options))),
+    runRaw: (handler, options) => closing(Effect.zipRight(connected, socket.runRaw(handler, options)))
   }
 }
 

@@ -231,6 +231,10 @@ export class UpgradeExchange extends NodeExchange {
   get isUpgrade(): boolean {
     return true
   }
+  get connected(): boolean {
+    const { readable, writable } = (this.connection as Http1Connection).socket
+    return readable && writable
+  }
   get headSent(): boolean {
     return false
   }

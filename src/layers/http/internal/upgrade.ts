@@ -8,8 +8,23 @@ type UpgradingServer = Net.Server & {
   shouldUpgradeCallback?: (request: Http.IncomingMessage) => boolean
 }
 
+/** A name of a protocol, or several (RFC 6455, 4.1): tokens of RFC 9110. */
+const protocols = /^[!#$%&'*+.^_`|~\w-]+([ \t]*,[ \t]*[!#$%&'*+.^_`|~\w-]+)*$/
+
+const areProtocols = (header: string): boolean => {
+  const names = header.split(",").map((name) => name.trim())
+  return protocols.test(header) && new Set(names).size === names.length
+}
+
+/**
+ * Whether the request has the handshake of a WebSocket (RFC 6455, 4.2.1). The platform opens no WebSocket for another one,
+ * and its handler would wait for it without end.
+ */
 export const isWebSocket = ({ headers, method }: Http.IncomingMessage): boolean =>
-  method === "GET" && headers.upgrade?.toLowerCase() === "websocket"
+  method === "GET" && headers.upgrade?.toLowerCase() === "websocket" &&
+  /^[+/\dA-Za-z]{22}==$/.test(headers["sec-websocket-key"] ?? "") &&
+  /^(13|8)$/.test(headers["sec-websocket-version"] ?? "") &&
+  areProtocols(headers["sec-websocket-protocol"] ?? "none")
 
 /**
  * Whether a request with an `Upgrade` header is an upgrade. The app takes WebSockets, and listeners of others, such as a
