@@ -55,9 +55,9 @@ export interface Connection {
   readonly rollback: Effect.Effect<void>
   /**
    * Ends the lease from outside: cancels the statement in flight and rolls back the open transaction. Every later statement
-   * of the holder, `COMMIT` included, fails before it reaches the server.
+   * of the holder, `COMMIT` included, fails with this error before it reaches the server.
    */
-  readonly revoke: Effect.Effect<void>
+  readonly revoke: (error: () => ConnectionError) => Effect.Effect<void>
   /** Whether the connection can be leased again. Never fails. */
   readonly usable: Effect.Effect<boolean>
 }
@@ -76,6 +76,9 @@ export const connectionError = (message: string, cause: unknown) => new Connecti
 export const releasedError = () =>
   connectionError("The database is being released", new Error("No statement is accepted any more"))
 
+export const abandonedError = () =>
+  connectionError("The connection was taken from its holder", new Error("Its work was abandoned"))
+
 const lostError = () => connectionError("The connection was lost", new Error("Connection destroyed"))
 
 const resultOf = (sent: Promise<QueryResult>): Effect.Effect<QueryResult, ConnectionError> =>
@@ -91,6 +94,7 @@ const settled = (promise: Promise<unknown>): Effect.Effect<void> =>
 export const makeConnection = (driver: DriverConnection): Connection => {
   const permit = makePermits<ConnectionError>(1, releasedError)
   let state: "open" | "broken" | "revoked" = "open"
+  let stateError = lostError
   let inFlight: Promise<unknown> | undefined
   let failed = false
 
@@ -129,7 +133,7 @@ export const makeConnection = (driver: DriverConnection): Connection => {
         Effect.suspend(() =>
           state === "open"
             ? awaitResult(send(text, values, rowMode), restore)
-            : Effect.fail(state === "revoked" ? releasedError() : lostError())
+            : Effect.fail(stateError())
         )
       ))
     )
@@ -155,14 +159,16 @@ export const makeConnection = (driver: DriverConnection): Connection => {
     query,
     commit: (text) => commit(text),
     rollback: orDestroy(uninterruptible("ROLLBACK")),
-    revoke: Effect.suspend(() => {
-      state = "revoked"
-      const last = inFlight
-      return orDestroy(Effect.gen(function*() {
-        if (last !== undefined) yield* Effect.zipRight(driver.cancel, settled(last))
-        yield* resultOf(send("ROLLBACK", [], "object"))
-      }))
-    }),
+    revoke: (error) =>
+      Effect.suspend(() => {
+        state = "revoked"
+        stateError = error
+        const last = inFlight
+        return orDestroy(Effect.gen(function*() {
+          if (last !== undefined) yield* Effect.zipRight(driver.cancel, settled(last))
+          yield* resultOf(send("ROLLBACK", [], "object"))
+        }))
+      }),
     usable: Effect.map(
       Effect.suspend(() => state === "open" && failed ? orDestroy(uninterruptible(driver.afterError)) : Effect.void),
       () => state === "open"

@@ -1,6 +1,8 @@
-import { Effect, type Scope, type Stream } from "effect"
+import { Effect, Exit, Scope, type Stream } from "effect"
+import { currentUnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Progress } from "../../../core/Shutdown.js"
 import {
+  abandonedError,
   type Connection,
   type ConnectionError,
   type DriverConnection,
@@ -9,7 +11,10 @@ import {
 } from "./connection.js"
 import { makePermits } from "./permits.js"
 
-/** Leases a connection until the scope closes. The wait for it is as interruptible as its caller. */
+/**
+ * Leases a connection until the scope closes, or until the unit of work of its caller is revoked. The wait for it is as interruptible as
+ * its caller.
+ */
 export type Lease = Effect.Effect<Connection, ConnectionError, Scope.Scope>
 
 /** The connections that can be leased, and the steps that take them back. */
@@ -53,7 +58,7 @@ export const makeConnectionPool = (
   connect: (restore: Restore) => Effect.Effect<DriverConnection, ConnectionError>
 ): ConnectionPool => {
   const permits = makePermits<ConnectionError>(size, releasedError)
-  const leased = new Map<Connection, DriverConnection>()
+  const leased = new Map<Connection, { readonly driver: DriverConnection; readonly permit: Scope.CloseableScope }>()
   const revoked = new WeakSet<Connection>()
   let revoking = false
   let finished = 0
@@ -62,23 +67,41 @@ export const makeConnectionPool = (
   /** Runs once, from the holder or from `revoke`. */
   const giveBack = (connection: Connection) =>
     Effect.suspend(() => {
-      const driver = leased.get(connection)
-      if (driver === undefined) return Effect.void
+      const lease = leased.get(connection)
+      if (lease === undefined) return Effect.void
       leased.delete(connection)
       if (revoked.has(connection)) cut++
       else finished++
-      return Effect.flatMap(connection.usable, driver.giveBack)
+      return Effect.flatMap(connection.usable, lease.driver.giveBack).pipe(
+        Effect.zipRight(Scope.close(lease.permit, Exit.void))
+      )
+    })
+
+  /** Ends a lease from outside. */
+  const revoke = (connection: Connection, error: () => ConnectionError) =>
+    Effect.suspend(() => {
+      revoked.add(connection)
+      return Effect.ensuring(connection.revoke(error), giveBack(connection))
     })
 
   return {
     lease: Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
-        yield* restore(permits.acquire)
-        const driver = yield* connect(restore)
-        if (revoking) return yield* Effect.zipRight(driver.giveBack(false), Effect.fail(releasedError()))
+        const unit = yield* currentUnitOfWork
+        const permit = yield* Scope.make()
+        const freePermit = Scope.close(permit, Exit.void)
+        const driver = yield* restore(Scope.extend(permits.acquire, permit)).pipe(
+          Effect.zipRight(connect(restore)),
+          Effect.onError(() => freePermit)
+        )
+        if (revoking || unit?.isRevoked() === true) {
+          yield* Effect.zipRight(driver.giveBack(!revoking), freePermit)
+          return yield* Effect.fail(revoking ? releasedError() : abandonedError())
+        }
         const connection = makeConnection(driver)
-        leased.set(connection, driver)
-        yield* Effect.addFinalizer(() => giveBack(connection))
+        leased.set(connection, { driver, permit })
+        const drop = unit?.hold(revoke(connection, abandonedError))
+        yield* Effect.addFinalizer(() => Effect.zipRight(Effect.sync(() => drop?.()), giveBack(connection)))
         return connection
       })
     ),
@@ -88,10 +111,10 @@ export const makeConnectionPool = (
       permits.rejectWaiters,
       Effect.suspend(() => {
         revoking = true
-        return Effect.forEach([...leased.keys()], (connection) => {
-          revoked.add(connection)
-          return Effect.ensuring(connection.revoke, giveBack(connection))
-        }, { concurrency: "unbounded", discard: true })
+        return Effect.forEach([...leased.keys()], (connection) => revoke(connection, releasedError), {
+          concurrency: "unbounded",
+          discard: true
+        })
       })
     ),
     progress: () => ({ inFlight: leased.size, finished, handedBack: 0, cut })

@@ -70,8 +70,8 @@ export const awaitHandBack = (pool: Pool): Effect.Effect<void> =>
   })
 
 /**
- * Leaves behind the jobs that ignored their interruption. A durable pool hands them back, so that other processes can run
- * them at once, and their own writes are refused.
+ * Leaves behind the jobs that ignored their interruption. A durable pool takes the connections from them, so that what they have not
+ * committed is rolled back, and only then hands them back, so that other processes can run them at once.
  */
 export const abandonJobs = (pool: Pool): Effect.Effect<void> =>
   Effect.suspend(() => {
@@ -79,8 +79,11 @@ export const abandonJobs = (pool: Pool): Effect.Effect<void> =>
     const abandoned = pool.inFlight.units().map(({ data }) => data).filter(({ outcome }) => outcome === "Undecided")
     for (const run of abandoned) run.outcome = "Abandoned"
     const claims = abandoned.map(({ claim }) => claim)
+    const revoke = Effect.forEach(abandoned, ({ unit }) => unit.revoke, { concurrency: "unbounded", discard: true })
     return Effect.zipRight(
       Effect.forEach(claims, (claim) => record(JobEvent.Abandoned(runFields(claim))), { discard: true }),
-      pool.durable && claims.length > 0 ? Effect.ignoreLogged(returnToQueue(pool, claims)) : Effect.void
+      pool.durable && claims.length > 0
+        ? Effect.uninterruptible(Effect.zipRight(revoke, Effect.ignoreLogged(returnToQueue(pool, claims))))
+        : Effect.void
     )
   })

@@ -1,5 +1,6 @@
 import { Clock, Duration, Effect, Fiber, Random } from "effect"
 import { monotonicMillis } from "../../../core/internal/monotonic.js"
+import { makeUnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Service as ShutdownService } from "../../../core/Shutdown.js"
 import { JobEvent } from "../JobEvent.js"
 import type { Claim, JobSourceError } from "../JobSource.js"
@@ -29,6 +30,7 @@ const claimJobs = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Ef
             startedAt,
             outcome: "Undecided",
             failedCompletion: undefined,
+            unit: makeUnitOfWork(),
             cursor,
             abortController: undefined
           }

@@ -1,5 +1,6 @@
 import { type Cause, type Deferred, Effect, type Option, type Schedule } from "effect"
 import type { InFlight } from "../../../core/internal/inFlight.js"
+import type { UnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Progress } from "../../../core/Shutdown.js"
 import type { Claim, JobQueue } from "../JobSource.js"
 import type { PoolEvents } from "./poolEvents.js"
@@ -62,6 +63,8 @@ export interface JobRun {
   outcome: "Undecided" | "Completed" | "HandedBack" | "LeaseLost" | "Abandoned"
   /** Why its last `complete` wrote nothing, if it did not. A process that succeeds all the same has failed with it. */
   failedCompletion: Cause.Cause<unknown> | undefined
+  /** What its process holds, and loses when the job is abandoned. */
+  readonly unit: UnitOfWork
   /** The cursor of its last checkpoint, encoded. */
   cursor: Option.Option<unknown>
   /** Created when the process first reads `JobContext.signal`. */

@@ -1,5 +1,6 @@
 import { Cause, Effect, Either, Exit, Option, ParseResult, Predicate, Schema } from "effect"
 import { afterCommit, isInTransaction } from "../../../core/internal/afterCommit.js"
+import { inUnitOfWork } from "../../../core/internal/unitOfWork.js"
 import { Draining, type JobContext } from "../JobContext.js"
 import { JobEvent } from "../JobEvent.js"
 import type { LeaseLost, Settlement } from "../JobSource.js"
@@ -147,6 +148,7 @@ export const runJob = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>, ru
         attributes: { id, attempt }
       }),
       Effect.interruptible,
+      inUnitOfWork(run.unit),
       Effect.exit
     )
     if (Exit.isFailure(exit)) abort(pool, run)
