@@ -47,6 +47,8 @@ export interface ShutdownRequest {
   readonly reason: string
   /** What failed, when a failure is the cause, or was found later. */
   readonly failure: Option.Option<string>
+  /** The error behind the failure, if there is one. */
+  readonly cause: Option.Option<unknown>
 }
 
 /**
@@ -136,9 +138,14 @@ export interface Lifecycle {
   readonly expedite: Effect.Effect<void>
   /** Runs the release of each resource whose scope does not close, last acquired first. */
   readonly finalize: Effect.Effect<void>
-  /** Requests the shutdown with this failure, or adds the failure to the request. The exit code is 1. */
-  readonly fail: (reason: string, failure: string) => Effect.Effect<void>
+  /** Requests the shutdown with this failure, or adds it to the request. The exit code is 1. */
+  readonly fail: (reason: string, failure: string, cause?: unknown) => Effect.Effect<void>
 }
+
+const failed = (failure?: string, cause?: unknown) => ({
+  failure: Option.fromNullable(failure),
+  cause: Option.fromNullable(cause)
+})
 
 /**
  * A lifecycle in the state `Starting`. Its options are resolved as those of `launch`, and refused for the same reasons.
@@ -217,11 +224,11 @@ export const make = (
         )
       }).pipe(Effect.uninterruptible)
 
-    const begin: Service["begin"] = ({ failure, reason }) =>
+    const begin: Service["begin"] = ({ cause, failure, reason }) =>
       Effect.flatMap(now, (at) => {
         if (Option.isNone(request)) {
           journal.forgetClosed()
-          request = Option.some({ at, from: state, reason, failure: Option.fromNullable(failure) })
+          request = Option.some({ at, from: state, reason, ...failed(failure, cause) })
           record(at, { _tag: "App", subject: "app", what: `shutdown requested: ${reason}` })
         }
         return Deferred.succeed(requested, Option.getOrThrow(request))
@@ -269,12 +276,9 @@ export const make = (
       yield { state, event: Option.none(), resource: Option.none() }
     }
 
-    const addFailure = (failure: string) =>
+    const addFailure = (failure: string, cause: unknown) =>
       Effect.sync(() => {
-        request = Option.map(request, (request) => ({
-          ...request,
-          failure: Option.orElseSome(request.failure, () => failure)
-        }))
+        request = Option.map(request, (_) => Option.isSome(_.failure) ? _ : { ..._, ...failed(failure, cause) })
       })
 
     return {
@@ -291,6 +295,6 @@ export const make = (
         expedited.open
       ),
       finalize: Effect.suspend(() => Effect.forEach(journal.finalizers(), (finalize) => finalize, { discard: true })),
-      fail: (reason, failure) => Effect.zipRight(begin({ reason, failure }), addFailure(failure))
+      fail: (reason, failure, cause) => Effect.zipRight(begin({ reason, failure, cause }), addFailure(failure, cause))
     }
   })

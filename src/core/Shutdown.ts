@@ -117,9 +117,11 @@ export interface Service {
   readonly expedited: Effect.Effect<void>
   /**
    * Requests the shutdown. The first call sets the reason; later calls do nothing. A `failure` makes the exit code 1 and
-   * is shown in the report.
+   * is shown in the report; `cause`, the error behind it, becomes that of the `LaunchError`.
    */
-  readonly begin: (cause: { readonly reason: string; readonly failure?: string }) => Effect.Effect<void>
+  readonly begin: (
+    request: { readonly reason: string; readonly failure?: string; readonly cause?: unknown }
+  ) => Effect.Effect<void>
   /** The conditions of the registered resources now. */
   readonly conditions: Effect.Effect<Conditions>
   /** Registers a resource, and returns it with its name made unique. `Drain.acquire` does this. */

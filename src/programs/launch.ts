@@ -4,7 +4,7 @@
  * @module
  * @since 0.1.0
  */
-import { Data, Effect, type Layer } from "effect"
+import { Data, Effect, type Layer, Option } from "effect"
 import * as Lifecycle from "../core/Lifecycle.js"
 import type { Options } from "../core/ShutdownConfig.js"
 import { logNoMore } from "./internal/logNoMore.js"
@@ -13,12 +13,16 @@ import { runService } from "./internal/runService.js"
 
 /**
  * The service has failed: its options were refused, its layer could not be built, a component gave up, an error was uncaught,
- * or a finalizer failed. The message is the `failure` of its report, which `launch` has shown.
+ * or a finalizer failed. The message is the `failure` of its report, which `launch` has shown; `cause` is the error behind it,
+ * if there is one.
  *
  * @since 0.1.0
  * @category errors
  */
-export class LaunchError extends Data.TaggedError("LaunchError")<{ readonly message: string }> {
+export class LaunchError extends Data.TaggedError("LaunchError")<{
+  readonly message: string
+  readonly cause?: unknown
+}> {
   /** The name and the message. Without the lines of a stack, all of this module, which `runMain` would log. */
   override readonly stack = `LaunchError: ${this.message}`
 }
@@ -83,6 +87,8 @@ export class LaunchError extends Data.TaggedError("LaunchError")<{ readonly mess
 export const launch =
   (options: Options = {}) => <ROut, E, RIn>(layer: Layer.Layer<ROut, E, RIn>): Effect.Effect<never, LaunchError, RIn> =>
     runService(Effect.tap(Lifecycle.make(options), (lifecycle) => Effect.forkDaemon(rehearse(lifecycle))), layer).pipe(
-      Effect.mapError((message) => new LaunchError({ message })),
+      Effect.mapError(({ cause, message }) =>
+        new LaunchError(Option.match(cause, { onNone: () => ({ message }), onSome: (cause) => ({ message, cause }) }))
+      ),
       Effect.tapError(logNoMore)
     )

@@ -23,7 +23,8 @@ describe("Lifecycle", () => {
         at: 1000,
         from: "Starting",
         reason: "first",
-        failure: Option.none()
+        failure: Option.none(),
+        cause: Option.none()
       })
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(yield* shutdown.remaining, Duration.zero)

@@ -1,4 +1,4 @@
-import { Duration, Effect, Exit, Option } from "effect"
+import { Cause, Duration, Effect, Exit, Option } from "effect"
 import { bounded } from "../../core/internal/bounded.js"
 import { remainingInside } from "../../core/internal/budget.js"
 import { causeMessage } from "../../core/internal/errorMessage.js"
@@ -42,6 +42,6 @@ export const closeScope = (lifecycle: Lifecycle, close: Effect.Effect<unknown>):
     } else if (Exit.isFailure(closed.value)) {
       const failure = `a finalizer failed: ${causeMessage(closed.value.cause)}`
       yield* Effect.logError(failure, closed.value.cause)
-      yield* lifecycle.fail("a finalizer failed", failure)
+      yield* lifecycle.fail("a finalizer failed", failure, Cause.squash(closed.value.cause))
     }
   })

@@ -1,4 +1,4 @@
-import { type Cause, type ConfigError, Duration, Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
+import { Cause, type ConfigError, Duration, Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
 import { Host } from "../../core/Host.js"
 import { bounded } from "../../core/internal/bounded.js"
 import { causeMessage } from "../../core/internal/errorMessage.js"
@@ -85,9 +85,15 @@ const refused = (cause: Cause.Cause<unknown>): Effect.Effect<Lifecycle> =>
     Effect.orDie(make({ gracePeriod: defaults.gracePeriod, preStopDelay: defaults.preStopDelay })),
     (lifecycle) => {
       const failure = `cannot start: ${causeMessage(cause)}`
-      return Effect.zipRight(printFailure(failure), lifecycle.fail("failed to start", failure))
+      return Effect.zipRight(printFailure(failure), lifecycle.fail("failed to start", failure, Cause.squash(cause)))
     }
   )
+
+/** Why a service has failed, and the error behind it. */
+interface Failed {
+  readonly message: string
+  readonly cause: Option.Option<unknown>
+}
 
 /**
  * The whole life of a service on a `Host`, from its options to the exit: what `launch` and `TestApp` run. Uninterruptible:
@@ -98,7 +104,7 @@ export const runService = <ROut, E, RIn>(
   makeLifecycle: Effect.Effect<Lifecycle, ConfigError.ConfigError | BudgetError>,
   layer: Layer.Layer<ROut, E, RIn>,
   slowAfter = Duration.seconds(10)
-): Effect.Effect<never, string, RIn> =>
+): Effect.Effect<never, Failed, RIn> =>
   Effect.gen(function*() {
     const host = yield* Host
     const main = yield* host.main
@@ -130,7 +136,11 @@ export const runService = <ROut, E, RIn>(
       )
     }
     const { request } = yield* lifecycle.snapshot
-    return yield* Option.match(Option.flatMap(request, ({ failure }) => failure), {
+    const failed = Option.flatMap(
+      request,
+      ({ cause, failure }) => Option.map(failure, (message): Failed => ({ message, cause }))
+    )
+    return yield* Option.match(failed, {
       onNone: () => Effect.zipRight(interruptMain(main), Effect.interrupt),
       onSome: Effect.fail
     })

@@ -75,7 +75,11 @@ export const handleEvents = (lifecycle: Lifecycle, events: Queue.Dequeue<HostEve
         case "Uncaught":
           return Effect.zipRight(
             Effect.logError("uncaught error", event.error),
-            lifecycle.fail("uncaught error", `uncaught error: ${causeMessage(Cause.die(event.error))}`)
+            lifecycle.fail(
+              "uncaught error",
+              `uncaught error: ${causeMessage(Cause.die(event.error))}`,
+              event.error
+            )
           )
         case "Blocked":
           return onBlocked(event.duration)

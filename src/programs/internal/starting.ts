@@ -1,4 +1,4 @@
-import { Array, type Cause, Duration, Effect, Exit, Fiber, type Layer, Option, Ref, type Scope } from "effect"
+import { Array, Cause, Duration, Effect, Exit, Fiber, type Layer, Option, Ref, type Scope } from "effect"
 import { Host } from "../../core/Host.js"
 import { bounded } from "../../core/internal/bounded.js"
 import { shortDuration } from "../../core/internal/duration.js"
@@ -53,7 +53,7 @@ export const start = <ROut, E, RIn>(
         if (isUnexplained(cause)) yield* Effect.logError("the layer died while it was built", cause)
         const message = `cannot start: ${causeMessage(cause)}`
         yield* printFailure(message)
-        yield* lifecycle.fail("failed to start", message)
+        yield* lifecycle.fail("failed to start", message, Cause.squash(cause))
       }).pipe(Effect.provideService(Host, host))
     )
     // What a failure releases is released while the service drains.

@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Fiber, Random } from "effect"
+import { Cause, Clock, Duration, Effect, Fiber, Random } from "effect"
 import { monotonicMillis } from "../../../core/internal/monotonic.js"
 import { makeUnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Service as ShutdownService } from "../../../core/Shutdown.js"
@@ -142,7 +142,7 @@ export const supervise = (pool: Pool, loop: Loop, shutdown: ShutdownService) => 
       if (restartIn !== undefined) return yield* Effect.as(Effect.sleep(restartIn), false)
       pool.crash = `the ${loop} keeps crashing`
       const reason = `${pool.name}: ${pool.crash}`
-      yield* shutdown.begin({ reason, failure: reason })
+      yield* shutdown.begin({ reason, failure: reason, cause: Cause.squash(cause) })
       return true
     })).pipe(Effect.repeat({ until: (stopped: boolean) => stopped }), Effect.asVoid)
 }
