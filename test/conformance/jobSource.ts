@@ -276,8 +276,8 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
             String(a.payload).localeCompare(String(b.payload))
           ),
           [
-            { id: ids[0], payload: "a", attempt: 1, cursor: Option.some(7) },
-            { id: ids[1], payload: "b", attempt: 1, cursor: Option.none() }
+            { id: ids[0], payload: "a", attempt: 1, cursor: Option.some(7), orphan: false },
+            { id: ids[1], payload: "b", attempt: 1, cursor: Option.none(), orphan: false }
           ]
         )
         assert.deepStrictEqual(yield* mine.deadLetters.list(9), [])
@@ -455,6 +455,34 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
           const [claim] = yield* claimed(theirs)
           yield* theirs.transact(claim!, write("second"), ack)
           assert.deepStrictEqual(yield* written, ["first", "second"])
+        }),
+      "expiring"
+    )
+
+    test(
+      "a job whose process died is an orphan until it is redriven, and one orphan is claimed at a time",
+      ({ mine, theirs }) =>
+        Effect.gen(function*() {
+          yield* mine.offer(["a", "b", "c"])
+          assert.deepStrictEqual((yield* mine.claim(3)).map(({ orphan }) => orphan), [false, false, false])
+          yield* passTime(Duration.times(lease, 1.1))
+          const claim = (queue: JobQueue) => eventually(queue.claim(9), (claims) => claims.length > 0)
+          const first = yield* claim(theirs)
+          yield* mine.offer(["d"])
+          const [other] = yield* eventually(theirs.claim(9, { orphan: false }), (claims) => claims.length > 0)
+          yield* theirs.handBack(first)
+          assert.deepStrictEqual(yield* theirs.claim(9, { orphan: false }), [])
+          const taken = [first, yield* claim(mine), yield* claim(mine), yield* claim(mine)]
+          assert.deepStrictEqual(yield* mine.claim(9), [])
+          assert.deepStrictEqual(taken.map(({ length }) => length), [1, 1, 1, 1])
+          assert.deepStrictEqual(
+            [other!, ...taken.slice(1).flat()].map((_) => `${_.payload} ${_.attempt} ${_.orphan}`).sort(),
+            ["a 2 true", "b 2 true", "c 2 true", "d 1 false"]
+          )
+          const [orphan] = taken[3]!
+          yield* mine.deadLetter(orphan!, "no")
+          yield* mine.deadLetters.redrive([orphan!.id])
+          assert.deepStrictEqual((yield* claimed(mine)).map(({ id, orphan }) => [id, orphan]), [[orphan!.id, false]])
         }),
       "expiring"
     )

@@ -7,6 +7,7 @@ import { Database, execute } from "../../src/layers/database/contract.js"
 import { makeConnectionPool } from "../../src/layers/database/internal/connectionPool.js"
 import { makeSqlClient, sharedTransaction } from "../../src/layers/database/internal/sqlClient.js"
 import { makeMemoryQueue } from "../../src/layers/jobs/internal/memoryQueue.js"
+import { makeOrphanTurn } from "../../src/layers/jobs/internal/orphanTurn.js"
 import { type JobQueue, JobSource, LeaseLost } from "../../src/layers/jobs/JobSource.js"
 import * as JobSourceSql from "../../src/layers/jobs/sql/JobSourceSql.js"
 
@@ -49,7 +50,7 @@ export const memoryStore: Effect.Effect<Store> = Effect.sync(() => {
       )
         .pipe(Effect.ensuring(Effect.sync(stop)))
     })),
-    claim: (limit) => Effect.map(now, (now) => queue.claim(now, limit)),
+    claim: (limit, { orphan = true } = {}) => Effect.map(now, (now) => queue.claim(now, limit, orphan)),
     transact: (claim, writes, settlement) =>
       Effect.suspend(() => {
         const written: Array<string> = []
@@ -89,6 +90,7 @@ export const memoryStore: Effect.Effect<Store> = Effect.sync(() => {
       Layer.succeed(JobSource, {
         durable: true,
         renewEvery: Duration.millis(1000),
+        orphanTurn: makeOrphanTurn(),
         open: () => Effect.succeed(jobs)
       }),
       Layer.succeed(

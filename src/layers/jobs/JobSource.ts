@@ -44,6 +44,8 @@ export interface Claim {
   readonly attempt: number
   /** The cursor of the last checkpoint, encoded; none before the first. */
   readonly cursor: Option.Option<unknown>
+  /** Whether a process died while it ran the job, since its offer or its redrive. The job may be the reason. */
+  readonly orphan: boolean
 }
 
 /**
@@ -56,6 +58,22 @@ export interface Claim {
 export type Settlement =
   | { readonly _tag: "Ack" }
   | { readonly _tag: "Checkpoint"; readonly cursor: unknown; readonly handBack: boolean }
+
+/**
+ * Whether an orphan runs in this process. A job that ends its process spends an attempt of each job that runs beside it, but
+ * no more than one: these are orphans then, and run beside it no more.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OrphanTurn {
+  readonly isTaken: () => boolean
+  /** Returns `false` when it is taken. */
+  readonly take: () => boolean
+  readonly release: Effect.Effect<void>
+  /** Completes when it is not taken. */
+  readonly awaitRelease: Effect.Effect<void>
+}
 
 /**
  * One named queue of an engine.
@@ -82,8 +100,14 @@ export interface JobQueue {
    * no job.
    */
   readonly wait: Effect.Effect<void, JobSourceError>
-  /** Claims up to `limit` available jobs, oldest first. Returns none when there are none: it does not wait for jobs. */
-  readonly claim: (limit: number) => Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
+  /**
+   * Claims up to `limit` available jobs, oldest first, among them at most one orphan: none unless `orphan`, which is `true`
+   * by default. Returns none when there are none: it does not wait for jobs.
+   */
+  readonly claim: (
+    limit: number,
+    options?: { readonly orphan?: boolean | undefined }
+  ) => Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
   /**
    * Runs `writes` and settles the job. Where the engine has transactions, both are one short transaction, and `LeaseLost`
    * rolls the writes back. Otherwise the job is settled after the writes.
@@ -243,6 +267,8 @@ export interface Service {
   readonly durable: boolean
   /** How often leases are renewed. */
   readonly renewEvery: Duration.Duration
+  /** Lets the pools over this source run one orphan at a time, so that it can end no other orphan along with the process. */
+  readonly orphanTurn: OrphanTurn
   /** Opens a queue and creates what it needs. Several pools and processes may open the same queue at once. */
   readonly open: (options: QueueOptions) => Effect.Effect<JobQueue, JobSourceError, Scope.Scope>
 }

@@ -21,6 +21,7 @@ import { monotonicMillis } from "../../core/internal/monotonic.js"
 import { countOption, durationOption } from "../../core/internal/options.js"
 import { settleAfterWrites } from "./internal/afterWrites.js"
 import { makeMemoryQueue } from "./internal/memoryQueue.js"
+import { makeOrphanTurn } from "./internal/orphanTurn.js"
 import { idsFault, keepIdForMillis } from "./internal/storable.js"
 import {
   type Claim,
@@ -94,6 +95,7 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
     const queues = new Map<string, JobQueue>()
     return {
       durable,
+      orphanTurn: makeOrphanTurn(),
       renewEvery: Duration.millis(Math.floor(Duration.toMillis(lease) / 3)),
       open: ({ lease: queueLease, name }) =>
         Effect.sync(() => {
@@ -165,7 +167,7 @@ const makeQueue = (name: string, capacity: number, lease: number): JobQueue => {
           : Effect.raceFirst(changed, Effect.sleep(Duration.millis(Math.ceil(dueIn)))),
       ({ stopListening }) => stopListening
     )),
-    claim: (limit) => Effect.map(now, (now) => queue.claim(now, limit)),
+    claim: (limit, { orphan = true } = {}) => Effect.map(now, (now) => queue.claim(now, limit, orphan)),
     transact: (claim, writes, settlement) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {

@@ -19,11 +19,13 @@ const claimJobs = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Ef
       // The loop is about to be interrupted.
       if (!mayStart(pool)) return yield* restore(Effect.never)
       const free = pool.concurrency - pool.inFlight.size()
-      const claims = yield* pool.queue.claim(free)
+      const claims = yield* pool.queue.claim(free, { orphan: !pool.orphanTurn.isTaken() })
       yield* sourceAvailable(pool, "dispatcher")
       if (mayStart(pool)) {
         const startedAt = yield* Clock.currentTimeMillis
         yield* Effect.forEach(claims, (claim) => {
+          // Another pool has claimed an orphan at the same time.
+          if (claim.orphan && !pool.orphanTurn.take()) return handBack(pool, [claim])
           const { cursor } = claim
           const run: JobRun = {
             claim,
@@ -34,7 +36,10 @@ const claimJobs = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Ef
             cursor,
             abortController: undefined
           }
-          return pool.inFlight.fork(run, runJob(run))
+          return pool.inFlight.fork(
+            run,
+            claim.orphan ? Effect.ensuring(runJob(run), pool.orphanTurn.release) : runJob(run)
+          )
         }, { discard: true })
       } else {
         yield* handBack(pool, claims)
@@ -43,9 +48,15 @@ const claimJobs = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Ef
     })
   )
 
+/** Waits until there may be a job to claim. While an orphan runs the others are not claimed: they may be when it has ended. */
+const awaitJob = (pool: Pool): Effect.Effect<void, JobSourceError> =>
+  Effect.suspend(() =>
+    pool.orphanTurn.isTaken() ? Effect.raceFirst(pool.queue.wait, pool.orphanTurn.awaitRelease) : pool.queue.wait
+  )
+
 /** Claims and starts jobs until it is interrupted. */
 export const dispatch = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Effect.Effect<never> =>
-  Effect.flatMap(claimJobs(pool, runJob), (more) => more ? Effect.void : pool.queue.wait).pipe(
+  Effect.flatMap(claimJobs(pool, runJob), (more) => more ? Effect.void : awaitJob(pool)).pipe(
     retryUntilAvailable(pool, "dispatcher"),
     Effect.forever
   )
@@ -56,11 +67,11 @@ export const dispatchUntilEmpty = (pool: Pool, runJob: (run: JobRun) => Effect.E
     const more = yield* claimJobs(pool, runJob)
     if (more) return false
     if (pool.inFlight.size() > 0) {
-      yield* Effect.raceFirst(pool.queue.wait, pool.inFlight.awaitEmpty)
+      yield* Effect.raceFirst(awaitJob(pool), pool.inFlight.awaitEmpty)
       return false
     }
     if ((yield* pool.queue.size) === 0) return true
-    yield* pool.queue.wait
+    yield* awaitJob(pool)
     return false
   }).pipe(
     retryUntilAvailable(pool, "dispatcher"),

@@ -44,6 +44,7 @@ export const makePool = <Job, Cursor>(
     const pool: Pool = {
       name,
       queue: yield* source.open({ name, lease }),
+      orphanTurn: source.orphanTurn,
       durable,
       concurrency,
       retry,

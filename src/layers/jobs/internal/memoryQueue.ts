@@ -9,6 +9,7 @@ interface Job {
   readonly payload: unknown
   readonly attempt: number
   readonly cursor: Option.Option<unknown>
+  readonly orphan: boolean
   /** For how many milliseconds its id is kept after its end. */
   readonly keepIdFor: number | undefined
 }
@@ -38,9 +39,13 @@ export interface MemoryQueue {
       readonly keepIdFor?: number | undefined
     }
   ) => ReadonlyArray<string>
-  /** How long until there may be a job to claim: at most zero when there is one, infinite when none is known. */
+  /**
+   * How long until there may be a job to claim: at most zero when there is one, infinite when none is known. Orphans that the
+   * last claim left are none.
+   */
   readonly dueIn: (now: number) => number
-  readonly claim: (now: number, limit: number) => ReadonlyArray<Claim>
+  /** See `JobQueue.claim`. */
+  readonly claim: (now: number, limit: number, orphan: boolean) => ReadonlyArray<Claim>
   /** Whether the claim has its lease. The operations below do nothing for a claim that has not. */
   readonly isHeld: (now: number, claim: Claim) => boolean
   readonly setLease: (claim: Claim, until: number) => void
@@ -81,6 +86,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
   const listeners = new Set<() => void>()
   let offers = 0
   let claims = 0
+  let orphansLeft = false
   /** No delay and no lease ends before this. */
   let nextDue = Number.POSITIVE_INFINITY
 
@@ -117,11 +123,28 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     for (const { job, until } of Array.from(leases.values())) {
       if (until <= now) {
         leases.delete(job.id)
-        insert({ ...job, attempt: job.attempt + 1 })
+        insert({ ...job, attempt: job.attempt + 1, orphan: true })
       } else {
         nextDue = Math.min(nextDue, until)
       }
     }
+  }
+
+  const take = (limit: number, orphan: boolean) => {
+    const first = available.findIndex((job) => job.orphan)
+    const taken: Array<Job> = []
+    if (first >= 0 && first < limit) {
+      orphansLeft = !orphan
+      const left = available.filter((job) => {
+        if (taken.length === limit || (job.orphan && orphansLeft)) return true
+        orphansLeft = orphansLeft || job.orphan
+        taken.push(job)
+        return false
+      })
+      available.splice(0, available.length, ...left)
+      return taken
+    }
+    return available.splice(0, limit)
   }
 
   const leaseOf = (claim: Claim) => {
@@ -161,7 +184,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
         const id = given?.[index] ?? String(order)
         if (has(now, id)) return id
         ids.add(id)
-        insertAt({ id, order, payload, attempt: 1, cursor: Option.none(), keepIdFor }, now, now + delay)
+        insertAt({ id, order, payload, attempt: 1, cursor: Option.none(), orphan: false, keepIdFor }, now, now + delay)
         return id
       })
       notify()
@@ -169,16 +192,16 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     },
     dueIn: (now) => {
       sweep(now)
-      return available.length > 0 ? 0 : nextDue - now
+      return available.some(({ orphan }) => !orphan || !orphansLeft) ? 0 : nextDue - now
     },
-    claim: (now, limit) => {
+    claim: (now, limit, orphan) => {
       sweep(now)
-      return available.splice(0, limit).map((job) => {
+      return take(limit, orphan).map((job) => {
         const token = String(++claims)
         const until = now + options.lease
         leases.set(job.id, { job, token, until })
         nextDue = Math.min(nextDue, until)
-        return { id: job.id, token, payload: job.payload, attempt: job.attempt, cursor: job.cursor }
+        return { id: job.id, token, payload: job.payload, attempt: job.attempt, cursor: job.cursor, orphan: job.orphan }
       })
     },
     isHeld: (now, claim) => {
@@ -237,7 +260,11 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       const found = dead.get(id)
       if (found === undefined) return false
       dead.delete(id)
-      insertAt({ ...found.job, attempt: 1, cursor: fromStart ? Option.none() : found.job.cursor }, now, now)
+      insertAt(
+        { ...found.job, attempt: 1, orphan: false, cursor: fromStart ? Option.none() : found.job.cursor },
+        now,
+        now
+      )
       notify()
       return true
     },

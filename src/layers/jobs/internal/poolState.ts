@@ -2,7 +2,7 @@ import { type Cause, type Deferred, Effect, type Option, type Schedule } from "e
 import type { InFlight } from "../../../core/internal/inFlight.js"
 import type { UnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Progress } from "../../../core/Shutdown.js"
-import type { Claim, JobQueue } from "../JobSource.js"
+import type { Claim, JobQueue, OrphanTurn } from "../JobSource.js"
 import type { PoolEvents } from "./poolEvents.js"
 
 /**
@@ -78,6 +78,7 @@ export type Loop = "dispatcher" | "heartbeat"
 export interface Pool {
   readonly name: string
   readonly queue: JobQueue
+  readonly orphanTurn: OrphanTurn
   /** Whether jobs outlive the process, so that a job which is handed back runs elsewhere. */
   readonly durable: boolean
   readonly concurrency: number

@@ -7,6 +7,7 @@
  * - A job belongs to a claim for as long as its lock is renewed. Every claim has a lock token of its own, and each command
  *   that settles a job names it.
  * - A failure and the death of a process spend an attempt, a hand-back does not. Only the pool makes a job a dead letter.
+ * - Jobs whose process died wait in a list of their own, `lastcall:orphans`, while a pool runs another one.
  * - Other processes are woken by a message; polling finds jobs whose message was lost, and jobs added by other programs.
  *
  * **Promised:** every offered job is settled at least once, as long as Redis keeps its data. It keeps what it is configured to

@@ -24,6 +24,7 @@
  * | `payload` | The payload, encoded by the pool's schema. |
  * | `cursor` | What the last checkpoint left; `NULL` before the first. |
  * | `attempt` | The attempt that runs, that will run, or that was the last, from 1. |
+ * | `deaths` | How many processes have died while they ran the job, since its offer or its redrive. |
  * | `fence` | The number of the last claim; `NULL` before the first. |
  * | `lease_until` | When the lease runs out unless it is renewed; `NULL` unless the job runs. |
  * | `due_at` | When the job became available, or will; when the id of a `done` job is free. |

@@ -44,6 +44,7 @@ const makeEngine = Effect.gen(function*() {
   const service: Service = {
     durable: true,
     renewEvery: Duration.minutes(1),
+    orphanTurn: memory.orphanTurn,
     open: (options) =>
       Effect.gen(function*() {
         const now = Effect.suspend(() => memory.open(options))
@@ -52,7 +53,7 @@ const makeEngine = Effect.gen(function*() {
           offer: (...args) =>
             Effect.zipRight(away("offer"), Effect.scoped(Effect.flatMap(now, (queue) => queue.offer(...args)))),
           wait: Effect.scoped(Effect.flatMap(now, (queue) => queue.wait)),
-          claim: (limit) => Effect.scoped(Effect.flatMap(now, (queue) => queue.claim(limit))),
+          claim: (...args) => Effect.scoped(Effect.flatMap(now, (queue) => queue.claim(...args))),
           renew: (claims) => Effect.scoped(Effect.flatMap(now, (queue) => queue.renew(claims))),
           find: (id) => Effect.scoped(Effect.flatMap(now, (queue) => queue.find(id))),
           transact: (...args) =>

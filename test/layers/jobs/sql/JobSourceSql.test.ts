@@ -359,10 +359,10 @@ describeEngines("JobSourceSql", (databases) => {
       const read = (plan: string) =>
         Math.max(...[...plan.matchAll(/Scan.*rows=(\d+)|Removed by Filter: (\d+)/g)].map((_) => Number(_[1] ?? _[2])))
       const plans = yield* Effect.all([
-        plan(due, [name]),
+        plan(due, [name, true]),
         plan(reap, [[name]]),
         plan(deadLetters, [name, 10, new Date().toISOString(), "dead 1"]),
-        plan(claim, [name, 10, 10])
+        plan(claim, [name, 10, 10, true])
       ])
       for (const plan of plans) {
         assert.notInclude(plan, "Seq Scan")

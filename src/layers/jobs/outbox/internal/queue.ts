@@ -52,7 +52,7 @@ export const make = (rows: OutboxRows, reserved: OutboxRows, engine: JobQueue): 
         const row = found.get(claim.id)
         if (row === undefined) yield* ackEngine(claim)
         else if (row.claim === null) yield* updateEngine(engine.retry(claim, lockedRow))
-        else claims.push({ ...toJob(row), token: tokenOf(row.claim as string, claim) })
+        else claims.push({ ...toJob(row), token: tokenOf(row.claim as string, claim), orphan: claim.orphan })
       }
       return claims
     })
@@ -71,9 +71,9 @@ export const make = (rows: OutboxRows, reserved: OutboxRows, engine: JobQueue): 
 
     wait: engine.wait,
 
-    claim: (limit) =>
+    claim: (limit, options) =>
       Effect.flatMap(
-        engine.claim(limit),
+        engine.claim(limit, options),
         (delivered) =>
           delivered.length === 0 ? Effect.succeed(none) : Effect.tapError(claimRows(delivered), () =>
             // None of the jobs has begun. If the engine is away, too, their leases expire.

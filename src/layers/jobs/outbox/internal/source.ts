@@ -75,6 +75,7 @@ export const make = (
     const source: Service = {
       durable: true,
       renewEvery: engine.renewEvery,
+      orphanTurn: engine.orphanTurn,
       open: (queue) =>
         Effect.gen(function*() {
           const rows = outboxRows(sql, table, queue.name)

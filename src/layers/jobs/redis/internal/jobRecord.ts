@@ -39,7 +39,11 @@ export const jobOptions = (delay: number, keepIdFor: number | undefined) => ({
 
 export const keepsId = ({ opts }: JobJson): boolean => Predicate.hasProperty(opts, "keepIdFor")
 
-export const toClaim = (jobId: string, json: JobJson, token: string): Claim => ({ ...toJob(jobId, json), token })
+export const toClaim = (jobId: string, json: JobJson, token: string): Claim => ({
+  ...toJob(jobId, json),
+  token,
+  orphan: (json.stalledCounter ?? 0) > 0
+})
 
 export const toDeadLetter = (jobId: string, json: JobJson): DeadLetter => ({
   ...toJob(jobId, json),

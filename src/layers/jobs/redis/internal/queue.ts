@@ -56,7 +56,9 @@ export const make = (options: {
   const idKept = new WeakSet<Claim>()
 
   /** Claims up to `count` jobs at once. Returns when the next one is due, if BullMQ said so. */
-  const claimSome = async (count: number) => {
+  const claimSome = async (count: number, orphan: boolean) => {
+    // On one connection: the claims come after it.
+    const orphanTaken = orphan ? scripts.takeOrphan() : undefined
     const results = await Promise.allSettled(Array.from({ length: count }, async () => {
       const token = randomUUID()
       const [json, id, , due] = await backend.moveToActive(token) as [JobJson | undefined, string, number, number]
@@ -65,22 +67,29 @@ export const make = (options: {
       if (keepsId(json)) idKept.add(claim)
       return { claim }
     }))
+    await orphanTaken?.catch(() => undefined)
     const failed = results.find((result) => result.status === "rejected")
     const received = results.flatMap((result) => result.status === "fulfilled" ? [result.value] : [])
-    const claims = received.flatMap(({ claim }) => claim ?? [])
+    const leased = received.flatMap(({ claim }) => claim ?? [])
+    const orphans = leased.filter((claim) => claim.orphan)
+    // If the server is away, too, their leases expire.
+    const left = new Set(orphan ? orphans.slice(1) : orphans)
+    await Promise.allSettled(Array.from(left, (claim) => scripts.setAside(leaseOf(claim))))
+    const claims = leased.filter((claim) => !left.has(claim))
     // The jobs that were received are leased: an error of another command must not lose them.
-    if (failed !== undefined && claims.length === 0) throw failed.reason
-    return { claims, empty: claims.length < count, due: received.find(({ due }) => due !== undefined)?.due, failed }
+    if (failed !== undefined && leased.length === 0) throw failed.reason
+    return { claims, empty: leased.length < count, due: received.find(({ due }) => due !== undefined)?.due, failed }
   }
 
-  const claim = (limit: number) =>
+  const claim: JobQueue["claim"] = (limit, { orphan = true } = {}) =>
     Effect.gen(function*() {
       if (limit < 1) return []
       yield* wakeUp.reset
       const claims: Array<Claim> = []
       for (let count = 1; claims.length < limit; count *= claimGrowth) {
+        const another = orphan && !claims.some(({ orphan }) => orphan)
         const some = yield* Effect.either(
-          send("claim", () => claimSome(Math.min(count, limit - claims.length)))
+          send("claim", () => claimSome(Math.min(count, limit - claims.length), another))
         )
         if (some._tag === "Left") {
           yield* wakeUp.notify
@@ -220,7 +229,10 @@ export const make = (options: {
       ),
 
     size: Effect.map(
-      send("size", () => backend.getCounts(["wait", "delayed", "prioritized"])),
+      send("size", async () => [
+        ...await backend.getCounts(["wait", "delayed", "prioritized"]),
+        await scripts.countOrphans()
+      ]),
       (counts) => counts.reduce((sum, count) => sum + count, 0)
     ),
 

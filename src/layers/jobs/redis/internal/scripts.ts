@@ -16,12 +16,21 @@ export interface Scripts {
   /** Resets the deaths that count as attempts of a dead letter, and its progress if it is to run from the start. */
   readonly resetAttempts: (id: string, fromStart: boolean) => Promise<boolean>
   readonly discard: (id: string) => Promise<boolean>
+  /** Ends a lease whose job is an orphan, and puts the job into the list of orphans, where only `takeOrphan` finds it. */
+  readonly setAside: (lease: Lease) => Promise<boolean>
+  /** Makes the oldest of the orphans the job that is claimed next. */
+  readonly takeOrphan: () => Promise<unknown>
+  /** The number of orphans that were set aside. */
+  readonly countOrphans: () => Promise<number>
   /**
    * Removes acknowledged jobs whose ids were kept long enough: of these ids, or without ids of those acknowledged first.
    * Returns their number.
    */
   readonly forget: (now: number, ids?: ReadonlyArray<string>) => Promise<number>
 }
+
+/** The key of the list of orphans that are not claimed yet. No id of a job has a colon. */
+const orphans = "lastcall:orphans"
 
 /** How many ids one script forgets, so that it does not hold up the server. */
 export const mostForgotten = 200
@@ -63,6 +72,14 @@ if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('DEL', KEYS[2], KEYS[2] .. ':logs')
 return 1`
 
+const setAside = `
+if redis.call('GET', KEYS[1] .. ':lock') ~= ARGV[2] then return 0 end
+redis.call('DEL', KEYS[1] .. ':lock')
+redis.call('SREM', KEYS[3], ARGV[1])
+if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then return 0 end
+redis.call('RPUSH', KEYS[4], ARGV[1])
+return 1`
+
 /** Jobs of the set `completed` that other programs have acknowledged have no such option, and stay. */
 const forget = `
 local ids = { unpack(ARGV, 3) }
@@ -93,6 +110,10 @@ export const scriptsOf = (redis: Redis, toKey: (type: string) => string): Script
     resetAttempts: (id, fromStart) =>
       isOne(redis.eval(resetAttempts, 2, toKey("failed"), toKey(id), id, fromStart ? 1 : 0)),
     discard: (id) => isOne(redis.eval(discard, 2, toKey("failed"), toKey(id), id)),
+    setAside: ({ id, token }) =>
+      isOne(redis.eval(setAside, 4, toKey(id), toKey("active"), toKey("stalled"), toKey(orphans), id, token)),
+    takeOrphan: () => redis.lmove(toKey(orphans), toKey("wait"), "LEFT", "RIGHT"),
+    countOrphans: () => redis.llen(toKey(orphans)),
     forget: async (now, ids = []) =>
       await redis.eval(forget, 2, toKey("completed"), toKey(""), now, mostForgotten, ...ids) as number
   }

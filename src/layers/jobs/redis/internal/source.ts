@@ -3,6 +3,7 @@ import { Clock, Duration, Effect, Queue, type Redacted } from "effect"
 import { optionalPeers, rethrow } from "../../../../core/internal/optionalPeers.js"
 import { queueLease } from "../../internal/lease.js"
 import { type Reaped, reapLeases } from "../../internal/leaseReaper.js"
+import { makeOrphanTurn } from "../../internal/orphanTurn.js"
 import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSourceError, type Service } from "../../JobSource.js"
 import { connect } from "./connection.js"
@@ -112,6 +113,7 @@ export const make = (options: {
     const source: Service = {
       durable: true,
       renewEvery,
+      orphanTurn: makeOrphanTurn(),
       open: (options) =>
         Effect.gen(function*() {
           const { name } = options

@@ -22,7 +22,7 @@ const json = (value: unknown): string => JSON.stringify(value) ?? "null"
 
 const states = { waiting: "Waiting", running: "Running", dead: "Dead" } as const
 
-const toClaim = (row: Row): Claim => ({ ...toJob(row), token: row.fence as string })
+const toClaim = (row: Row): Claim => ({ ...toJob(row), token: row.fence as string, orphan: row.orphan as boolean })
 const toStoredJob = (row: Row): StoredJob => ({ ...toJob(row), state: states[row.state as keyof typeof states] })
 
 /** One queue of the table. */
@@ -114,20 +114,22 @@ export const make = (options: {
 
     wait: wakeUp.wait,
 
-    claim: (limit) =>
+    claim: (limit, { orphan = true } = {}) =>
       Effect.gen(function*() {
         if (limit < 1) return []
         yield* wakeUp.reset
         const rows = yield* Effect.tapErrorCause(
-          run("claim", statements.claim, limit, leaseSeconds),
+          run("claim", statements.claim, limit, leaseSeconds, orphan),
           () => wakeUp.notify
         )
-        yield* rows.length === limit ? wakeUp.notify : run("claim", statements.due).pipe(
+        const claims = rows.map(toClaim)
+        const another = orphan && !claims.some(({ orphan }) => orphan)
+        yield* rows.length === limit ? wakeUp.notify : run("claim", statements.due, another).pipe(
           Effect.flatMap(([row]) => wakeUp.setDue(row?.due as number | undefined)),
           // The jobs are leased already: an error must not lose them.
           Effect.catchAllCause(() => wakeUp.notify)
         )
-        return rows.map(toClaim)
+        return claims
       }).pipe(Effect.uninterruptible),
 
     // Settling comes first: it is the fence, and locks the job's row until the writes are committed along with it.

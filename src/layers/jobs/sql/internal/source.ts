@@ -3,6 +3,7 @@ import { causeOf, Database, execute, type Row, SqlClientTag } from "../../../dat
 import { checkTableName, migrate } from "../../internal/jobTable.js"
 import { queueLease } from "../../internal/lease.js"
 import { reapLeases } from "../../internal/leaseReaper.js"
+import { makeOrphanTurn } from "../../internal/orphanTurn.js"
 import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSourceError, type Service } from "../../JobSource.js"
 import * as Queue from "./queue.js"
@@ -51,6 +52,7 @@ export const make = (options: {
     const source: Service = {
       durable: true,
       renewEvery,
+      orphanTurn: makeOrphanTurn(),
       open: (options) =>
         Effect.gen(function*() {
           const { name } = options

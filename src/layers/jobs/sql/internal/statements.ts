@@ -35,7 +35,9 @@ export const jobTable = (table: string): JobTable => ({
     `ALTER TABLE ${table} ADD COLUMN keep_id_for interval,
       DROP CONSTRAINT ${table}_state_check,
       ADD CONSTRAINT ${table}_state_check CHECK (state IN ('waiting', 'running', 'dead', 'done')) NOT VALID;
-    CREATE INDEX ${table}_done ON ${table} (due_at) WHERE state = 'done'`
+    CREATE INDEX ${table}_done ON ${table} (due_at) WHERE state = 'done'`,
+    `ALTER TABLE ${table} ADD COLUMN deaths int NOT NULL DEFAULT 0;
+    CREATE INDEX ${table}_orphans ON ${table} (queue, due_at, number) WHERE state = 'waiting' AND deaths > 0`
   ]
 })
 
@@ -81,18 +83,24 @@ export const statementsOf = (table: string) => {
         WHERE (SELECT count(*) FROM forgotten) >= 0 ORDER BY nth
         ON CONFLICT (queue, id) DO NOTHING RETURNING id)
       SELECT ${wake} FROM offered LIMIT 1`,
-    /** `$2` is the limit, `$3` the lease in seconds. */
-    claim: `WITH due AS MATERIALIZED (
-        SELECT id FROM ${table} WHERE queue = $1 AND state = 'waiting' AND due_at <= ${now}
-        ORDER BY due_at, number LIMIT $2::int FOR NO KEY UPDATE SKIP LOCKED),
+    /** `$2` is the limit, `$3` the lease in seconds, `$4` whether an orphan may be among the jobs. */
+    claim: `WITH orphan AS MATERIALIZED (
+        SELECT id FROM ${table} WHERE $4::boolean AND queue = $1 AND state = 'waiting' AND deaths > 0 AND due_at <= ${now}
+        ORDER BY due_at, number LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED),
+      due AS MATERIALIZED (
+        SELECT id FROM ${table} WHERE queue = $1 AND state = 'waiting' AND deaths = 0 AND due_at <= ${now}
+        ORDER BY due_at, number LIMIT $2::int - (SELECT count(*) FROM orphan) FOR NO KEY UPDATE SKIP LOCKED),
       claimed AS (
         UPDATE ${table} SET state = 'running', fence = nextval('${table}_fence'), lease_until = ${after("$3")}
-        WHERE queue = $1 AND id = ANY(ARRAY(SELECT id FROM due))
-        RETURNING ${job}, fence, due_at, number)
-      SELECT id, payload, cursor, attempt, fence::text AS fence FROM claimed ORDER BY due_at, number`,
-    /** Milliseconds until the next job is due, negative when it is overdue. No row when there is none to come. */
+        WHERE queue = $1 AND id = ANY(ARRAY(SELECT id FROM orphan UNION ALL SELECT id FROM due))
+        RETURNING ${job}, fence, deaths, due_at, number)
+      SELECT id, payload, cursor, attempt, deaths > 0 AS orphan, fence::text AS fence FROM claimed ORDER BY due_at, number`,
+    /**
+     * Milliseconds until the next job is due, negative when it is overdue. No row when there is none to come. `$2` is whether
+     * it may be an orphan.
+     */
     due: `SELECT (extract(epoch FROM due_at - clock_timestamp()) * 1000)::float8 AS due
-      FROM ${table} WHERE queue = $1 AND state = 'waiting' ORDER BY due_at, number LIMIT 1`,
+      FROM ${table} WHERE queue = $1 AND state = 'waiting' AND ($2::boolean OR deaths = 0) ORDER BY due_at, number LIMIT 1`,
     /** An id that is kept remains as a row of which nothing else is left, so that offering it again conflicts. */
     ack: `WITH removed AS (DELETE FROM ${table} WHERE ${leased} AND keep_id_for IS NULL RETURNING fence),
       kept AS (
@@ -135,7 +143,7 @@ export const statementsOf = (table: string) => {
         FOR NO KEY UPDATE SKIP LOCKED),
       expired AS (
         UPDATE ${table} AS job
-        SET ${handBack}, attempt = attempt + 1, error = 'the lease ran out'
+        SET ${handBack}, attempt = attempt + 1, deaths = deaths + 1, error = 'the lease ran out'
         FROM orphans WHERE job.queue = orphans.queue AND job.id = orphans.id RETURNING job.queue),
       forgotten AS (
         DELETE FROM ${table} WHERE (SELECT mine FROM turn) AND ${forgettable} AND ctid = ANY(ARRAY(
@@ -151,7 +159,7 @@ export const statementsOf = (table: string) => {
       ORDER BY failed_at, id LIMIT $2::int`,
     /** `$2` are ids, `$3` is whether they run from the start. */
     redrive: `WITH redriven AS (
-        UPDATE ${table} SET state = 'waiting', attempt = 1, due_at = clock_timestamp(), failed_at = NULL,
+        UPDATE ${table} SET state = 'waiting', attempt = 1, deaths = 0, due_at = clock_timestamp(), failed_at = NULL,
           cursor = CASE WHEN $3::boolean THEN NULL ELSE cursor END
         WHERE ${dead} AND ${ids} RETURNING id)
       SELECT count(*)::int AS jobs, max(pg_notify('${channelOf(table)}', $1)::text) AS woken FROM redriven`,
