@@ -2,8 +2,8 @@ import * as HttpApp from "@effect/platform/HttpApp"
 import type * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServerError from "@effect/platform/HttpServerError"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Cause, Context, Effect, Exit, type Fiber, GlobalValue, Runtime, RuntimeFlags, Scope, Tracer } from "effect"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import { Cause, Context, Effect, Exit, type Fiber, GlobalValue, Runtime, RuntimeFlags, Scope } from "effect"
 import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
 import type { Http1Exchange } from "./http1.js"
 import { type RequestSpans, requestSpans } from "./requestSpan.js"
@@ -79,25 +79,27 @@ const handled = (
   /** Middleware may respond instead of the app. */
   const respondIfNot = (request: ServerRequest, exit: Exit.Exit<Response, unknown>) => {
     if (request.state.responded) return Effect.void
-    return Exit.match(exit, {
-      onSuccess: (response) => write(request, response),
-      onFailure: (cause) =>
-        Effect.flatMap(HttpServerError.causeResponse(cause), ([response]) => write(request, response))
+    if (Exit.isSuccess(exit)) return write(request, exit.value)
+    return Effect.matchCauseEffect(HttpServerError.causeResponse(exit.cause), {
+      onSuccess: ([response]) => write(request, response),
+      onFailure: () => write(request, HttpServerResponse.empty({ status: 500 }))
     })
   }
-  const finish = (request: ServerRequest, exit: Exit.Exit<Response, unknown>): Effect.Effect<unknown, unknown> => {
+  const finish = (fiber: AnyFiber, exit: Exit.Exit<Response, unknown>): Effect.Effect<unknown, unknown> => {
+    const request = requestOf(fiber)
     const { scope, span } = request.state
-    if (span !== undefined) spans!.end(span, exit)
+    if (span !== undefined) spans!.end(span, exit, (fiber.currentContext as Context.Context<unknown>).unsafeMap)
     const finished = middleware === undefined ? exit : respondIfNot(request, exit)
-    if (isEmpty(scope) || ejectedScopes.has(scope)) return finished
-    return Effect.onExit(finished, (exit) => Scope.close(scope, exit))
+    if (ejectedScopes.has(scope)) return finished
+    return middleware === undefined && isEmpty(scope)
+      ? Effect.zipRight(Scope.close(scope, exit), exit)
+      : Effect.onExit(finished, (exit) => Scope.close(scope, exit))
   }
   return Effect.withFiberRuntime((fiber) => {
-    const request = requestOf(fiber)
-    request.state.exchange.fiber = fiber
+    requestOf(fiber).state.exchange.fiber = fiber
     return Effect.matchCauseEffect(traced, {
-      onSuccess: (response) => finish(request, Exit.succeed(response)),
-      onFailure: (cause) => finish(request, Exit.failCause(cause))
+      onSuccess: (response) => finish(fiber, Exit.succeed(response)),
+      onFailure: (cause) => finish(fiber, Exit.failCause(cause))
     })
   })
 }
@@ -127,8 +129,7 @@ export const makeRequestHandler = (
         const request = new ServerRequest(state)
         context.set(HttpServerRequest.HttpServerRequest.key, request)
         context.set(Scope.Scope.key, scope)
-        state.span = spans?.start(request)
-        if (state.span !== undefined) context.set(Tracer.ParentSpan.key, state.span)
+        state.span = spans?.start(request, context)
         return effect
       })
       const fiber = Runtime.runFork(

@@ -18,13 +18,15 @@ import {
 } from "effect"
 import { describeRequest, describeResponse } from "./requestTracer.js"
 
+type Services = Map<string, unknown>
 type Make = (request: HttpServerRequest, startTime: bigint) => Tracer.Span
 
 /** The spans of the requests of one server. */
 export interface RequestSpans {
-  /** Undefined where the app has disabled the tracer for the request. */
-  readonly start: (request: HttpServerRequest) => RequestSpan | undefined
-  readonly end: (span: RequestSpan, exit: Exit.Exit<HttpServerResponse, unknown>) => void
+  /** Adds the span to the context of the request, unless the app has disabled the tracer for this request. */
+  readonly start: (request: HttpServerRequest, context: Services) => RequestSpan | undefined
+  /** Also removes the span from the context: finalizers of the request run outside of it. */
+  readonly end: (span: RequestSpan, exit: Exit.Exit<HttpServerResponse, unknown>, context: Services) => void
 }
 
 /**
@@ -116,6 +118,7 @@ export const requestSpans = ({ context, fiberRefs }: Runtime.Runtime<never>): Re
   const tracer = Context.get(services as Context.Context<Tracer.Tracer>, Tracer.Tracer)
   const ofEffect = Context.get(DefaultServices.liveServices as Context.Context<Tracer.Tracer>, Tracer.Tracer)
   if (tracer !== ofEffect || !get(FiberRef.currentTracerEnabled)) return undefined
+  const outer: Tracer.AnySpan | undefined = context.unsafeMap.get(Tracer.ParentSpan.key)
   const isDisabled = get(HttpMiddleware.currentTracerDisabledWhen)
   const redactedNames = get(Headers.currentRedactedNames)
   const clock = Context.get(services, Clock.Clock)
@@ -124,7 +127,7 @@ export const requestSpans = ({ context, fiberRefs }: Runtime.Runtime<never>): Re
   const make: Make = (request, startTime) => {
     const parent = Option.orElse(
       HttpTraceContext.fromHeaders(request.headers),
-      () => propagated(Context.getOption(context as Context.Context<unknown>, Tracer.ParentSpan))
+      () => propagated(Option.fromNullable(outer))
     )
     const name = Context.get(context, HttpMiddleware.SpanNameGenerator)(request)
     const links = Chunk.toReadonlyArray(get(FiberRef.currentTracerSpanLinks))
@@ -134,10 +137,19 @@ export const requestSpans = ({ context, fiberRefs }: Runtime.Runtime<never>): Re
     return span
   }
   return {
-    start: (request) => isDisabled(request) ? undefined : new RequestSpan(make, request, now()),
-    end: (span, exit) => {
+    start: (request, services) => {
+      if (isDisabled(request)) return undefined
+      // Node knows the address of a closed socket only if it was read before.
+      void request.remoteAddress
+      const span = new RequestSpan(make, request, now())
+      services.set(Tracer.ParentSpan.key, span)
+      return span
+    },
+    end: (span, exit, services) => {
       span.record((span) => describeResponse(span, exit, redactedNames))
       span.end(now(), exit)
+      if (outer === undefined) services.delete(Tracer.ParentSpan.key)
+      else services.set(Tracer.ParentSpan.key, outer)
     }
   }
 }
