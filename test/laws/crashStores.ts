@@ -3,8 +3,11 @@ import * as Sql from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { PGlite } from "@electric-sql/pglite"
 import { Clock, Context, Deferred, Duration, Effect, Exit, FiberId, FiberRef, Layer, Stream } from "effect"
+import pg from "pg"
 import { Database, execute } from "../../src/layers/database/contract.js"
 import { makeConnectionPool } from "../../src/layers/database/internal/connectionPool.js"
+import { makeErrors } from "../../src/layers/database/internal/errors.js"
+import { connectPglite } from "../../src/layers/database/internal/pgliteConnection.js"
 import { makeSqlClient, sharedTransaction } from "../../src/layers/database/internal/sqlClient.js"
 import { makeMemoryQueue } from "../../src/layers/jobs/internal/memoryQueue.js"
 import { makeOrphanTurn } from "../../src/layers/jobs/internal/orphanTurn.js"
@@ -131,24 +134,22 @@ export const makePgliteStore = Effect.gen(function*() {
         for (const stop of listening) stop()
       }
     })
-    const pool = makeConnectionPool(1, () =>
-      Effect.succeed({
-        send: async (text, values, rowMode) => {
-          if (alive) await db.exec(`SET store.now TO '${clock.unsafeCurrentTimeMillis()}'`).catch(() => undefined)
-          if (!alive) return await new Promise<never>(() => {})
-          if (values.length > 0) return await db.query(text, [...values], { rowMode })
-          return (await db.exec(text, { rowMode })).at(-1)!
-        },
-        afterError: "ROLLBACK",
-        cancel: Effect.void,
-        destroy: () => undefined,
-        giveBack: () => Effect.void
-      }))
+    /** Waits for the turn of the process, and for ever once it has died. */
+    const sent = async <A>(send: () => Promise<A>): Promise<A> => {
+      if (alive) await db.exec(`SET store.now TO '${clock.unsafeCurrentTimeMillis()}'`).catch(() => undefined)
+      return alive ? send() : new Promise<never>(() => {})
+    }
+    const connection: Pick<PGlite, "exec" | "query"> = {
+      query: (...args) => sent(() => db.query(...args)),
+      exec: (...args) => sent(() => db.exec(...args))
+    }
+    const errors = makeErrors(Sql)
+    const pool = makeConnectionPool(1, errors, connectPglite(connection, pg, errors))
     const sql = makeSqlClient({
       peers: { "@effect/sql": Sql, "@effect/sql-pg": PgClient },
       reactivity,
       tag: sharedTransaction,
-      lease: pool.lease,
+      pool,
       begin: "BEGIN",
       attributes: {}
     })

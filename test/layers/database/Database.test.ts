@@ -5,7 +5,7 @@ import * as Database from "../../../src/layers/database/Database.js"
 import { openDatabase, type Opened } from "../../kit/database.js"
 import { databaseFolder } from "../../kit/pglite.js"
 import { describePostgres } from "../../kit/postgres.js"
-import { splitErrors } from "../../kit/splitErrors.js"
+import { splitErrors } from "../../kit/postgresProxy.js"
 
 // One suite over both databases.
 const conformance = (url: () => Promise<string>) => {

@@ -4,7 +4,8 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { makeConnectionPool } from "../../../src/layers/database/internal/connectionPool.js"
-import { makePermits } from "../../../src/layers/database/internal/permits.js"
+import { makeErrors } from "../../../src/layers/database/internal/errors.js"
+import { makePermits, PermitRequest } from "../../../src/layers/database/internal/permits.js"
 import { makeSqlClient, sharedTransaction } from "../../../src/layers/database/internal/sqlClient.js"
 import * as Interruption from "../../../src/testing/Interruption.js"
 import { long } from "../../kit/long.js"
@@ -25,22 +26,21 @@ const makeServer = Effect.gen(function*() {
     } else state.pending.push(text)
     return { rows: [], command }
   }
-  const pool = makeConnectionPool(1, () =>
-    Effect.sync(() => {
-      state.leased++
-      return {
-        send: (text) => Promise.resolve().then(() => answer(text)),
-        afterError: "",
-        cancel: Effect.void,
-        destroy: () => undefined,
-        giveBack: () => Effect.sync(() => void state.leased--)
-      }
+  const pool = makeConnectionPool(1, makeErrors(Sql), (done) => {
+    state.leased++
+    done(Exit.succeed({
+      send: (text, _values, _rowMode, done) =>
+        void Promise.resolve().then(() => answer(text)).then((result) => done(Exit.succeed(result))),
+      cancel: Effect.void,
+      destroy: () => undefined,
+      giveBack: () => void state.leased--
     }))
+  })
   const sql = makeSqlClient({
     peers: { "@effect/sql": Sql, "@effect/sql-pg": PgClient },
     reactivity: yield* Reactivity.make,
     tag: sharedTransaction,
-    lease: pool.lease,
+    pool,
     begin: "BEGIN",
     attributes: {}
   })
@@ -80,39 +80,56 @@ describe("Database: every point of interruption", () => {
     60_000
   )
 
-  it.effect("a permit that is granted at the moment of an interruption is passed on", () =>
-    Effect.gen(function*() {
-      const report = yield* Interruption.explore({
-        setup: Effect.sync(() => makePermits(1, () => "closed")),
-        program: (permits) => {
-          const hold = Effect.scoped(Effect.zipRight(permits.acquire, Effect.yieldNow()))
-          return Effect.gen(function*() {
-            const others = [yield* Effect.fork(hold), yield* Effect.fork(hold)]
-            yield* hold
-            for (const other of others) yield* Fiber.join(other)
-          })
-        },
-        invariant: (permits) => Effect.zipRight(permits.awaitIdle, Effect.scoped(permits.acquire))
-      })
-      yield* Interruption.assertSafe(Effect.succeed(report))
-    }), 60_000)
+  it.effect(
+    "a connection that is granted at the moment of an interruption goes to the next in the queue",
+    () =>
+      Effect.gen(function*() {
+        const report = yield* Interruption.explore({
+          setup: makeServer,
+          program: ({ pool }) => {
+            const hold = Effect.scoped(Effect.zipRight(pool.lease, Effect.yieldNow()))
+            return Effect.gen(function*() {
+              const other = yield* Effect.fork(hold)
+              const statement = yield* Effect.fork(pool.query("A", [], "object"))
+              yield* hold
+              yield* Fiber.join(other)
+              yield* Fiber.join(statement)
+            })
+          },
+          invariant: ({ pool, state }) =>
+            Effect.gen(function*() {
+              yield* pool.awaitIdle
+              if (state.leased !== 0) return yield* Effect.fail("a connection is still leased")
+              yield* Effect.scoped(pool.lease)
+            })
+        })
+        yield* Interruption.assertSafe(Effect.succeed(report))
+      }),
+    60_000
+  )
 
-  it.effect("a closed queue refuses new waiters and keeps those it has; `rejectWaiters` fails them too", () =>
+  it.effect("a closed queue refuses new requests and keeps those it has; `rejectWaiters` refuses them too", () =>
     Effect.gen(function*() {
-      const permits = makePermits(1, () => "closed" as const)
-      const held = yield* Effect.fork(Effect.scoped(Effect.zipRight(permits.acquire, Effect.never)))
-      yield* Effect.yieldNow()
-      const [first, second] = [
-        yield* Effect.fork(Effect.scoped(Effect.zipRight(permits.acquire, Effect.never))),
-        yield* Effect.fork(Effect.scoped(permits.acquire))
-      ]
-      yield* Effect.yieldNow()
+      const permits = makePermits(1)
+      const journal: Array<string> = []
+      const request = (name: string) => {
+        const request = new PermitRequest((outcome) => journal.push(`${name} ${outcome}`))
+        permits.request(request)
+        return request
+      }
+      const held = request("held")
+      const first = request("first")
+      request("second")
       yield* permits.close
-      assert.strictEqual(yield* Effect.flip(Effect.scoped(permits.acquire)), "closed")
-      yield* Fiber.interrupt(held)
+      request("late")
+      permits.leave(held)
+      permits.leave(held)
       yield* permits.rejectWaiters
-      assert.strictEqual(yield* Effect.flip(Fiber.join(second)), "closed")
-      yield* Fiber.interrupt(first)
-      yield* permits.awaitIdle
+      const idle = yield* Effect.fork(permits.awaitIdle)
+      yield* Effect.yieldNow()
+      assert.isNull(idle.unsafePoll())
+      permits.leave(first)
+      yield* Fiber.join(idle)
+      assert.deepStrictEqual(journal, ["held granted", "late refused", "first granted", "second refused"])
     }))
 })

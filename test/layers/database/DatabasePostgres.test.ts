@@ -283,13 +283,15 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
   it.scopedLive("a connection that is lost while it is leased does not end the process", () =>
     Effect.gen(function*() {
       const { sql } = yield* open({})
-      // Without a listener, emitting an error throws it, here into the promise of the connection.
-      const connect = pg.Pool.prototype.connect as () => Promise<pg.PoolClient>
+      // Without a listener, emitting an error throws it, here out of the test's own callback.
+      type Connect = (done: (error: Error | undefined, client: pg.PoolClient | undefined) => void) => void
+      const connect = pg.Pool.prototype.connect as Connect
       const dying = vi.spyOn(pg.Pool.prototype, "connect").mockImplementation(
-        (async function(this: pg.Pool) {
-          const client = await connect.call(this)
-          client.emit("error", new Error("terminating connection due to administrator command"))
-          return client
+        (function(this: pg.Pool, done: Parameters<Connect>[0]) {
+          connect.call(this, (error, client) => {
+            client?.emit("error", new Error("terminating connection due to administrator command"))
+            done(error, client)
+          })
         }) as never
       )
       yield* Effect.addFinalizer(() => Effect.sync(() => dying.mockRestore()))

@@ -1,6 +1,7 @@
-import { Data, Effect, Exit, Option } from "effect"
+import type { SqlError } from "@effect/sql"
+import { Effect, Exit, Option } from "effect"
 import { bounded } from "../../../core/internal/bounded.js"
-import { makePermits } from "./permits.js"
+import type { Errors } from "./errors.js"
 
 /** The result of one statement. */
 interface StatementResult {
@@ -11,167 +12,180 @@ interface StatementResult {
 /** One result for one statement, an array of results for a text of several. */
 export type QueryResult = StatementResult | Array<StatementResult>
 
-type RowMode = "object" | "array"
+export type RowMode = "object" | "array"
 
-/** A statement or a connection failed. `sqlClient.ts` makes it the `SqlError` of `@effect/sql`. */
-export class ConnectionError extends Data.TaggedError("ConnectionError")<{
-  readonly message: string
-  readonly cause: unknown
-}> {}
+export type QueryExit = Exit.Exit<QueryResult, SqlError.SqlError>
+
+/** Sends one statement, or a text of several without values. */
+export type Query = (
+  text: string,
+  values: ReadonlyArray<unknown>,
+  rowMode: RowMode
+) => Effect.Effect<QueryResult, SqlError.SqlError>
 
 /** A connection of the driver. Takes one statement at a time. */
 export interface DriverConnection {
-  readonly send: (text: string, values: ReadonlyArray<unknown>, rowMode: RowMode) => Promise<QueryResult>
-  /**
-   * The statement to send after an error, before the connection is leased again, because a text of several statements may have
-   * left a transaction open. `ROLLBACK` ends it. An empty text is enough where its result updates the driver's transaction state.
-   */
-  readonly afterError: "" | "ROLLBACK"
+  /** `done` is called once: when the connection is ready for the next statement, or lost. */
+  readonly send: (
+    text: string,
+    values: ReadonlyArray<unknown>,
+    rowMode: RowMode,
+    done: (exit: QueryExit) => void
+  ) => void
   /** Asks the server to cancel the statement in flight. Completes when the request has been sent; never fails. */
   readonly cancel: Effect.Effect<void>
   /** Closes the socket at once, without notice to the server. */
   readonly destroy: () => void
-  /** Returns the connection to the driver's pool, which keeps it if it is usable and closes it otherwise. */
-  readonly giveBack: (usable: boolean) => Effect.Effect<void>
-}
-
-/** A connection while it is leased. */
-export interface Connection {
-  /**
-   * Sends a statement when the ones before it are answered. Interruption cancels the statement in the server and waits for the
-   * answer, so that the connection can be reused; without an answer in time the connection is destroyed.
-   */
-  readonly query: (
-    text: string,
-    values?: ReadonlyArray<unknown>,
-    rowMode?: RowMode
-  ) => Effect.Effect<QueryResult, ConnectionError>
-  /**
-   * Sends a statement whose outcome must be known, `COMMIT`. Interruption does not cancel it: the outcome is awaited all the same,
-   * or the connection is destroyed when there is none in time.
-   */
-  readonly commit: (text: string) => Effect.Effect<QueryResult, ConnectionError>
-  /** Rolls back the open transaction, or destroys the connection when that fails or takes too long. Never fails. */
-  readonly rollback: Effect.Effect<void>
-  /**
-   * Ends the lease from outside: cancels the statement in flight and rolls back the open transaction. Every later statement
-   * of the holder, `COMMIT` included, fails with this error before it reaches the server.
-   */
-  readonly revoke: (error: () => ConnectionError) => Effect.Effect<void>
-  /** Whether the connection can be leased again. Never fails. */
-  readonly usable: Effect.Effect<boolean>
+  /** Returns the connection to the driver's pool, which keeps it if it is usable and in no transaction, and closes it otherwise. */
+  readonly giveBack: (usable: boolean) => void
 }
 
 /** How long a server may take over a cancelled statement, a `ROLLBACK` or a `COMMIT`; normally they take milliseconds. */
 const answerTimeout = "3 seconds"
 
-/** The message of an error of the driver. One that failed to connect to several addresses has no message of its own. */
-export const driverMessage = (error: unknown): string => {
-  if (error instanceof AggregateError) return error.errors.map(driverMessage).join(", ")
-  return error instanceof Error ? error.message : String(error)
-}
+/** A statement that was given to a connection. */
+export class Statement {
+  exit: QueryExit | undefined
+  isCancelled = false
+  private waiters: Array<() => void> | undefined
 
-export const connectionError = (message: string, cause: unknown) => new ConnectionError({ message, cause })
+  constructor(
+    readonly text: string,
+    readonly values: ReadonlyArray<unknown>,
+    readonly rowMode: RowMode,
+    /** Not called after a cancellation. */
+    private readonly onExit?: (exit: QueryExit) => void
+  ) {}
 
-export const releasedError = () =>
-  connectionError("The database is being released", new Error("No statement is accepted any more"))
-
-export const abandonedError = () =>
-  connectionError("The connection was taken from its holder", new Error("Its work was abandoned"))
-
-const lostError = () => connectionError("The connection was lost", new Error("Connection destroyed"))
-
-const resultOf = (sent: Promise<QueryResult>): Effect.Effect<QueryResult, ConnectionError> =>
-  Effect.tryPromise({
-    try: () => sent,
-    catch: (cause) => connectionError(`Failed to execute statement: ${driverMessage(cause)}`, cause)
-  })
-
-/** Waits for a promise to resolve or to reject. */
-const settled = (promise: Promise<unknown>): Effect.Effect<void> =>
-  Effect.promise(() => promise.then(() => undefined, () => undefined))
-
-export const makeConnection = (driver: DriverConnection): Connection => {
-  const permit = makePermits<ConnectionError>(1, releasedError)
-  let state: "open" | "broken" | "revoked" = "open"
-  let stateError = lostError
-  let inFlight: Promise<unknown> | undefined
-  let failed = false
-
-  const destroy = Effect.sync(() => {
-    if (state === "open") state = "broken"
-    driver.destroy()
-  })
-
-  const orDestroy = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<void> =>
-    Effect.flatMap(
-      bounded({ within: answerTimeout })(work),
-      (exit) => Option.isSome(exit) && Exit.isSuccess(exit.value) ? Effect.void : destroy
-    )
-
-  const send = (text: string, values: ReadonlyArray<unknown>, rowMode: RowMode) => {
-    const sent = driver.send(text, values, rowMode)
-    inFlight = sent
-    const done = (error: boolean) => () => {
-      failed = error
-      if (inFlight === sent) inFlight = undefined
-    }
-    sent.then(done(false), done(true))
-    return sent
+  end(exit: QueryExit) {
+    this.exit = exit
+    if (!this.isCancelled) this.onExit?.(exit)
+    this.waiters?.forEach((waiter) => waiter())
   }
 
-  type Restore = <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  /** Completes with the answer. */
+  get ended(): Effect.Effect<void> {
+    return Effect.async((resume) => {
+      if (this.exit !== undefined) resume(Effect.void)
+      else (this.waiters ??= []).push(() => resume(Effect.void))
+    })
+  }
+}
 
-  /** Sends a statement once the permit is free, and holds the permit until `awaitResult` has ended. */
-  const exchange = (
-    awaitResult: (sent: Promise<QueryResult>, restore: Restore) => Effect.Effect<QueryResult, ConnectionError>
-  ) =>
-  (text: string, values: ReadonlyArray<unknown> = [], rowMode: RowMode = "object") =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.scoped(Effect.zipRight(
-        restore(permit.acquire),
-        Effect.suspend(() =>
-          state === "open"
-            ? awaitResult(send(text, values, rowMode), restore)
-            : Effect.fail(stateError())
-        )
-      ))
-    )
+/** A connection while it is leased. Sends one statement at a time; those that are submitted meanwhile wait in its queue. */
+export class Connection {
+  /** Why it can be used no longer. */
+  private closedBy: (() => SqlError.SqlError) | undefined
+  private current: Statement | undefined
+  private readonly queue: Array<Statement> = []
+  /** The number of cursors that were opened. */
+  cursors = 0
 
-  const query = exchange((sent, restore) =>
-    Effect.onInterrupt(
-      restore(resultOf(sent)),
-      () =>
-        Effect.suspend(() => inFlight === sent ? orDestroy(Effect.zipRight(driver.cancel, settled(sent))) : Effect.void)
-    )
-  )
+  constructor(private readonly driver: DriverConnection, private readonly errors: Errors) {}
 
-  const commit = exchange((sent) =>
-    Effect.flatMap(
-      Effect.exit(Effect.interruptible(resultOf(sent))),
-      (exit) => Exit.isInterrupted(exit) ? Effect.zipRight(orDestroy(settled(sent)), resultOf(sent)) : exit
-    )
-  )
+  /** Whether the connection can be leased again. */
+  get usable() {
+    return this.closedBy === undefined
+  }
 
-  const uninterruptible = exchange(resultOf)
+  /** Sends a statement when the ones before it are answered. */
+  submit(statement: Statement) {
+    if (this.current !== undefined) this.queue.push(statement)
+    else this.start(statement)
+  }
 
-  return {
-    query,
-    commit: (text) => commit(text),
-    rollback: orDestroy(uninterruptible("ROLLBACK")),
-    revoke: (error) =>
-      Effect.suspend(() => {
-        state = "revoked"
-        stateError = error
-        const last = inFlight
-        return orDestroy(Effect.gen(function*() {
-          if (last !== undefined) yield* Effect.zipRight(driver.cancel, settled(last))
-          yield* resultOf(send("ROLLBACK", [], "object"))
-        }))
-      }),
-    usable: Effect.map(
-      Effect.suspend(() => state === "open" && failed ? orDestroy(uninterruptible(driver.afterError)) : Effect.void),
-      () => state === "open"
-    )
+  private start(statement: Statement) {
+    if (this.closedBy !== undefined) return statement.end(Exit.fail(this.closedBy()))
+    this.current = statement
+    this.driver.send(statement.text, statement.values, statement.rowMode, (exit) => {
+      // The next statement waits for the request to cancel this one, which would hit it.
+      if (!statement.isCancelled) this.current = undefined
+      statement.end(exit)
+      this.next()
+    })
+  }
+
+  private next() {
+    while (this.current === undefined && this.queue.length > 0) this.start(this.queue.shift()!)
+  }
+
+  private orDestroy<A, E>(work: Effect.Effect<A, E>): Effect.Effect<void> {
+    return Effect.map(bounded({ within: answerTimeout })(work), (exit) => {
+      if (Option.isSome(exit) && Exit.isSuccess(exit.value)) return
+      this.closedBy ??= this.errors.lost
+      this.driver.destroy()
+    })
+  }
+
+  /**
+   * Takes a statement out of the queue, or cancels it in the server and waits for the answer, so that the connection can be reused;
+   * without an answer in time the connection is destroyed.
+   */
+  cancel(statement: Statement): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (statement.exit !== undefined) return Effect.void
+      statement.isCancelled = true
+      const place = this.queue.indexOf(statement)
+      if (place >= 0) {
+        this.queue.splice(place, 1)
+        return Effect.void
+      }
+      return Effect.ensuring(
+        this.orDestroy(Effect.zipRight(this.driver.cancel, statement.ended)),
+        Effect.sync(() => {
+          this.current = undefined
+          this.next()
+        })
+      )
+    })
+  }
+
+  /** Sends a statement. Interruption cancels it. */
+  query(...[text, values, rowMode]: Parameters<Query>): ReturnType<Query> {
+    return Effect.async((resume) => {
+      const statement = new Statement(text, values, rowMode, resume)
+      this.submit(statement)
+      return this.cancel(statement)
+    })
+  }
+
+  /**
+   * Sends a statement whose outcome must be known, `COMMIT`. Interruption does not cancel it: the outcome is awaited all the same,
+   * or the connection is destroyed when there is none in time.
+   */
+  commit(text: string): Effect.Effect<QueryResult, SqlError.SqlError> {
+    return Effect.suspend(() => {
+      const statement = new Statement(text, [], "object")
+      this.submit(statement)
+      const exit = Effect.suspend(() => statement.exit ?? Effect.fail(this.errors.lost()))
+      return Effect.flatMap(
+        Effect.exit(Effect.interruptible(statement.ended)),
+        () => statement.exit ?? Effect.zipRight(this.orDestroy(statement.ended), exit)
+      )
+    })
+  }
+
+  /** Rolls back the open transaction, or destroys the connection when that fails or takes too long. Never fails. */
+  get rollback(): Effect.Effect<void> {
+    return this.orDestroy(this.commit("ROLLBACK"))
+  }
+
+  /**
+   * Ends the lease from outside: cancels the statement in flight and rolls back the open transaction. Every later statement
+   * of the holder, `COMMIT` included, fails with this error before it reaches the server.
+   */
+  revoke(error: () => SqlError.SqlError): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.closedBy = error
+      const last = this.current
+      const rollback = Effect.async<QueryResult, SqlError.SqlError>((resume) =>
+        this.driver.send("ROLLBACK", [], "object", resume)
+      )
+      return this.orDestroy(
+        last === undefined || last.exit !== undefined
+          ? rollback
+          : Effect.zipRight(Effect.zipRight(this.driver.cancel, last.ended), rollback)
+      )
+    })
   }
 }

@@ -1,25 +1,26 @@
-import { Effect, Exit, Scope, type Stream } from "effect"
-import { currentUnitOfWork } from "../../../core/internal/unitOfWork.js"
+import type { SqlError } from "@effect/sql"
+import { Effect, Exit, type Scope, type Stream } from "effect"
+import { currentUnitOfWork, type UnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Progress } from "../../../core/Shutdown.js"
-import {
-  abandonedError,
-  type Connection,
-  type ConnectionError,
-  type DriverConnection,
-  makeConnection,
-  releasedError
-} from "./connection.js"
-import { makePermits } from "./permits.js"
+import { Connection, type DriverConnection, type Query, Statement } from "./connection.js"
+import type { Errors } from "./errors.js"
+import { makePermits, PermitRequest } from "./permits.js"
 
-/**
- * Leases a connection until the scope closes, or until the unit of work of its caller is revoked. The wait for it is as interruptible as
- * its caller.
- */
-export type Lease = Effect.Effect<Connection, ConnectionError, Scope.Scope>
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /** The connections that can be leased, and the steps that take them back. */
 export interface ConnectionPool {
-  readonly lease: Lease
+  /** Runs one statement on a connection of its own. Interruption cancels it, and so does the revocation of the caller's unit of work. */
+  readonly query: Query
+  /**
+   * Leases a connection until `giveBack`, or until the unit of work of its caller is revoked. Call it in an uninterruptible region: it waits inside `restore`, so that a connection that
+   * arrives after its caller was interrupted is not lost.
+   */
+  readonly acquire: (restore: Restore) => Effect.Effect<Connection, SqlError.SqlError>
+  /** Does nothing the second time. */
+  readonly giveBack: (connection: Connection) => void
+  /** Leases a connection until the scope closes. The wait for it is as interruptible as its caller. */
+  readonly lease: Effect.Effect<Connection, SqlError.SqlError, Scope.Scope>
   /** Refuses new leases; waiters keep their place. */
   readonly close: Effect.Effect<void>
   /** Completes when no connection is leased and no caller waits for one. */
@@ -32,9 +33,9 @@ export interface ConnectionPool {
 /** An open database, with the steps of its release. */
 export interface Driver {
   readonly kind: "pglite" | "postgres"
-  readonly lease: Lease
-  /** The same as `lease` where there is one connection. */
-  readonly leaseReserved: Lease
+  readonly pool: ConnectionPool
+  /** The same as `pool` where there is one connection. */
+  readonly reserved: ConnectionPool
   /** The statement that begins a transaction. */
   readonly begin: string
   readonly listen: (channel: string) => Stream.Stream<string>
@@ -47,63 +48,118 @@ export interface Driver {
   readonly progress: () => Progress
 }
 
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+interface Lease {
+  readonly driver: DriverConnection
+  readonly permit: PermitRequest
+  /** Drops the hold of the unit of work. */
+  readonly drop: (() => void) | undefined
+}
 
-/**
- * `connect` runs uninterruptibly and waits inside `restore`, so that a connection that arrives after its caller was interrupted is
- * not lost.
- */
+/** `connect` calls back once, with a connection that is ready for a statement; the pool gives it back also when nobody waits for it. */
 export const makeConnectionPool = (
   size: number,
-  connect: (restore: Restore) => Effect.Effect<DriverConnection, ConnectionError>
+  errors: Errors,
+  connect: (done: (exit: Exit.Exit<DriverConnection, SqlError.SqlError>) => void) => void
 ): ConnectionPool => {
-  const permits = makePermits<ConnectionError>(size, releasedError)
-  const leased = new Map<Connection, { readonly driver: DriverConnection; readonly permit: Scope.CloseableScope }>()
+  const permits = makePermits(size)
+  const leased = new Map<Connection, Lease>()
   const revoked = new WeakSet<Connection>()
   let revoking = false
   let finished = 0
   let cut = 0
 
   /** Runs once, from the holder or from `revoke`. */
-  const giveBack = (connection: Connection) =>
+  const giveBack = (connection: Connection) => {
+    const lease = leased.get(connection)
+    if (lease === undefined) return
+    leased.delete(connection)
+    lease.drop?.()
+    if (revoked.has(connection)) cut++
+    else finished++
+    lease.driver.giveBack(connection.usable)
+    permits.leave(lease.permit)
+  }
+
+  /** Ends a lease from outside. */
+  const revoke = (connection: Connection, error: () => SqlError.SqlError) =>
     Effect.suspend(() => {
-      const lease = leased.get(connection)
-      if (lease === undefined) return Effect.void
-      leased.delete(connection)
-      if (revoked.has(connection)) cut++
-      else finished++
-      return Effect.flatMap(connection.usable, lease.driver.giveBack).pipe(
-        Effect.zipRight(Scope.close(lease.permit, Exit.void))
+      revoked.add(connection)
+      return Effect.ensuring(connection.revoke(error), Effect.sync(() => giveBack(connection)))
+    })
+
+  /**
+   * Leases a connection without a fiber that waits for it. Returns the step that takes everything back: the place in the queue, the
+   * connection that is still to come, or the lease.
+   */
+  const checkOut = (
+    unit: UnitOfWork | undefined,
+    ready: (exit: Exit.Exit<Connection, SqlError.SqlError>) => void
+  ) => {
+    let connection: Connection | undefined
+    const permit = new PermitRequest((outcome) => {
+      if (outcome === "refused") return ready(Exit.fail(errors.released()))
+      connect((exit) => {
+        const isAbandoned = permit.state === "ended"
+        if (Exit.isFailure(exit)) {
+          if (isAbandoned) return
+          permits.leave(permit)
+          return ready(Exit.failCause(exit.cause))
+        }
+        const refused = revoking ? errors.released : unit?.isRevoked() === true ? errors.abandoned : undefined
+        if (isAbandoned || refused !== undefined) {
+          exit.value.giveBack(!revoking)
+          permits.leave(permit)
+          if (refused !== undefined && !isAbandoned) ready(Exit.fail(refused()))
+          return
+        }
+        const made = new Connection(exit.value, errors)
+        connection = made
+        leased.set(made, { driver: exit.value, permit, drop: unit?.hold(revoke(made, errors.abandoned)) })
+        ready(Exit.succeed(made))
+      })
+    })
+    permits.request(permit)
+    return () => connection === undefined ? permits.leave(permit) : giveBack(connection)
+  }
+
+  const acquire = (restore: Restore) =>
+    Effect.flatMap(currentUnitOfWork, (unit) => {
+      let takeBack: (() => void) | undefined
+      return Effect.onError(
+        restore(Effect.async<Connection, SqlError.SqlError>((resume) => {
+          takeBack = checkOut(unit, resume)
+        })),
+        () => Effect.sync(() => takeBack?.())
       )
     })
 
-  /** Ends a lease from outside. */
-  const revoke = (connection: Connection, error: () => ConnectionError) =>
-    Effect.suspend(() => {
-      revoked.add(connection)
-      return Effect.ensuring(connection.revoke(error), giveBack(connection))
-    })
-
   return {
+    query: (text, values, rowMode) =>
+      Effect.flatMap(currentUnitOfWork, (unit) =>
+        Effect.async((resume) => {
+          let running: { readonly connection: Connection; readonly statement: Statement } | undefined
+          const takeBack = checkOut(unit, (exit) => {
+            if (Exit.isFailure(exit)) return resume(Exit.failCause(exit.cause))
+            const connection = exit.value
+            const statement = new Statement(text, values, rowMode, (exit) => {
+              giveBack(connection)
+              resume(exit)
+            })
+            running = { connection, statement }
+            connection.submit(statement)
+          })
+          return Effect.suspend(() => {
+            if (running === undefined) return Effect.sync(takeBack)
+            return Effect.ensuring(running.connection.cancel(running.statement), Effect.sync(takeBack))
+          })
+        })),
+    acquire,
+    giveBack,
     lease: Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function*() {
-        const unit = yield* currentUnitOfWork
-        const permit = yield* Scope.make()
-        const freePermit = Scope.close(permit, Exit.void)
-        const driver = yield* restore(Scope.extend(permits.acquire, permit)).pipe(
-          Effect.zipRight(connect(restore)),
-          Effect.onError(() => freePermit)
-        )
-        if (revoking || unit?.isRevoked() === true) {
-          yield* Effect.zipRight(driver.giveBack(!revoking), freePermit)
-          return yield* Effect.fail(revoking ? releasedError() : abandonedError())
-        }
-        const connection = makeConnection(driver)
-        leased.set(connection, { driver, permit })
-        const drop = unit?.hold(revoke(connection, abandonedError))
-        yield* Effect.addFinalizer(() => Effect.zipRight(Effect.sync(() => drop?.()), giveBack(connection)))
-        return connection
-      })
+      Effect.tap(
+        acquire(restore),
+        (connection) => Effect.addFinalizer(() => Effect.sync(() => giveBack(connection)))
+      )
     ),
     close: permits.close,
     awaitIdle: permits.awaitIdle,
@@ -111,7 +167,7 @@ export const makeConnectionPool = (
       permits.rejectWaiters,
       Effect.suspend(() => {
         revoking = true
-        return Effect.forEach([...leased.keys()], (connection) => revoke(connection, releasedError), {
+        return Effect.forEach([...leased.keys()], (connection) => revoke(connection, errors.released), {
           concurrency: "unbounded",
           discard: true
         })

@@ -17,6 +17,7 @@ export interface OpenOptions extends Drain.Timeouts {
   readonly maxConnections: number
   readonly connectTimeout: Duration.Duration
   readonly idleTransactionTimeout: Duration.Duration
+  readonly preparedStatements: boolean | undefined
 }
 
 /** The parts of a URL. Error messages never repeat the URL: any part of a malformed one may be a password. */
@@ -115,11 +116,11 @@ export const open = (
       progress: (driver) => driver.progress()
     })
     const reactivity = yield* peers["@effect/experimental"].make
-    const { attributes, begin, lease, leaseReserved } = driver
-    const sql = makeSqlClient({ peers, reactivity, tag: sharedTransaction, lease, begin, attributes })
-    const reserved = leaseReserved === lease
+    const { attributes, begin, pool } = driver
+    const sql = makeSqlClient({ peers, reactivity, tag: sharedTransaction, pool, begin, attributes })
+    const reserved = driver.reserved === pool
       ? sql
-      : makeSqlClient({ peers, reactivity, tag: ownTransaction, lease: leaseReserved, begin, attributes })
+      : makeSqlClient({ peers, reactivity, tag: ownTransaction, pool: driver.reserved, begin, attributes })
     yield* Effect.logInfo(`${options.name}: ${description}`)
     return Context.make(SqlClientTag, sql).pipe(
       Context.add(Database, {

@@ -35,5 +35,15 @@ export interface ClientInternals {
   readonly sslNegotiation: string
   readonly processID: number | null
   readonly secretKey: number | null
-  readonly connection: { readonly stream: Duplex }
+  /** Whether the server waits for a statement. */
+  readonly readyForQuery: boolean
+  readonly _ended: boolean
+  readonly _queryable: boolean
+  /** Emits the messages of the protocol. */
+  readonly connection: NodeJS.EventEmitter & {
+    readonly stream: Duplex
+    /** The texts of prepared statements, by name. */
+    readonly parsedStatements: Record<string, string>
+    readonly close: (what: { readonly type: "S" | "P"; readonly name: string }) => void
+  }
 }

@@ -1,78 +1,79 @@
-import { Deferred, Effect, type Scope } from "effect"
+import { Effect } from "effect"
 
-interface Waiter<E> {
-  readonly granted: Deferred.Deferred<void, E>
-  holds: boolean
+/** Asks for one permit, once. `onEnd` is called with `granted`, or with `refused` when the queue is closed. */
+export class PermitRequest {
+  state: "waiting" | "granted" | "ended" = "waiting"
+  constructor(readonly onEnd: (outcome: "granted" | "refused") => void) {}
 }
 
 /**
  * A number of permits with a first-in, first-out queue.
  *
- * `Effect.Semaphore` lacks two things: a waiter that is interrupted at the moment it is granted a permit must pass it on, and the
- * queue must be closable.
+ * `Effect.Semaphore` lacks three things: a queue that can be closed, a permit without a fiber that waits for it, and a waiter that
+ * is interrupted at the moment it is granted a permit must pass it on.
  */
-export interface Permits<E> {
-  /** Holds a permit until the scope closes. The wait is as interruptible as its caller. Fails once the queue is closed. */
-  readonly acquire: Effect.Effect<void, E, Scope.Scope>
-  /** Refuses new waiters; those in the queue keep their place. */
+export interface Permits {
+  /** Calls back at once when a permit is free or the queue is closed, and else when it is the request's turn. */
+  readonly request: (request: PermitRequest) => void
+  /** Returns the permit, or leaves the queue. Does nothing the second time. */
+  readonly leave: (request: PermitRequest) => void
+  /** Refuses new requests; those in the queue keep their place. */
   readonly close: Effect.Effect<void>
-  /** Closes the queue and fails its waiters. */
+  /** Closes the queue and refuses the requests in it. */
   readonly rejectWaiters: Effect.Effect<void>
   /** Completes when no permit is held and the queue is empty. */
   readonly awaitIdle: Effect.Effect<void>
 }
 
-export const makePermits = <E>(size: number, closedError: () => E): Permits<E> => {
-  const queue = new Set<Waiter<E>>()
+export const makePermits = (size: number): Permits => {
+  const queue = new Set<PermitRequest>()
   const idle = Effect.unsafeMakeLatch(true)
   let held = 0
   let closed = false
 
   const updateIdle = () => held === 0 && queue.size === 0 ? idle.unsafeOpen() : idle.unsafeClose()
 
-  const grant = (waiter: Waiter<E>) => {
+  const grant = (request: PermitRequest) => {
     held++
-    waiter.holds = true
-    Deferred.unsafeDone(waiter.granted, Effect.void)
+    request.state = "granted"
+    request.onEnd("granted")
   }
 
-  const release = () => {
-    held--
-    const [next] = queue
-    if (next !== undefined) {
-      queue.delete(next)
-      grant(next)
-    }
-    updateIdle()
-  }
-
-  const leave = (waiter: Waiter<E>) => {
-    if (waiter.holds) return release()
-    queue.delete(waiter)
-    updateIdle()
+  const refuse = (request: PermitRequest) => {
+    request.state = "ended"
+    request.onEnd("refused")
   }
 
   return {
-    acquire: Effect.uninterruptibleMask((restore) =>
-      Effect.withFiberRuntime<void, E, Scope.Scope>((fiber) => {
-        if (closed) return Effect.fail(closedError())
-        const waiter: Waiter<E> = { granted: Deferred.unsafeMake(fiber.id()), holds: false }
-        if (held < size) grant(waiter)
-        else queue.add(waiter)
-        updateIdle()
-        return restore(Deferred.await(waiter.granted)).pipe(
-          Effect.onError(() => Effect.sync(() => leave(waiter))),
-          Effect.zipRight(Effect.addFinalizer(() => Effect.sync(release)))
-        )
-      })
-    ),
+    request: (request) => {
+      if (closed) return refuse(request)
+      if (held < size) grant(request)
+      else queue.add(request)
+      updateIdle()
+    },
+    leave: (request) => {
+      const { state } = request
+      if (state === "ended") return
+      request.state = "ended"
+      if (state === "waiting") queue.delete(request)
+      else {
+        held--
+        const [next] = queue
+        if (next !== undefined) {
+          queue.delete(next)
+          grant(next)
+        }
+      }
+      updateIdle()
+    },
     close: Effect.sync(() => {
       closed = true
     }),
     rejectWaiters: Effect.sync(() => {
       closed = true
-      for (const waiter of queue) Deferred.unsafeDone(waiter.granted, Effect.fail(closedError()))
+      const waiting = [...queue]
       queue.clear()
+      waiting.forEach(refuse)
       updateIdle()
     }),
     awaitIdle: idle.await

@@ -1,41 +1,13 @@
 /** PGlite: PostgreSQL in this process, with one connection. */
-import type { PGlite, Results } from "@electric-sql/pglite"
+import type { SqlError } from "@effect/sql"
 import { Duration, Effect, Option, Stream } from "effect"
 import type { DatabaseError } from "../contract.js"
-import type { ConnectionError, DriverConnection, QueryResult } from "./connection.js"
 import { type Driver, makeConnectionPool } from "./connectionPool.js"
 import { folderUnusable, openDataFolder } from "./dataFolder.js"
-import type { Pg, PglitePeers } from "./peers.js"
+import { makeErrors } from "./errors.js"
+import type { PglitePeers } from "./peers.js"
 import { createCluster, pgliteMessage } from "./pgliteCluster.js"
-
-/** Parses values as `pg` does, so that code sees no difference between the two databases: a bigint is a string. */
-const parsersOf = (pg: Pg) => {
-  const parserOf = pg.types.getTypeParser as (oid: number) => (text: string) => unknown
-  return Object.fromEntries(
-    Array.from({ length: 5000 }, (_, oid) => [oid, parserOf(oid)] as const)
-      .filter(([, parse]) => parse !== parserOf(0))
-  )
-}
-
-/** Lets the event loop turn once. */
-const turn = Effect.async<void>((resume) => {
-  setImmediate(() => resume(Effect.void))
-})
-
-/** PGlite has no network: a statement is answered, or the process has ended. */
-const toDriverConnection = (db: PGlite, parsers: ReturnType<typeof parsersOf>): DriverConnection => ({
-  send: async (text, values, rowMode) => {
-    const options = { rowMode, parsers }
-    if (values.length > 0) return db.query(text, [...values], options)
-    const results = await db.exec(text, options)
-    return (results.length === 1 ? results[0] as Results : results) as QueryResult
-  },
-  afterError: "ROLLBACK",
-  cancel: Effect.void,
-  destroy: () => undefined,
-  // PGlite answers without a turn of the event loop: a sequence of statements would delay signals, timers and sockets until its end.
-  giveBack: () => turn
-})
+import { connectPglite } from "./pgliteConnection.js"
 
 /** What is opened: a folder that contains a database by then, or the files of one in memory. */
 interface Place {
@@ -91,25 +63,25 @@ export const openPglite = (peers: PglitePeers, folder: string | undefined): Effe
       try: () => peers["@electric-sql/pglite"].PGlite.create(options),
       catch: (error) => folderUnusable(options.dataDir, pgliteMessage(error))
     }).pipe(Effect.onError(() => release))
-    const parsers = parsersOf(pg)
-    const pool = makeConnectionPool(1, () => Effect.succeed(toDriverConnection(db, parsers)))
+    const errors = makeErrors(peers["@effect/sql"])
+    const connect = connectPglite(db, pg, errors)
+    // PGlite answers without a turn of the event loop: a sequence of statements would delay signals, timers and sockets until its end.
+    const pool = makeConnectionPool(1, errors, (done) => void setImmediate(connect, done))
     const notifications = (channel: string) =>
-      Stream.asyncPush<string, ConnectionError>((emit) =>
+      Stream.asyncPush<string, SqlError.SqlError>((emit) =>
         Effect.gen(function*() {
           yield* Effect.acquireRelease(
             Effect.sync(() => db.onNotification((from, payload) => from === channel && emit.single(payload))),
             (off) => Effect.sync(off)
           )
           // The connection listens until it is closed: `UNLISTEN` would end it for other listeners too.
-          yield* Effect.scoped(
-            Effect.flatMap(pool.lease, (connection) => connection.query(`LISTEN ${pg.escapeIdentifier(channel)}`))
-          )
+          yield* pool.query(`LISTEN ${pg.escapeIdentifier(channel)}`, [], "object")
           emit.single("")
         }), { bufferSize: "unbounded" })
     const driver: Driver = {
       kind: "pglite",
-      lease: pool.lease,
-      leaseReserved: pool.lease,
+      pool,
+      reserved: pool,
       begin: "BEGIN",
       listen: (channel) => Stream.catchAll(notifications(channel), () => Stream.empty),
       attributes: { "db.namespace": options.dataDir },

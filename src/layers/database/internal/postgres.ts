@@ -1,18 +1,13 @@
 /** A PostgreSQL server: two pools of connections, and one connection for each listener. */
-import { Deferred, Duration, Effect, type Exit, FiberId, Option } from "effect"
-import type { Duplex } from "node:stream"
+import type { SqlError } from "@effect/sql"
+import { Deferred, Duration, Effect, Exit, FiberId, Option } from "effect"
 import type * as PgTypes from "pg"
 import { bounded } from "../../../core/internal/bounded.js"
 import { DatabaseError } from "../contract.js"
-import {
-  type ConnectionError,
-  connectionError,
-  type DriverConnection,
-  driverMessage,
-  type QueryResult
-} from "./connection.js"
 import { type Driver, makeConnectionPool } from "./connectionPool.js"
+import { driverMessage, type Errors, makeErrors } from "./errors.js"
 import type { ClientInternals, Peers, Pg } from "./peers.js"
+import { toDriverConnection } from "./postgresConnection.js"
 import { makeListen } from "./postgresListener.js"
 
 export interface PostgresOptions {
@@ -22,68 +17,15 @@ export interface PostgresOptions {
   readonly maxConnections: number
   readonly connectTimeout: Duration.Duration
   readonly idleTransactionTimeout: Duration.Duration
+  readonly preparedStatements: boolean | undefined
 }
 
-interface ProtocolConnection extends NodeJS.EventEmitter {
-  readonly stream: Duplex
-  readonly connect: (portOrPath: number | string, host?: string) => void
-  readonly requestSsl: () => void
-  readonly cancel: (processID: number, secretKey: number) => void
-}
-
-/**
- * Asks the server to cancel the statement of this client, over a connection made for the purpose. The request needs no connection of
- * the pool and no connection slot of the server, both of which may be exhausted, and poolers such as PgBouncer forward it, which they
- * would not do with `pg_cancel_backend`.
- *
- * Completes when the server closes that connection, which it does after sending the signal. Best effort: never fails.
- */
-const cancelStatement = (pg: Pg, client: ClientInternals): Effect.Effect<void> =>
-  Effect.async<void>((resume) => {
-    const { processID, secretKey } = client
-    if (processID === null || secretKey === null) return resume(Effect.void)
-    const connection = new pg.Connection(
-      { ssl: client.ssl } as PgTypes.ConnectionConfig
-    ) as unknown as ProtocolConnection
-    const cancel = () => connection.cancel(processID, secretKey)
-    connection.once(
-      "connect",
-      client.ssl && client.sslNegotiation !== "direct" ? () => connection.requestSsl() : cancel
-    )
-    connection.once("sslconnect", cancel)
-    connection.on("error", () => resume(Effect.void))
-    connection.once("end", () => resume(Effect.void))
-    if (client.host.startsWith("/")) connection.connect(`${client.host}/.s.PGSQL.${client.port}`)
-    else connection.connect(client.port, client.host)
-    return Effect.sync(() => connection.stream.destroy())
-  })
-
-const toDriverConnection = (pg: Pg, client: PgTypes.PoolClient): DriverConnection => {
-  const internals = client as unknown as ClientInternals
-  return {
-    send: (text, values, rowMode) =>
-      client.query({
-        text,
-        values: [...values],
-        ...(rowMode === "array" ? { rowMode } : {})
-      } as PgTypes.QueryConfig) as Promise<unknown> as Promise<QueryResult>,
-    // `pg` reports an error before the server says whether a transaction is open: any answer after it updates that state.
-    afterError: "",
-    cancel: Effect.suspend(() => cancelStatement(pg, internals)),
-    destroy: () => void internals.connection.stream.destroy(),
-    giveBack: (usable) =>
-      Effect.sync(() => {
-        const status = client.getTransactionStatus()
-        // A connection with an open transaction is closed, not leased again.
-        client.release(!usable || status === "T" || status === "E")
-      })
-  }
-}
-
-const makePool = (pg: Pg, options: PostgresOptions, max: number) => {
+const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number) => {
   const live = new Set<PgTypes.Client>()
+  let prepares = false
   /** Keeps count of all connections: the pool does not know those that are still connecting, and the release must end them too. */
   class Client extends pg.Client {
+    readonly driver = toDriverConnection(pg, this as unknown as PgTypes.PoolClient, errors, () => prepares)
     constructor(config?: PgTypes.ClientConfig) {
       super(config)
       live.add(this)
@@ -104,21 +46,14 @@ const makePool = (pg: Pg, options: PostgresOptions, max: number) => {
   // The pool drops an idle connection that is lost: there is nothing else to do.
   pool.on("error", () => undefined)
 
-  const connections = makeConnectionPool(max, (restore) =>
-    Effect.suspend(() => {
-      const connecting = pool.connect()
-      return restore(Effect.tryPromise({
-        try: () => connecting,
-        catch: (cause) =>
-          connectionError(`No connection to PostgreSQL at ${options.label}: ${driverMessage(cause)}`, cause)
-      })).pipe(
-        // The waiter was interrupted: the connection returns to the pool when it arrives.
-        Effect.onInterrupt(() =>
-          Effect.sync(() => void connecting.then((client) => client.release(), () => undefined))
-        ),
-        Effect.map((client) => toDriverConnection(pg, client))
+  const connections = makeConnectionPool(max, errors, (done) =>
+    pool.connect((cause, client) =>
+      done(
+        client === undefined
+          ? Exit.fail(errors.make(`No connection to PostgreSQL at ${options.label}: ${driverMessage(cause)}`, cause))
+          : Exit.succeed((client as unknown as Client).driver)
       )
-    }))
+    ))
 
   const end = Effect.suspend(() => {
     const ended = pool.end()
@@ -133,6 +68,13 @@ const makePool = (pg: Pg, options: PostgresOptions, max: number) => {
 
   return {
     ...connections,
+    /** Whether one of the connections is to the server process with this pid. */
+    isConnectedTo: (pid: number) =>
+      [...live].some((client) => (client as unknown as ClientInternals).processID === pid),
+    /** From now on, statements whose text repeats are prepared. */
+    prepare: () => {
+      prepares = true
+    },
     /** Ends every connection by protocol, and destroys those that have not ended when the step is interrupted. */
     end: Effect.ensuring(end, destroy),
     /** Closes every socket at once. */
@@ -153,16 +95,17 @@ const beginOf = (timeout: Duration.Duration): string => {
 export const openPostgres = (peers: Peers, options: PostgresOptions): Effect.Effect<Driver, DatabaseError> =>
   Effect.suspend(() => {
     const pg = peers.pg.default
-    const main = makePool(pg, options, options.maxConnections)
-    const reserved = makePool(pg, options, 1)
+    const errors = makeErrors(peers["@effect/sql"])
+    const main = makePool(pg, errors, options, options.maxConnections)
+    const reserved = makePool(pg, errors, options, 1)
     const closed = Deferred.unsafeMake<void>(FiberId.none)
     const both = (step: (pool: typeof main) => Effect.Effect<void>) =>
       Effect.all([step(main), step(reserved)], { concurrency: "unbounded", discard: true })
 
     const driver: Driver = {
       kind: "postgres",
-      lease: main.lease,
-      leaseReserved: reserved.lease,
+      pool: main,
+      reserved,
       begin: beginOf(options.idleTransactionTimeout),
       listen: makeListen(pg, options, Deferred.await(closed)),
       attributes: { "db.namespace": options.label },
@@ -173,14 +116,21 @@ export const openPostgres = (peers: Peers, options: PostgresOptions): Effect.Eff
       progress: () => main.progress()
     }
 
-    const firstAnswer = Effect.scoped(Effect.flatMap(main.lease, (connection) => connection.query("SELECT 1")))
+    /** A pooler between here and the server gives its clients pids of its own, and may run each statement on another connection. */
+    const firstAnswer = Effect.map(main.query("SELECT pg_backend_pid()", [], "array"), (result) => {
+      const [[pid]] = (result as { readonly rows: readonly [readonly [number]] }).rows
+      if (options.preparedStatements ?? main.isConnectedTo(pid)) {
+        main.prepare()
+        reserved.prepare()
+      }
+    })
     return bounded({ within: options.connectTimeout })(firstAnswer).pipe(
       // A bounded wait is uninterruptible; an interrupted start leaves it behind.
       Effect.disconnect,
       Effect.flatMap(Option.match({
         onNone: () =>
           Effect.fail(unreachable(options.label, `no answer within ${Duration.format(options.connectTimeout)}`)),
-        onSome: (exit: Exit.Exit<QueryResult, ConnectionError>) =>
+        onSome: (exit: Exit.Exit<void, SqlError.SqlError>) =>
           Effect.mapError(exit, (error) => unreachable(options.label, driverMessage(error.cause)))
       })),
       Effect.interruptible,

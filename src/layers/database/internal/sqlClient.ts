@@ -1,10 +1,11 @@
 import type { Reactivity } from "@effect/experimental/Reactivity"
 import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
-import { Chunk, Context, Effect, Exit, Option, Stream } from "effect"
+import { Chunk, Context, Effect, Exit, FiberRef, Option, Stream, Tracer } from "effect"
 import { forgetAfterRollback, runAfterCommit } from "../../../core/internal/afterCommit.js"
 import { TransactionTag } from "../contract.js"
-import { type Connection, type ConnectionError, connectionError, type QueryResult } from "./connection.js"
-import type { Lease } from "./connectionPool.js"
+import type { Connection, Query, QueryResult } from "./connection.js"
+import type { ConnectionPool } from "./connectionPool.js"
+import { type Errors, makeErrors } from "./errors.js"
 import type { Peers } from "./peers.js"
 
 const rowsOf = (result: QueryResult): ReadonlyArray<object> =>
@@ -14,44 +15,58 @@ const fetchSize = 256
 
 const isQuery = (sql: string) => /^\s*(select|values|table|with|\()/i.test(sql)
 
-type ToSqlError = (error: ConnectionError) => SqlError.SqlError
+/** By a cursor of SQL, which every driver has; `WITH HOLD`, so that it needs no transaction around it. */
+const streamOf = (
+  connection: Connection,
+  sql: string,
+  params: ReadonlyArray<unknown>,
+  transform: Parameters<SqlConnection.Connection["executeStream"]>[2]
+): Stream.Stream<object, SqlError.SqlError> => {
+  const query: Query = (...statement) => connection.query(...statement)
+  const cursor = `lastcall_cursor_${connection.cursors++}`
+  const fetch = Effect.flatMap(
+    query(`FETCH ${fetchSize} FROM ${cursor}`, [], "object"),
+    (result) => {
+      const rows = rowsOf(result)
+      return rows.length === 0
+        ? Effect.fail(Option.none())
+        : Effect.succeed(Chunk.unsafeFromArray([...(transform ? transform(rows) : rows)]))
+    }
+  )
+  return Stream.acquireRelease(
+    query(`DECLARE ${cursor} NO SCROLL CURSOR WITH HOLD FOR ${sql}`, params, "object"),
+    () => Effect.ignore(query(`CLOSE ${cursor}`, [], "object"))
+  ).pipe(
+    Stream.flatMap(() =>
+      Stream.repeatEffectChunkOption(
+        Effect.mapError(fetch, (error) => Option.isOption(error) ? error : Option.some(error))
+      )
+    )
+  )
+}
 
-const makeSqlConnection = (connection: Connection, toSqlError: ToSqlError): SqlConnection.Connection => {
-  let cursors = 0
-
-  const query = (...statement: Parameters<Connection["query"]>) =>
-    Effect.mapError(connection.query(...statement), toSqlError)
-
+/** The connection that `@effect/sql` sees: that of a transaction, or any of the pool for each statement. */
+const makeSqlConnection = (
+  query: Query,
+  lease: ConnectionPool["lease"]
+): SqlConnection.Connection => {
   const execute: SqlConnection.Connection["execute"] = (sql, params, transform) =>
-    Effect.map(query(sql, params), (result) => transform ? transform(rowsOf(result)) : rowsOf(result))
-
+    Effect.map(query(sql, params, "object"), (result) => transform ? transform(rowsOf(result)) : rowsOf(result))
   return {
     execute,
     executeUnprepared: execute,
-    executeRaw: query,
+    executeRaw: (sql, params) => query(sql, params, "object"),
     executeValues: (sql, params) =>
       Effect.map(query(sql, params, "array"), (result) => rowsOf(result) as ReadonlyArray<ReadonlyArray<unknown>>),
-    /** By a cursor of SQL, which every driver has; `WITH HOLD`, so that it needs no transaction around it. */
-    executeStream: (sql, params, transform) => {
-      if (!isQuery(sql)) return Stream.fromIterableEffect(execute(sql, params, transform))
-      const cursor = `lastcall_cursor_${cursors++}`
-      const fetch = Effect.flatMap(
-        execute(`FETCH ${fetchSize} FROM ${cursor}`, [], transform),
-        (rows) => rows.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(Chunk.unsafeFromArray([...rows]))
-      )
-      return Stream.acquireRelease(
-        query(`DECLARE ${cursor} NO SCROLL CURSOR WITH HOLD FOR ${sql}`, params),
-        () => Effect.ignore(query(`CLOSE ${cursor}`))
-      ).pipe(
-        Stream.flatMap(() =>
-          Stream.repeatEffectChunkOption(
-            Effect.mapError(fetch, (error) => Option.isOption(error) ? error : Option.some(error))
-          )
-        )
-      )
-    }
+    executeStream: (sql, params, transform) =>
+      isQuery(sql)
+        ? Stream.unwrapScoped(Effect.map(lease, (connection) => streamOf(connection, sql, params, transform)))
+        : Stream.fromIterableEffect(execute(sql, params, transform))
   }
 }
+
+const ofConnection = (connection: Connection) =>
+  makeSqlConnection((text, values, rowMode) => connection.query(text, values, rowMode), Effect.succeed(connection))
 
 type Transaction = readonly [connection: SqlConnection.Connection, depth: number]
 
@@ -65,28 +80,45 @@ type Transaction = readonly [connection: SqlConnection.Connection, depth: number
  */
 const makeWithTransaction = <I>(options: {
   readonly tag: Context.Tag<I, Transaction>
-  readonly lease: Lease
+  readonly pool: ConnectionPool
   readonly begin: string
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
-  readonly toSqlError: ToSqlError
+  readonly errors: Errors
 }): SqlClient.SqlClient["withTransaction"] =>
 <R, E, A>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError.SqlError, R> =>
   Effect.uninterruptibleMask((restore) => {
-    const { begin, lease, spanAttributes, tag, toSqlError } = options
+    const { begin, errors, pool, spanAttributes, tag } = options
 
-    const body = (connection: SqlConnection.Connection, depth: number) =>
-      Effect.exit(restore(
-        Effect.mapInputContext(effect, (context: Context.Context<R>): Context.Context<R> =>
-          Context.add(context, tag, [connection, depth]))
-      ))
+    const commit = (connection: Connection) =>
+      Effect.flatMap(
+        connection.commit("COMMIT"),
+        (result) => !Array.isArray(result) && result.command === "ROLLBACK" ? errors.notCommitted() : Effect.void
+      )
+
+    const outermost = (body: (connection: SqlConnection.Connection, depth: number) => Effect.Effect<A, E, R>) =>
+      Effect.flatMap(pool.acquire(restore), (connection) =>
+        restore(connection.query(begin, [], "object")).pipe(
+          Effect.zipRight(body(ofConnection(connection), 0)),
+          Effect.zipLeft(commit(connection)),
+          Effect.exit,
+          Effect.flatMap((exit) => {
+            const end = Effect.suspend(() => {
+              pool.giveBack(connection)
+              return exit
+            })
+            return Exit.isSuccess(exit) ? end : Effect.zipRight(connection.rollback, end)
+          })
+        ))
 
     const nested = (
-      connection: SqlConnection.Connection,
-      depth: number
+      [connection, outer]: Transaction,
+      body: (connection: SqlConnection.Connection, depth: number) => Effect.Effect<A, E, R>
     ): Effect.Effect<A, E | SqlError.SqlError, R> => {
+      const depth = outer + 1
       const savepoint = `effect_sql_${depth}`
       const run = (sql: string) => connection.executeUnprepared(sql, [], undefined)
-      return Effect.zipRight(restore(run(`SAVEPOINT ${savepoint}`)), body(connection, depth)).pipe(
+      return restore(run(`SAVEPOINT ${savepoint}`)).pipe(
+        Effect.zipRight(Effect.exit(body(connection, depth))),
         Effect.flatMap((exit): Effect.Effect<A, E | SqlError.SqlError> =>
           Exit.isSuccess(exit)
             ? Effect.as(restore(run(`RELEASE SAVEPOINT ${savepoint}`)), exit.value)
@@ -96,42 +128,27 @@ const makeWithTransaction = <I>(options: {
       )
     }
 
-    const outermost = Effect.scoped(
-      Effect.flatMap(
-        restore(Effect.mapError(lease, toSqlError)),
-        (connection) =>
-          restore(Effect.mapError(connection.query(begin), toSqlError)).pipe(
-            Effect.zipRight(Effect.flatten(body(makeSqlConnection(connection, toSqlError), 0))),
-            Effect.zipLeft(Effect.mapError(commit(connection), toSqlError)),
-            Effect.onError(() => connection.rollback)
-          )
-      )
-    )
-
-    return Effect.useSpan("sql.transaction", {
-      kind: "client",
-      captureStackTrace: false,
-      attributes: Object.fromEntries(spanAttributes)
-    }, () =>
-      Effect.flatMap(
-        Effect.serviceOption(tag),
-        Option.match({
-          onNone: () => runAfterCommit(outermost),
-          onSome: ([connection, depth]) => forgetAfterRollback(nested(connection, depth + 1))
+    return Effect.useSpan(
+      "sql.transaction",
+      { kind: "client", captureStackTrace: false },
+      (span) =>
+        Effect.withFiberRuntime<A, E | SqlError.SqlError, R>((fiber) => {
+          for (const [key, value] of spanAttributes) span.attribute(key, value)
+          const body = (connection: SqlConnection.Connection, depth: number) =>
+            Effect.withFiberRuntime<A, E, R>((fiber) =>
+              Effect.locally(
+                restore(effect),
+                FiberRef.currentContext,
+                Context.add(fiber.currentContext, tag, [connection, depth]).pipe(Context.add(Tracer.ParentSpan, span))
+              )
+            )
+          const around = Context.getOption(fiber.currentContext as Context.Context<never>, tag)
+          return Option.isSome(around)
+            ? forgetAfterRollback(nested(around.value, body))
+            : runAfterCommit(outermost(body))
         })
-      ))
+    )
   })
-
-const commit = (connection: Connection) =>
-  Effect.filterOrFail(
-    connection.commit("COMMIT"),
-    (result) => Array.isArray(result) || result.command !== "ROLLBACK",
-    () =>
-      connectionError(
-        "The transaction was rolled back, not committed",
-        new Error("One of its statements had failed, and the error was caught inside the transaction")
-      )
-  )
 
 /** The transactions that all users of `SqlClient` share, through the Tag of `@effect/sql`. */
 export const sharedTransaction = TransactionTag
@@ -150,28 +167,25 @@ export const makeSqlClient = <I>(options: {
   readonly reactivity: Reactivity.Service
   /** `sharedTransaction` or `ownTransaction`. */
   readonly tag: Context.Tag<I, Transaction>
-  readonly lease: Lease
+  readonly pool: ConnectionPool
   readonly begin: string
   readonly attributes: Readonly<Record<string, unknown>>
 }): SqlClient.SqlClient => {
-  const { attributes, begin, lease, peers, reactivity, tag } = options
-  const { SqlClient, SqlError, Statement } = peers["@effect/sql"]
-  const toSqlError: ToSqlError = ({ cause, message }) => new SqlError.SqlError({ message, cause })
+  const { attributes, begin, peers, pool, reactivity, tag } = options
+  const { SqlClient, Statement } = peers["@effect/sql"]
+  const errors = makeErrors(peers["@effect/sql"])
   const spanAttributes = Object.entries({ "db.system.name": "postgresql", ...attributes })
-  const reserve: SqlConnection.Connection.Acquirer = Effect.mapBoth(lease, {
-    onFailure: toSqlError,
-    onSuccess: (connection) => makeSqlConnection(connection, toSqlError)
+  const pooled = Effect.succeed(makeSqlConnection(pool.query, pool.lease))
+  const acquirer: SqlConnection.Connection.Acquirer = Effect.withFiberRuntime((fiber) => {
+    const around = Context.getOption(fiber.currentContext as Context.Context<never>, tag)
+    return Option.isSome(around) ? Effect.succeed(around.value[0]) : pooled
   })
-  const acquirer: SqlConnection.Connection.Acquirer = Effect.flatMap(
-    Effect.serviceOption(tag),
-    Option.match({ onNone: () => reserve, onSome: ([connection]) => Effect.succeed(connection) })
-  )
   const client = Object.assign(
     Statement.make(acquirer, peers["@effect/sql-pg"].makeCompiler(), spanAttributes, undefined),
     {
       [SqlClient.TypeId as SqlClient.TypeId]: SqlClient.TypeId as SqlClient.TypeId,
-      withTransaction: makeWithTransaction({ tag, lease, begin, spanAttributes, toSqlError }),
-      reserve,
+      withTransaction: makeWithTransaction({ tag, pool, begin, spanAttributes, errors }),
+      reserve: Effect.map(pool.lease, ofConnection),
       reactive: reactivity.stream,
       reactiveMailbox: reactivity.query
     }

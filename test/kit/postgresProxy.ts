@@ -20,14 +20,21 @@ const messages = () => {
   }
 }
 
-const pass = (client: Net.Socket, server: Net.Socket) => {
+interface Change {
+  readonly message?: (message: Buffer) => Buffer
+  /** The milliseconds between this message and the next. */
+  readonly pauseAfter?: (message: Buffer) => number
+}
+
+const pass = (client: Net.Socket, server: Net.Socket, { message: change = (same) => same, pauseAfter }: Change) => {
   const cut = messages()
   let last: Promise<unknown> = Promise.resolve()
   server.on("data", (chunk: Buffer) => {
     for (const message of cut(chunk)) {
       last = last.then(() => {
-        client.write(message)
-        return isError(message) ? new Promise((resolve) => setTimeout(resolve, pause)) : undefined
+        client.write(change(message))
+        const pause = pauseAfter?.(message) ?? 0
+        return pause > 0 ? new Promise((resolve) => setTimeout(resolve, pause)) : undefined
       })
     }
   })
@@ -37,14 +44,11 @@ const pass = (client: Net.Socket, server: Net.Socket) => {
   client.on("close", () => server.destroy())
 }
 
-/**
- * A proxy to a PostgreSQL server that delays the messages after each error, such as ReadyForQuery. The server writes both at
- * once, but a network can split them anywhere.
- */
-export const splitErrors = async (url: string) => {
+/** A proxy to a PostgreSQL server that changes what the server sends. */
+const proxy = async (url: string, change: Change) => {
   const behind = new URL(url)
   const server = Net.createServer((client) =>
-    pass(client, Net.connect(Number(behind.port === "" ? 5432 : behind.port), behind.hostname))
+    pass(client, Net.connect(Number(behind.port === "" ? 5432 : behind.port), behind.hostname), change)
   )
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   const front = new URL(url)
@@ -52,3 +56,20 @@ export const splitErrors = async (url: string) => {
   front.port = String((server.address() as Net.AddressInfo).port)
   return { url: front.toString(), close: () => new Promise<unknown>((resolve) => server.close(resolve)) }
 }
+
+/**
+ * A proxy that delays the messages after each error, such as ReadyForQuery. The server writes both at once, but a network can split
+ * them anywhere.
+ */
+export const splitErrors = (url: string) => proxy(url, { pauseAfter: (message) => isError(message) ? pause : 0 })
+
+/** A proxy that gives its clients pids of its own (BackendKeyData), as a pooler does. */
+export const likePooler = (url: string) =>
+  proxy(url, {
+    message: (message) => {
+      if (message[0] !== "K".charCodeAt(0)) return message
+      const changed = Buffer.from(message)
+      changed.writeUInt32BE(1, 5)
+      return changed
+    }
+  })

@@ -1,0 +1,46 @@
+import type { PGlite, Results } from "@electric-sql/pglite"
+import { Effect, Exit } from "effect"
+import type { DriverConnection, QueryResult, RowMode } from "./connection.js"
+import type { Errors } from "./errors.js"
+import type { Pg } from "./peers.js"
+
+/** Parses values as `pg` does, so that code sees no difference between the two databases: a bigint is a string. */
+const parsersOf = (pg: Pg) => {
+  const parserOf = pg.types.getTypeParser as (oid: number) => (text: string) => unknown
+  return Object.fromEntries(
+    Array.from({ length: 5000 }, (_, oid) => [oid, parserOf(oid)] as const)
+      .filter(([, parse]) => parse !== parserOf(0))
+  )
+}
+
+/** Connects to the embedded database, which has one connection and no network: a statement is answered, or the process has ended. */
+export const connectPglite = (db: Pick<PGlite, "exec" | "query">, pg: Pg, errors: Errors) => {
+  const parsers = parsersOf(pg)
+  const run = async (text: string, values: ReadonlyArray<unknown>, rowMode: RowMode) => {
+    const options = { rowMode, parsers }
+    if (values.length > 0) return db.query(text, [...values], options)
+    const results = await db.exec(text, options)
+    return (results.length === 1 ? results[0] as Results : results) as QueryResult
+  }
+  let failed = false
+  const connection: DriverConnection = {
+    send: (text, values, rowMode, done) =>
+      void run(text, values, rowMode).then(
+        (result) => done(Exit.succeed(result)),
+        (error: unknown) => {
+          failed = true
+          done(Exit.fail(errors.failed(error)))
+        }
+      ),
+    cancel: Effect.void,
+    destroy: () => undefined,
+    giveBack: () => undefined
+  }
+  return (done: (exit: Exit.Exit<DriverConnection>) => void) => {
+    const ready = () => done(Exit.succeed(connection))
+    if (!failed) return ready()
+    // A text of several statements that failed may have left a transaction open.
+    failed = false
+    void db.exec("ROLLBACK").then(ready, ready)
+  }
+}

@@ -1,0 +1,100 @@
+import { Effect, Exit } from "effect"
+import type { Duplex } from "node:stream"
+import type * as PgTypes from "pg"
+import type { DriverConnection, QueryExit, QueryResult, RowMode } from "./connection.js"
+import type { Errors } from "./errors.js"
+import type { ClientInternals, Pg } from "./peers.js"
+import { isStale, makePreparedStatements } from "./preparedStatements.js"
+
+interface ProtocolConnection extends NodeJS.EventEmitter {
+  readonly stream: Duplex
+  readonly connect: (portOrPath: number | string, host?: string) => void
+  readonly requestSsl: () => void
+  readonly cancel: (processID: number, secretKey: number) => void
+}
+
+/**
+ * Asks the server to cancel the statement of this client, over a connection made for the purpose. The request needs no connection of
+ * the pool and no connection slot of the server, both of which may be exhausted, and poolers such as PgBouncer forward it, which they
+ * would not do with `pg_cancel_backend`.
+ *
+ * Completes when the server closes that connection, which it does after sending the signal. Best effort: never fails.
+ */
+const cancelStatement = (pg: Pg, client: ClientInternals): Effect.Effect<void> =>
+  Effect.async<void>((resume) => {
+    const { processID, secretKey } = client
+    if (processID === null || secretKey === null) return resume(Effect.void)
+    const connection = new pg.Connection(
+      { ssl: client.ssl } as PgTypes.ConnectionConfig
+    ) as unknown as ProtocolConnection
+    const cancel = () => connection.cancel(processID, secretKey)
+    connection.once(
+      "connect",
+      client.ssl && client.sslNegotiation !== "direct" ? () => connection.requestSsl() : cancel
+    )
+    connection.once("sslconnect", cancel)
+    connection.on("error", () => resume(Effect.void))
+    connection.once("end", () => resume(Effect.void))
+    if (client.host.startsWith("/")) connection.connect(`${client.host}/.s.PGSQL.${client.port}`)
+    else connection.connect(client.port, client.host)
+    return Effect.sync(() => connection.stream.destroy())
+  })
+
+/**
+ * Calls back when the server is ready for the next statement, or the connection is lost. `pg` reports an error before that: the server
+ * has not said yet whether a transaction is open, and would take a cancellation that arrives now for one of the next statement.
+ */
+const whenReady = (client: ClientInternals, done: () => void) => {
+  if (client.readyForQuery || client._ended || !client._queryable) return done()
+  const { connection } = client
+  const onReady = () => {
+    connection.off("readyForQuery", onReady)
+    connection.off("end", onReady)
+    done()
+  }
+  connection.on("readyForQuery", onReady)
+  connection.on("end", onReady)
+}
+
+/** `prepares` is asked for each statement. */
+export const toDriverConnection = (
+  pg: Pg,
+  client: PgTypes.PoolClient,
+  errors: Errors,
+  prepares: () => boolean
+): DriverConnection => {
+  const internals = client as unknown as ClientInternals
+  const prepared = makePreparedStatements(internals)
+  const send = (
+    name: string | undefined,
+    text: string,
+    values: ReadonlyArray<unknown>,
+    rowMode: RowMode,
+    done: (exit: QueryExit) => void
+  ): void => {
+    const onEnd = (error: Error | null, result: unknown) => {
+      if (error === null) return done(Exit.succeed(result as QueryResult))
+      whenReady(internals, () => {
+        if (name === undefined || !isStale(error)) return done(Exit.fail(errors.failed(error)))
+        prepared.forget(text)
+        send(undefined, text, values, rowMode, done)
+      })
+    }
+    if (rowMode === "object" && name === undefined) client.query(text, values as Array<unknown>, onEnd)
+    else client.query({ text, values, name, ...(rowMode === "array" && { rowMode }) } as PgTypes.QueryConfig, onEnd)
+  }
+  return {
+    send: (text, values, rowMode, done) => {
+      // A text without values may be several statements. In a transaction a stale statement could not be sent again.
+      const named = values.length > 0 && prepares() && client.getTransactionStatus() === "I"
+      send(named ? prepared.nameOf(text) : undefined, text, values, rowMode, done)
+    },
+    cancel: Effect.suspend(() => cancelStatement(pg, internals)),
+    destroy: () => void internals.connection.stream.destroy(),
+    giveBack: (usable) => {
+      const status = client.getTransactionStatus()
+      // A connection with an open transaction is closed, not leased again.
+      client.release(!usable || status === "T" || status === "E")
+    }
+  }
+}
