@@ -144,14 +144,15 @@ export const makePgliteStore = Effect.gen(function*() {
       exec: (...args) => sent(() => db.exec(...args))
     }
     const errors = makeErrors(Sql)
-    const pool = makeConnectionPool(1, errors, connectPglite(connection, pg, errors))
+    const pool = makeConnectionPool(1, errors, connectPglite(connection, pg.types, errors))
     const sql = makeSqlClient({
       peers: { "@effect/sql": Sql, "@effect/sql-pg": PgClient },
       reactivity,
       tag: sharedTransaction,
       pool,
       begin: "BEGIN",
-      attributes: {}
+      config: {},
+      listen: () => Stream.empty
     })
     return Context.make(Sql.SqlClient.SqlClient, sql).pipe(Context.add(Database, {
       kind: "pglite",

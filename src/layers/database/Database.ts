@@ -22,7 +22,8 @@
  * @since 0.1.0
  */
 import type { Migrator, SqlClient, SqlError } from "@effect/sql"
-import { Config, type ConfigError, type Duration, Effect, Layer, type Option, Redacted } from "effect"
+import type { PgClient } from "@effect/sql-pg"
+import { Config, type ConfigError, Duration, Effect, Layer, type Option, Redacted } from "effect"
 import type { Timeouts } from "../../core/Drain.js"
 import { countOption, durationOption } from "../../core/internal/options.js"
 import type { BudgetError } from "../../core/ShutdownConfig.js"
@@ -34,15 +35,36 @@ import { open } from "./internal/open.js"
 export { Database, DatabaseError, execute, type Migrations, type Row, type Service }
 
 /**
+ * The options of `PgClient.layer`, with its meaning: where a server is (`host`, `port`, `path`, `database`, `username`, `password`,
+ * `ssl`, `stream`), how names, JSON and types are converted, `applicationName` (`lastcall` by default) and `spanAttributes`. What `url`
+ * says goes before the others; without both, the environment of `pg` (`PGHOST` and the like) names the server. PGlite uses
+ * the conversions and `spanAttributes`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ClientOptions extends Omit<PgClient.PgClientConfig, "url" | "maxConnections" | "connectTimeout"> {
+  /** How many connections stay open when they are idle. None by default. Not used by PGlite. */
+  readonly minConnections?: number | undefined
+  /** How long a connection may be idle before it is closed. 10 seconds by default; without end if infinite. Not used by PGlite. */
+  readonly idleTimeout?: Duration.DurationInput | undefined
+  /**
+   * How long a connection is used before it is replaced, once it is idle. Without end by default. Less than an hour moves the
+   * connections to a new server behind the same name. Not used by PGlite.
+   */
+  readonly connectionTTL?: Duration.DurationInput | undefined
+}
+
+/**
  * How a database is found and used. `drainTimeout` bounds the wait for leased connections, `releaseTimeout` taking them back and
  * closing them; by default each has what the shutdown's budget has.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Options extends Timeouts {
+export interface Options extends Timeouts, ClientOptions {
   /**
-   * Where the database is:
+   * Where the database is, unless `host` and the others say so:
    *
    * - `postgres://user:password@host:port/database`: a server;
    * - `pglite:./folder`, `pglite:///absolute/folder`: embedded, in that folder, which one process at a time can open. The lock of a
@@ -50,7 +72,7 @@ export interface Options extends Timeouts {
    *   renewed for 15 seconds on this machine, or a minute on another one;
    * - `pglite:memory`: embedded, gone with the process.
    */
-  readonly url: Redacted.Redacted
+  readonly url?: Redacted.Redacted | undefined
   /** The name in reports, logs and errors. `database` by default. */
   readonly name?: string | undefined
   /**
@@ -79,7 +101,8 @@ export interface Options extends Timeouts {
 }
 
 /**
- * Opens the database that the options name, and provides its `SqlClient`.
+ * Opens the database that the options name, and provides its `SqlClient`, which is a `PgClient` too. It takes the place of
+ * `PgClient.layer`, with the same options.
  *
  * **Acquired:** when it answers: a server has answered one statement; a folder is locked for this process, and its database open.
  * Fails with `BudgetError` when the budget of `launch` can never hold a timeout, and with `DatabaseError`, with a server within `connectTimeout`. Creating an embedded database takes some seconds, on a
@@ -102,18 +125,27 @@ export interface Options extends Timeouts {
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options): Layer.Layer<Database | SqlClient.SqlClient, DatabaseError | BudgetError> =>
+export const layer = (
+  options: Options
+): Layer.Layer<Database | PgClient.PgClient | SqlClient.SqlClient, DatabaseError | BudgetError> =>
   Layer.scopedContext(Effect.suspend(() => {
     const {
       connectTimeout = "5 seconds",
+      connectionTTL = Duration.infinity,
+      idleTimeout = "10 seconds",
       idleTransactionTimeout = "1 minute",
       maxConnections = 10,
+      minConnections = 0,
       name = "database"
     } = options
     return open({
       ...options,
+      url: options.url,
       preparedStatements: options.preparedStatements,
       name,
+      minConnections: countOption(name, "minConnections", minConnections, { least: 0 }),
+      idleTimeout: durationOption(name, "idleTimeout", idleTimeout, { positive: true, unlimited: true }),
+      connectionTTL: durationOption(name, "connectionTTL", connectionTTL, { positive: true, unlimited: true }),
       maxConnections: countOption(name, "maxConnections", maxConnections, { least: 1 }),
       connectTimeout: durationOption(name, "connectTimeout", connectTimeout, { positive: true }),
       idleTransactionTimeout: durationOption(name, "idleTransactionTimeout", idleTransactionTimeout, {
@@ -130,8 +162,10 @@ export const layer = (options: Options): Layer.Layer<Database | SqlClient.SqlCli
  */
 export const layerConfig = (
   options: Config.Config.Wrap<Options>
-): Layer.Layer<Database | SqlClient.SqlClient, DatabaseError | BudgetError | ConfigError.ConfigError> =>
-  Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))
+): Layer.Layer<
+  Database | PgClient.PgClient | SqlClient.SqlClient,
+  DatabaseError | BudgetError | ConfigError.ConfigError
+> => Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))
 
 /**
  * The database that `DATABASE_URL` names, by default the embedded one in `./data`: a service starts without a server on a laptop, and
@@ -141,7 +175,7 @@ export const layerConfig = (
  * @category layers
  */
 export const layerFromEnv: Layer.Layer<
-  Database | SqlClient.SqlClient,
+  Database | PgClient.PgClient | SqlClient.SqlClient,
   DatabaseError | BudgetError | ConfigError.ConfigError
 > = layerConfig({ url: Config.withDefault(Config.redacted("DATABASE_URL"), Redacted.make("pglite:./data")) })
 

@@ -1,5 +1,6 @@
 /** What the SQL job engines may use of the database. */
 import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
+import type { PgClient } from "@effect/sql-pg"
 import { Cause, Context, Effect, Exit, Predicate, Schema, type Stream } from "effect"
 
 /**
@@ -51,8 +52,9 @@ export class DatabaseError extends Schema.TaggedError<DatabaseError>()("Database
   message: Schema.String
 }) {}
 
-/** The Tags of `@effect/sql`, by their keys: importing it here would make an optional peer a required one. */
+/** The Tags of `@effect/sql` and `@effect/sql-pg`, by their keys: importing it here would make an optional peer a required one. */
 export const SqlClientTag = Context.GenericTag<SqlClient.SqlClient>("@effect/sql/SqlClient")
+export const PgClientTag = Context.GenericTag<PgClient.PgClient>("@effect/sql-pg/PgClient")
 export const TransactionTag = Context.GenericTag<
   SqlClient.TransactionConnection,
   readonly [connection: SqlConnection.Connection, depth: number]

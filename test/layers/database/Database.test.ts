@@ -332,8 +332,10 @@ const conformance = (url: () => Promise<string>) => {
         concurrency: "unbounded"
       })
       const again = yield* once("b", add(4))
-      assert.deepStrictEqual([...ran, again].map(Option.isSome), [true, true, false, false])
-      assert.deepStrictEqual(yield* all, [1, 2])
+      const [first, other, second] = ran.map(Option.isSome)
+      // Either caller of the key may get a connection first.
+      assert.deepStrictEqual([other, first !== second, Option.isSome(again)], [true, true, false])
+      assert.deepStrictEqual(yield* all, first ? [1, 2] : [2, 3])
     }))
 
   it.scopedLive("`once` keeps a key for `keptFor`", () =>

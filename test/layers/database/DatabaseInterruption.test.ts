@@ -2,7 +2,7 @@ import { Reactivity } from "@effect/experimental"
 import * as Sql from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber } from "effect"
+import { Effect, Exit, Fiber, Stream } from "effect"
 import { makeConnectionPool } from "../../../src/layers/database/internal/connectionPool.js"
 import { makeErrors } from "../../../src/layers/database/internal/errors.js"
 import { makePermits, PermitRequest } from "../../../src/layers/database/internal/permits.js"
@@ -42,7 +42,8 @@ const makeServer = Effect.gen(function*() {
     tag: sharedTransaction,
     pool,
     begin: "BEGIN",
-    attributes: {}
+    config: {},
+    listen: () => Stream.empty
   })
   return { state, pool, sql }
 })

@@ -39,8 +39,6 @@ export interface Driver {
   /** The statement that begins a transaction. */
   readonly begin: string
   readonly listen: (channel: string) => Stream.Stream<string>
-  /** Attributes of the spans of statements. */
-  readonly attributes: Readonly<Record<string, unknown>>
   readonly quiesce: Effect.Effect<void>
   readonly drain: Effect.Effect<void>
   readonly interrupt: Effect.Effect<void>

@@ -1,35 +1,39 @@
 /** Opens the database that a URL names, and makes its clients. */
 import type { SqlClient } from "@effect/sql"
-import { Context, type Duration, Effect, Predicate, Redacted, type Scope } from "effect"
+import type { PgClient } from "@effect/sql-pg"
+import { Context, Effect, Predicate, Redacted, type Scope } from "effect"
 import * as Drain from "../../../core/Drain.js"
 import { misencoded } from "../../../core/internal/urlCredentials.js"
 import type { BudgetError } from "../../../core/ShutdownConfig.js"
-import { Database, DatabaseError, SqlClientTag } from "../contract.js"
+import { Database, DatabaseError, PgClientTag, SqlClientTag } from "../contract.js"
+import { resolvedConfig, type ServerOptions } from "./clientConfig.js"
 import type { Driver } from "./connectionPool.js"
 import { type Peers, type Pg, pglitePeers, postgresPeers } from "./peers.js"
 import { openPglite } from "./pglite.js"
-import { openPostgres } from "./postgres.js"
+import { openPostgres, type PostgresOptions } from "./postgres.js"
 import { makeSqlClient, ownTransaction, sharedTransaction } from "./sqlClient.js"
 
-export interface OpenOptions extends Drain.Timeouts {
+export interface OpenOptions
+  extends
+    Drain.Timeouts,
+    Omit<PostgresOptions, "url" | "label">,
+    Pick<PgClient.PgClientConfig, "spanAttributes" | "transformQueryNames" | "transformResultNames" | "transformJson">
+{
   readonly name: string
-  readonly url: Redacted.Redacted
-  readonly maxConnections: number
-  readonly connectTimeout: Duration.Duration
-  readonly idleTransactionTimeout: Duration.Duration
-  readonly preparedStatements: boolean | undefined
+  readonly url: Redacted.Redacted | undefined
 }
 
 /** The parts of a URL. Error messages never repeat the URL: any part of a malformed one may be a password. */
 type Target =
   | { readonly _tag: "Pglite"; readonly folder: string | undefined }
-  | { readonly _tag: "Postgres"; readonly url: string }
+  | { readonly _tag: "Postgres"; readonly url: string | undefined }
 
 const invalidUrl = (message: string) => new DatabaseError({ reason: "InvalidUrl", message })
 
 const expected = "expected postgres://user:password@host:port/database, pglite:./folder or pglite:memory"
 
-const parseUrl = (redacted: Redacted.Redacted): Effect.Effect<Target, DatabaseError> => {
+const parseUrl = (redacted: Redacted.Redacted | undefined): Effect.Effect<Target, DatabaseError> => {
+  if (redacted === undefined) return Effect.succeed({ _tag: "Postgres", url: undefined })
   const url = Redacted.value(redacted).trim()
   if (url === "") return invalidUrl(`The database URL is empty: ${expected}.`)
   if (/^postgres(ql)?:\/\//i.test(url)) {
@@ -52,14 +56,10 @@ const parseUrl = (redacted: Redacted.Redacted): Effect.Effect<Target, DatabaseEr
   return Effect.succeed({ _tag: "Pglite", folder: folder === "memory" ? undefined : folder })
 }
 
-/** The server and the database of a URL, without the password. */
-const labelOf = (pg: Pg, url: string): Effect.Effect<string, DatabaseError> =>
+const resolve = (pg: Pg, options: ServerOptions): Effect.Effect<PgClient.PgClientConfig, DatabaseError> =>
   Effect.try({
-    try: () => {
-      // Parses as the pool does. A client does not connect before it is asked to.
-      const { database, host, port, user } = new pg.Client({ connectionString: url })
-      return `${host}:${port}, database "${database ?? user}"`
-    },
+    // Parses as the pool does.
+    try: () => resolvedConfig(pg, options),
     // The message of the parser may repeat the password.
     catch: (error) =>
       invalidUrl(
@@ -72,6 +72,7 @@ const labelOf = (pg: Pg, url: string): Effect.Effect<string, DatabaseError> =>
 
 interface Plan {
   readonly peers: Peers
+  readonly config: PgClient.PgClientConfig
   /** What is opened, for the log. */
   readonly description: string
   readonly openDriver: Effect.Effect<Driver, DatabaseError>
@@ -85,25 +86,33 @@ const prepare = (options: OpenOptions): Effect.Effect<Plan, DatabaseError> =>
       const peers = yield* pglitePeers
       return {
         peers,
+        config: { database: folder ?? "memory", types: options.types },
         description: `embedded PGlite, in ${folder === undefined ? "memory" : `the folder ${folder}`}`,
-        openDriver: openPglite(peers, folder)
+        openDriver: openPglite(peers, folder, options.types)
       }
     }
     const peers = yield* postgresPeers
-    const label = yield* labelOf(peers.pg.default, target.url)
+    const server = { ...options, url: target.url }
+    const config = yield* resolve(peers.pg.default, server)
+    const label = `${config.host}:${config.port}, database "${config.database}"`
     return {
       peers,
+      config,
       description: `PostgreSQL at ${label}`,
-      openDriver: openPostgres(peers, { ...options, url: target.url, label })
+      openDriver: openPostgres(peers, { ...server, label })
     }
   })
 
 /** Opens what the URL names, and adds its release to the scope. */
 export const open = (
   options: OpenOptions
-): Effect.Effect<Context.Context<Database | SqlClient.SqlClient>, DatabaseError | BudgetError, Scope.Scope> =>
+): Effect.Effect<
+  Context.Context<Database | PgClient.PgClient | SqlClient.SqlClient>,
+  DatabaseError | BudgetError,
+  Scope.Scope
+> =>
   Effect.gen(function*() {
-    const { description, openDriver, peers } = yield* prepare(options)
+    const { config: resolved, description, openDriver, peers } = yield* prepare(options)
     const driver = yield* Drain.acquire({
       name: options.name,
       drainTimeout: options.drainTimeout,
@@ -116,18 +125,23 @@ export const open = (
       progress: (driver) => driver.progress()
     })
     const reactivity = yield* peers["@effect/experimental"].make
-    const { attributes, begin, pool } = driver
-    const sql = makeSqlClient({ peers, reactivity, tag: sharedTransaction, pool, begin, attributes })
+    const { begin, listen, pool } = driver
+    const { maxConnections, spanAttributes, transformJson, transformQueryNames, transformResultNames } = options
+    const config: PgClient.PgClientConfig = {
+      ...resolved,
+      maxConnections,
+      spanAttributes,
+      transformJson,
+      transformQueryNames,
+      transformResultNames
+    }
+    const sql = makeSqlClient({ peers, reactivity, tag: sharedTransaction, pool, begin, config, listen })
     const reserved = driver.reserved === pool
       ? sql
-      : makeSqlClient({ peers, reactivity, tag: ownTransaction, pool: driver.reserved, begin, attributes })
+      : makeSqlClient({ peers, reactivity, tag: ownTransaction, pool: driver.reserved, begin, config, listen })
     yield* Effect.logInfo(`${options.name}: ${description}`)
-    return Context.make(SqlClientTag, sql).pipe(
-      Context.add(Database, {
-        kind: driver.kind,
-        reserved,
-        listen: driver.listen,
-        notify: (channel, payload) => Effect.asVoid(sql`SELECT pg_notify(${channel}, ${payload})`)
-      })
+    return Context.make(SqlClientTag, sql as SqlClient.SqlClient).pipe(
+      Context.add(PgClientTag, sql),
+      Context.add(Database, { kind: driver.kind, reserved, listen, notify: sql.notify })
     )
   })

@@ -1,6 +1,7 @@
 /** PGlite: PostgreSQL in this process, with one connection. */
 import type { SqlError } from "@effect/sql"
 import { Duration, Effect, Option, Stream } from "effect"
+import type { CustomTypesConfig } from "pg"
 import type { DatabaseError } from "../contract.js"
 import { type Driver, makeConnectionPool } from "./connectionPool.js"
 import { folderUnusable, openDataFolder } from "./dataFolder.js"
@@ -55,7 +56,11 @@ const preparePlace = (peers: PglitePeers, folder: string | undefined): Effect.Ef
  * Opens the embedded database in a folder, which it locks for this process, or in memory. An interruption ends the creation of a new
  * database; an existing one is opened, then closed again.
  */
-export const openPglite = (peers: PglitePeers, folder: string | undefined): Effect.Effect<Driver, DatabaseError> =>
+export const openPglite = (
+  peers: PglitePeers,
+  folder: string | undefined,
+  types?: CustomTypesConfig
+): Effect.Effect<Driver, DatabaseError> =>
   Effect.gen(function*() {
     const pg = peers.pg.default
     const { release, ...options } = yield* preparePlace(peers, folder)
@@ -64,7 +69,7 @@ export const openPglite = (peers: PglitePeers, folder: string | undefined): Effe
       catch: (error) => folderUnusable(options.dataDir, pgliteMessage(error))
     }).pipe(Effect.onError(() => release))
     const errors = makeErrors(peers["@effect/sql"])
-    const connect = connectPglite(db, pg, errors)
+    const connect = connectPglite(db, types ?? pg.types, errors)
     // PGlite answers without a turn of the event loop: a sequence of statements would delay signals, timers and sockets until its end.
     const pool = makeConnectionPool(1, errors, (done) => void setImmediate(connect, done))
     const notifications = (channel: string) =>
@@ -84,7 +89,6 @@ export const openPglite = (peers: PglitePeers, folder: string | undefined): Effe
       reserved: pool,
       begin: "BEGIN",
       listen: (channel) => Stream.catchAll(notifications(channel), () => Stream.empty),
-      attributes: { "db.namespace": options.dataDir },
       quiesce: pool.close,
       drain: pool.awaitIdle,
       interrupt: pool.revoke,

@@ -1,12 +1,12 @@
 import type { PGlite, Results } from "@electric-sql/pglite"
 import { Effect, Exit } from "effect"
+import type { CustomTypesConfig } from "pg"
 import type { DriverConnection, QueryResult, RowMode } from "./connection.js"
 import type { Errors } from "./errors.js"
-import type { Pg } from "./peers.js"
 
 /** Parses values as `pg` does, so that code sees no difference between the two databases: a bigint is a string. */
-const parsersOf = (pg: Pg) => {
-  const parserOf = pg.types.getTypeParser as (oid: number) => (text: string) => unknown
+const parsersOf = (types: CustomTypesConfig) => {
+  const parserOf = types.getTypeParser as (oid: number) => (text: string) => unknown
   return Object.fromEntries(
     Array.from({ length: 5000 }, (_, oid) => [oid, parserOf(oid)] as const)
       .filter(([, parse]) => parse !== parserOf(0))
@@ -14,8 +14,8 @@ const parsersOf = (pg: Pg) => {
 }
 
 /** Connects to the embedded database, which has one connection and no network: a statement is answered, or the process has ended. */
-export const connectPglite = (db: Pick<PGlite, "exec" | "query">, pg: Pg, errors: Errors) => {
-  const parsers = parsersOf(pg)
+export const connectPglite = (db: Pick<PGlite, "exec" | "query">, types: CustomTypesConfig, errors: Errors) => {
+  const parsers = parsersOf(types)
   const run = async (text: string, values: ReadonlyArray<unknown>, rowMode: RowMode) => {
     const options = { rowMode, parsers }
     if (values.length > 0) return db.query(text, [...values], options)

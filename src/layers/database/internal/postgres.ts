@@ -4,21 +4,28 @@ import { Deferred, Duration, Effect, Exit, FiberId, Option } from "effect"
 import type * as PgTypes from "pg"
 import { bounded } from "../../../core/internal/bounded.js"
 import { DatabaseError } from "../contract.js"
+import { clientConfigOf, type ServerOptions, timerMillis } from "./clientConfig.js"
 import { type Driver, makeConnectionPool } from "./connectionPool.js"
 import { driverMessage, type Errors, makeErrors } from "./errors.js"
 import type { ClientInternals, Peers, Pg } from "./peers.js"
 import { toDriverConnection } from "./postgresConnection.js"
 import { makeListen } from "./postgresListener.js"
 
-export interface PostgresOptions {
-  readonly url: string
-  /** The server and database of the URL, without its password. */
+export interface PostgresOptions extends ServerOptions {
+  /** The server and the database, without the password. */
   readonly label: string
   readonly maxConnections: number
-  readonly connectTimeout: Duration.Duration
+  readonly minConnections: number
+  /** Infinite if a connection is kept while it is idle. */
+  readonly idleTimeout: Duration.Duration
+  /** Infinite if a connection is kept as long as it works. */
+  readonly connectionTTL: Duration.Duration
   readonly idleTransactionTimeout: Duration.Duration
   readonly preparedStatements: boolean | undefined
 }
+
+/** For the pool, 0 means without end. */
+const timerOrNone = (duration: Duration.Duration) => Duration.isFinite(duration) ? timerMillis(duration) : 0
 
 const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number) => {
   const live = new Set<PgTypes.Client>()
@@ -36,12 +43,12 @@ const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number)
     }
   }
   const pool = new pg.Pool({
+    ...clientConfigOf(options),
     Client,
-    connectionString: options.url,
     max,
-    connectionTimeoutMillis: Duration.toMillis(options.connectTimeout),
-    application_name: "lastcall",
-    keepAlive: true
+    min: Math.min(options.minConnections, max),
+    idleTimeoutMillis: timerOrNone(options.idleTimeout),
+    maxLifetimeSeconds: timerOrNone(options.connectionTTL) / 1000
   } as PgTypes.PoolConfig)
   // The pool drops an idle connection that is lost: there is nothing else to do.
   pool.on("error", () => undefined)
@@ -108,7 +115,6 @@ export const openPostgres = (peers: Peers, options: PostgresOptions): Effect.Eff
       reserved,
       begin: beginOf(options.idleTransactionTimeout),
       listen: makeListen(pg, options, Deferred.await(closed)),
-      attributes: { "db.namespace": options.label },
       quiesce: both((pool) => pool.close),
       drain: both((pool) => pool.awaitIdle),
       interrupt: both((pool) => pool.revoke),

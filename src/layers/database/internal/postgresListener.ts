@@ -1,28 +1,21 @@
-import { Duration, Effect, Exit, Option, Schedule, Stream } from "effect"
+import { Effect, Exit, Option, Schedule, Stream } from "effect"
 import { backoff } from "../../../core/internal/backoff.js"
 import { bounded } from "../../../core/internal/bounded.js"
+import { clientConfigOf, type ServerOptions } from "./clientConfig.js"
 import type { ClientInternals, Pg } from "./peers.js"
 
 /** Detects within half a minute that the server has gone without closing the connection. Listeners also poll. */
 const heartbeat = { every: "20 seconds", within: "10 seconds" } as const
 
-interface ListenOptions {
-  readonly url: string
-  readonly connectTimeout: Duration.Duration
-}
-
 /** Listens on one connection. Fails when it is lost. */
-const listenOnConnection = (pg: Pg, options: ListenOptions, channel: string): Stream.Stream<string, unknown> =>
+const listenOnConnection = (pg: Pg, options: ServerOptions, channel: string): Stream.Stream<string, unknown> =>
   Stream.asyncPush<string, unknown>((emit) =>
     Effect.gen(function*() {
       const client = yield* Effect.acquireRelease(
         Effect.sync(() =>
-          new pg.Client({
-            connectionString: options.url,
-            connectionTimeoutMillis: Duration.toMillis(options.connectTimeout),
-            application_name: "lastcall listener",
-            keepAlive: true
-          })
+          new pg.Client(
+            clientConfigOf({ ...options, applicationName: `${options.applicationName ?? "lastcall"} listener` })
+          )
         ),
         // The connection has no state to lose, so its socket is closed without waiting for the server.
         (client) => Effect.sync(() => (client as unknown as ClientInternals).connection.stream.destroy())
@@ -52,7 +45,7 @@ const listenOnConnection = (pg: Pg, options: ListenOptions, channel: string): St
 
 /** `LISTEN`, with one connection for each stream. Never fails: a lost connection is replaced until the database is closed. */
 export const makeListen =
-  (pg: Pg, options: ListenOptions, closed: Effect.Effect<void>) => (channel: string): Stream.Stream<string> =>
+  (pg: Pg, options: ServerOptions, closed: Effect.Effect<void>) => (channel: string): Stream.Stream<string> =>
     listenOnConnection(pg, options, channel).pipe(
       Stream.retry(backoff("5 seconds")),
       Stream.orDie,

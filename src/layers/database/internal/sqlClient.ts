@@ -1,12 +1,13 @@
 import type { Reactivity } from "@effect/experimental/Reactivity"
-import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
-import { Chunk, Context, Effect, Exit, FiberRef, Option, Stream, Tracer } from "effect"
-import { forgetAfterRollback, runAfterCommit } from "../../../core/internal/afterCommit.js"
+import type { SqlClient, SqlConnection, SqlError, Statement } from "@effect/sql"
+import type { PgClient } from "@effect/sql-pg"
+import { Chunk, Context, Effect, Option, Stream } from "effect"
 import { TransactionTag } from "../contract.js"
 import type { Connection, Query, QueryResult } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
-import { type Errors, makeErrors } from "./errors.js"
+import { makeErrors } from "./errors.js"
 import type { Peers } from "./peers.js"
+import { makeWithTransaction, type Transaction } from "./transaction.js"
 
 const rowsOf = (result: QueryResult): ReadonlyArray<object> =>
   (Array.isArray(result) ? result.map(({ rows }) => rows) : result.rows) as ReadonlyArray<object>
@@ -65,90 +66,9 @@ const makeSqlConnection = (
   }
 }
 
+/** The connection of a transaction, or one that was reserved. */
 const ofConnection = (connection: Connection) =>
   makeSqlConnection((text, values, rowMode) => connection.query(text, values, rowMode), Effect.succeed(connection))
-
-type Transaction = readonly [connection: SqlConnection.Connection, depth: number]
-
-/**
- * A transaction like that of `SqlClient.make`, except that:
- *
- * - waiting for a connection is as interruptible as the caller;
- * - a failed `COMMIT` is an error, not a defect, and a failed `ROLLBACK` does not replace the error that caused it;
- * - a `COMMIT` that the server answers with a rollback fails. Postgres does so, without an error, when a statement failed and the
- *   transaction caught its error.
- */
-const makeWithTransaction = <I>(options: {
-  readonly tag: Context.Tag<I, Transaction>
-  readonly pool: ConnectionPool
-  readonly begin: string
-  readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
-  readonly errors: Errors
-}): SqlClient.SqlClient["withTransaction"] =>
-<R, E, A>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError.SqlError, R> =>
-  Effect.uninterruptibleMask((restore) => {
-    const { begin, errors, pool, spanAttributes, tag } = options
-
-    const commit = (connection: Connection) =>
-      Effect.flatMap(
-        connection.commit("COMMIT"),
-        (result) => !Array.isArray(result) && result.command === "ROLLBACK" ? errors.notCommitted() : Effect.void
-      )
-
-    const outermost = (body: (connection: SqlConnection.Connection, depth: number) => Effect.Effect<A, E, R>) =>
-      Effect.flatMap(pool.acquire(restore), (connection) =>
-        restore(connection.query(begin, [], "object")).pipe(
-          Effect.zipRight(body(ofConnection(connection), 0)),
-          Effect.zipLeft(commit(connection)),
-          Effect.exit,
-          Effect.flatMap((exit) => {
-            const end = Effect.suspend(() => {
-              pool.giveBack(connection)
-              return exit
-            })
-            return Exit.isSuccess(exit) ? end : Effect.zipRight(connection.rollback, end)
-          })
-        ))
-
-    const nested = (
-      [connection, outer]: Transaction,
-      body: (connection: SqlConnection.Connection, depth: number) => Effect.Effect<A, E, R>
-    ): Effect.Effect<A, E | SqlError.SqlError, R> => {
-      const depth = outer + 1
-      const savepoint = `effect_sql_${depth}`
-      const run = (sql: string) => connection.executeUnprepared(sql, [], undefined)
-      return restore(run(`SAVEPOINT ${savepoint}`)).pipe(
-        Effect.zipRight(Effect.exit(body(connection, depth))),
-        Effect.flatMap((exit): Effect.Effect<A, E | SqlError.SqlError> =>
-          Exit.isSuccess(exit)
-            ? Effect.as(restore(run(`RELEASE SAVEPOINT ${savepoint}`)), exit.value)
-            // If this fails, the transaction is aborted and its COMMIT fails.
-            : Effect.zipRight(Effect.ignore(run(`ROLLBACK TO SAVEPOINT ${savepoint}`)), exit)
-        )
-      )
-    }
-
-    return Effect.useSpan(
-      "sql.transaction",
-      { kind: "client", captureStackTrace: false },
-      (span) =>
-        Effect.withFiberRuntime<A, E | SqlError.SqlError, R>((fiber) => {
-          for (const [key, value] of spanAttributes) span.attribute(key, value)
-          const body = (connection: SqlConnection.Connection, depth: number) =>
-            Effect.withFiberRuntime<A, E, R>((fiber) =>
-              Effect.locally(
-                restore(effect),
-                FiberRef.currentContext,
-                Context.add(fiber.currentContext, tag, [connection, depth]).pipe(Context.add(Tracer.ParentSpan, span))
-              )
-            )
-          const around = Context.getOption(fiber.currentContext as Context.Context<never>, tag)
-          return Option.isSome(around)
-            ? forgetAfterRollback(nested(around.value, body))
-            : runAfterCommit(outermost(body))
-        })
-    )
-  })
 
 /** The transactions that all users of `SqlClient` share, through the Tag of `@effect/sql`. */
 export const sharedTransaction = TransactionTag
@@ -158,37 +78,64 @@ export const ownTransaction = Context.GenericTag<"lastcall/Database/OwnTransacti
   "lastcall/Database/OwnTransaction"
 )
 
-/** `SqlClient` over leased connections: the same code for Postgres and PGlite. */
+type PgCustom = Statement.Custom<"PgJson", unknown>
+
+/** `PgClient` over leased connections: the same code for Postgres and PGlite. */
 export const makeSqlClient = <I>(options: {
   readonly peers: {
     readonly "@effect/sql": Peers["@effect/sql"]
-    readonly "@effect/sql-pg": Pick<Peers["@effect/sql-pg"], "makeCompiler">
+    readonly "@effect/sql-pg": Pick<Peers["@effect/sql-pg"], "makeCompiler" | "TypeId">
   }
   readonly reactivity: Reactivity.Service
   /** `sharedTransaction` or `ownTransaction`. */
   readonly tag: Context.Tag<I, Transaction>
   readonly pool: ConnectionPool
   readonly begin: string
-  readonly attributes: Readonly<Record<string, unknown>>
-}): SqlClient.SqlClient => {
-  const { attributes, begin, peers, pool, reactivity, tag } = options
+  readonly config: PgClient.PgClientConfig
+  readonly listen: (channel: string) => Stream.Stream<string>
+}): PgClient.PgClient => {
+  const { begin, config, peers, pool, reactivity, tag } = options
   const { SqlClient, Statement } = peers["@effect/sql"]
+  const { transformJson, transformQueryNames, transformResultNames } = config
   const errors = makeErrors(peers["@effect/sql"])
-  const spanAttributes = Object.entries({ "db.system.name": "postgresql", ...attributes })
+  const spanAttributes: ReadonlyArray<readonly [string, unknown]> = Object.entries({
+    ...config.spanAttributes,
+    "db.system.name": "postgresql",
+    "db.namespace": config.database,
+    ...(config.host !== undefined && { "server.address": config.host, "server.port": config.port })
+  })
+  const compiler = peers["@effect/sql-pg"].makeCompiler(transformQueryNames, transformJson)
+  const transformRows = transformResultNames && Statement.defaultTransforms(transformResultNames, transformJson).array
   const pooled = Effect.succeed(makeSqlConnection(pool.query, pool.lease))
   const acquirer: SqlConnection.Connection.Acquirer = Effect.withFiberRuntime((fiber) => {
     const around = Context.getOption(fiber.currentContext as Context.Context<never>, tag)
     return Option.isSome(around) ? Effect.succeed(around.value[0]) : pooled
   })
-  const client = Object.assign(
-    Statement.make(acquirer, peers["@effect/sql-pg"].makeCompiler(), spanAttributes, undefined),
-    {
-      [SqlClient.TypeId as SqlClient.TypeId]: SqlClient.TypeId as SqlClient.TypeId,
-      withTransaction: makeWithTransaction({ tag, pool, begin, spanAttributes, errors }),
-      reserve: Effect.map(pool.lease, ofConnection),
-      reactive: reactivity.stream,
-      reactiveMailbox: reactivity.query
-    }
-  )
-  return Object.assign(client, { safe: client, withoutTransforms: () => client }) as SqlClient.SqlClient
+  const own = {
+    [SqlClient.TypeId as SqlClient.TypeId]: SqlClient.TypeId as SqlClient.TypeId,
+    [peers["@effect/sql-pg"].TypeId]: peers["@effect/sql-pg"].TypeId,
+    config,
+    json: Statement.custom<PgCustom>("PgJson"),
+    listen: (channel: string) => Stream.filter(options.listen(channel), (payload) => payload !== ""),
+    withTransaction: makeWithTransaction({ tag, pool, begin, spanAttributes, errors, toSqlConnection: ofConnection }),
+    reserve: Effect.map(pool.lease, ofConnection),
+    reactive: reactivity.stream,
+    reactiveMailbox: reactivity.query
+  }
+  const make = (withTransforms: boolean): PgClient.PgClient => {
+    const client = Object.assign(
+      withTransforms
+        ? Statement.make(acquirer, compiler, spanAttributes, transformRows)
+        : Statement.make(acquirer, compiler.withoutTransform, spanAttributes, undefined),
+      own,
+      {
+        notify: (channel: string, payload: string) =>
+          Effect.asVoid(client.unsafe("SELECT pg_notify($1, $2)", [channel, payload]).raw),
+        withoutTransforms: (): PgClient.PgClient =>
+          transformRows === undefined || !withTransforms ? client : make(false)
+      }
+    ) as unknown as PgClient.PgClient
+    return Object.assign(client, { safe: client })
+  }
+  return make(true)
 }
