@@ -16,11 +16,21 @@ import { requests } from "../../conformance/http/requests.js"
 import { streams } from "../../conformance/http/streams.js"
 import { timeouts } from "../../conformance/http/timeouts.js"
 import { upgrades } from "../../conformance/http/upgrades.js"
+import { webSockets } from "../../conformance/http/webSockets.js"
 import { certificate, key } from "../../fixtures/http/certificate.js"
 import { connect, type Destination } from "../../fixtures/http/client.js"
 import { anyPort, portOf, start } from "../../fixtures/http/serving.js"
 
-const cases = [...requests, ...connections, ...streams, ...upgrades, ...timeouts, ...incomplete, ...probes]
+const cases = [
+  ...requests,
+  ...connections,
+  ...streams,
+  ...webSockets,
+  ...upgrades,
+  ...timeouts,
+  ...incomplete,
+  ...probes
+]
 
 class Api extends HttpApi.make("api").add(
   HttpApiGroup.make("all").add(HttpApiEndpoint.get("get", "/*")).add(HttpApiEndpoint.post("post", "/*"))

@@ -77,6 +77,13 @@ export abstract class Exchange {
   abstract retractClose(): void
   /** Asks a long-lived exchange to end. A WebSocket is closed with 1001, an event stream ends. */
   abstract requestClose(): void
+  /**
+   * Ends what may not end by itself among the messages of a WebSocket. Returns whether the others are awaited, and then calls
+   * back once none is left.
+   */
+  endStreams(_onEnded: () => void): boolean {
+    return false
+  }
   /** Interrupts the handler. The client gets a 503 if the response's head has not been sent, and a reset if part of it has. */
   abstract interrupt(): void
   /** Interrupts the handler. The client gets a 408 if the response's head has not been sent, and a reset if part of it has. */

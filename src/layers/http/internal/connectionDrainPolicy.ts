@@ -44,7 +44,8 @@ export class ConnectionDrainPolicy {
       this.onBodyTimeout(exchange, bytesReceived)
     })
     this.streamTimeouts = new TimeoutQueue(streamTimeout, now, (exchange) => {
-      if (!exchange.awaitsReader) this.cutExchange(exchange)
+      if (exchange.awaitsReader) return
+      if (!exchange.endStreams(() => this.streamTimeouts.add(exchange, 0))) this.cutExchange(exchange)
     })
   }
 

@@ -2,8 +2,9 @@ import type * as Http from "node:http"
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2"
 import type * as Net from "node:net"
 import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
-import { exchangeOf, Http1Connection, Http1Exchange, UpgradeExchange } from "./http1.js"
+import { exchangeOf, Http1Connection, Http1Exchange } from "./http1.js"
 import { Http2Connection, Http2Exchange, streamOf } from "./http2.js"
+import { UpgradeExchange } from "./webSocket.js"
 
 const connectionKey = Symbol.for("lastcall/http/Connection")
 

@@ -1,12 +1,12 @@
 import type { HttpApp, HttpServerResponse } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import * as Socket from "@effect/platform/Socket"
 import { Context, Effect, type Fiber, Scope } from "effect"
 import * as TaskSupervisor from "../../../core/TaskSupervisor.js"
 import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
-import { exchangeOf, Http1Exchange, type NodeExchange, UpgradeExchange } from "./http1.js"
+import { exchangeOf, Http1Exchange, type NodeExchange } from "./http1.js"
 import { drainable, isStreamed } from "./responseStream.js"
+import { closeWebSocketOnDrain, isOfMessage, UpgradeExchange } from "./webSocket.js"
 
 type App = HttpApp.Default<unknown>
 
@@ -24,12 +24,15 @@ export const isHandler = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean 
   return request !== undefined && exchangeOfRequest(request)?.fiber === fiber
 }
 
-/** `Shutdown.draining` of handlers: records whose handler waits for it, and so ends by itself. */
+/**
+ * `Shutdown.draining` of handlers: records whose handler waits for it, and so ends by itself. A message of a WebSocket that
+ * waits for it, such as a call of `@effect/rpc`, ends only itself.
+ */
 export const observed = (draining: Effect.Effect<void>): Effect.Effect<void> =>
   Effect.withFiberRuntime((fiber) => {
     const request = requestOf(fiber)
     const exchange = request === undefined ? undefined : exchangeOfRequest(request)
-    if (exchange === undefined) return draining
+    if (exchange === undefined || isOfMessage(fiber)) return draining
     exchange.awaitsDraining++
     return Effect.onInterrupt(draining, () => Effect.sync(() => exchange.awaitsDraining--))
   })
@@ -41,8 +44,11 @@ export const track = (policy: ConnectionDrainPolicy) => (app: App): App =>
     const exchange = exchangeOfRequest(request)
     if (exchange !== undefined) {
       exchange.fiber = fiber
-      fiber.addObserver(() => policy.onHandlerExited(exchange))
-      if (exchange instanceof UpgradeExchange) closeWebSocketOnDrain(policy, request, exchange)
+      const onExited = () => policy.onHandlerExited(exchange)
+      if (exchange instanceof UpgradeExchange) {
+        closeWebSocketOnDrain(policy, request, exchange)
+        fiber.addObserver(() => exchange.messages.whenNone(onExited))
+      } else fiber.addObserver(onExited)
     }
     return app
   })
@@ -62,52 +68,6 @@ const superviseStream = (policy: ConnectionDrainPolicy, response: HttpServerResp
     const exchange = exchangeOfRequest(request)
     return exchange instanceof Http1Exchange ? drainable(policy, exchange, response) : response
   })
-
-/** Makes the WebSocket of this request, and of requests derived from it, close when the policy requests it. */
-const closeWebSocketOnDrain = (
-  policy: ConnectionDrainPolicy,
-  request: HttpServerRequest.HttpServerRequest,
-  exchange: UpgradeExchange
-): void => {
-  const upgrade = Effect.map(request.upgrade, (socket) => {
-    policy.onStream(exchange)
-    return closeOnRequest(socket, exchange)
-  })
-  const modify = request.modify.bind(request)
-  Object.defineProperties(request, {
-    upgrade: { value: upgrade },
-    modify: {
-      value: (options: Parameters<typeof modify>[0]) => {
-        const modified = modify(options)
-        closeWebSocketOnDrain(policy, modified, exchange)
-        return modified
-      }
-    }
-  })
-}
-
-/** Closes the socket with 1001 when the policy requests it. Its `run` then succeeds. */
-const closeOnRequest = (socket: Socket.Socket, exchange: UpgradeExchange): Socket.Socket => {
-  const goAway = Effect.zipRight(
-    exchange.closeRequest,
-    Effect.flatMap(socket.writer, (write) => write(new Socket.CloseEvent(1001)))
-  )
-  // The handshake of a client that has closed its end would never complete.
-  const connected = Effect.suspend(() =>
-    exchange.connected ? Effect.void : Effect.fail(new Socket.SocketCloseError({ reason: "Close", code: 1006 }))
-  )
-  const isRequestedClose = (error: unknown): error is Socket.SocketCloseError =>
-    exchange.closeRequested && Socket.SocketCloseError.is(error) && error.code === 1001
-  const closing = <E, R>(run: Effect.Effect<void, E, R>): Effect.Effect<void, E, R> =>
-    Effect.scoped(Effect.zipRight(Effect.forkScoped(Effect.interruptible(goAway)), run)).pipe(
-      Effect.catchIf(isRequestedClose, () => Effect.void)
-    )
-  return {
-    ...socket,
-    run: (handler, options) => closing(Effect.zipRight(connected, socket.run(handler, options))),
-    runRaw: (handler, options) => closing(Effect.zipRight(connected, socket.runRaw(handler, options)))
-  }
-}
 
 /** The `TaskSupervisor` of the handlers. It is made when the first task is forked, so that the report has no empty entry. */
 export const handlerTasks = (options: TaskSupervisor.Options) =>

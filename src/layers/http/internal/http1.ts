@@ -223,42 +223,6 @@ export class Http1Exchange extends NodeExchange {
   }
 }
 
-/** A request for a WebSocket. It is long-lived once its handler has opened it; one that does not gets a response. */
-export class UpgradeExchange extends NodeExchange {
-  constructor(connection: Connection, request: Http.IncomingMessage) {
-    super(connection, request, true, false)
-  }
-  get isUpgrade(): boolean {
-    return true
-  }
-  get connected(): boolean {
-    const { readable, writable } = (this.connection as Http1Connection).socket
-    return readable && writable
-  }
-  get headSent(): boolean {
-    return false
-  }
-  get announcesClose(): boolean {
-    return false
-  }
-  get bodyState(): "Complete" {
-    return "Complete"
-  }
-  get written(): boolean {
-    return this.closeRequested
-  }
-  get awaitsReader(): boolean {
-    return false
-  }
-  announceClose(): void {}
-  retractClose(): void {}
-  timeOut(): void {
-    this.interrupt()
-  }
-  /** Nothing to do: the platform's socket fails, which ends the handler. */
-  onDisconnect(): void {}
-}
-
 /** Adds `Retry-After` to the empty 503 that NodeHttpServer sends for a handler that was interrupted. */
 const addRetryAfter = (response: Http.ServerResponse): void => {
   const writeHead = response.writeHead.bind(response) as (...args: Array<unknown>) => Http.ServerResponse

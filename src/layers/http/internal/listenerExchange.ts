@@ -2,10 +2,11 @@ import type * as Http from "node:http"
 import type * as Net from "node:net"
 import type { Connection } from "./connection.js"
 import type { Exchanges } from "./connectionRegistry.js"
-import { type Http1Connection, Http1Exchange, UpgradeExchange } from "./http1.js"
+import { type Http1Connection, Http1Exchange } from "./http1.js"
 import { Http2Exchange } from "./http2.js"
 import { serviceUnavailable } from "./plainResponses.js"
 import { isWebSocket } from "./upgrade.js"
+import { UpgradeExchange } from "./webSocket.js"
 
 /*
  * Exchanges whose handler is a listener of the Node server. It cannot be interrupted: an exchange is cut at its connection.

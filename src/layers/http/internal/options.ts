@@ -16,8 +16,9 @@ export interface DrainOptions extends Timeouts {
   /** The name in the report. `"http"` by default. */
   readonly name?: string | undefined
   /**
-   * How long an idle connection stays open in a drain. 200 milliseconds by default: a request that is already on its way
-   * gets a response with `Connection: close`. Closing the connection at once would reset it.
+   * How long an idle connection, or a WebSocket without a message in flight, stays open in a drain. 200 milliseconds by
+   * default: a request that is already on its way gets a response with `Connection: close`. Closing the connection at once
+   * would reset it.
    */
   readonly idleLinger?: Duration.DurationInput | undefined
   /**
@@ -28,8 +29,9 @@ export interface DrainOptions extends Timeouts {
   /**
    * How long WebSockets, and responses that are streams without a declared length, may continue in a drain; then their
    * handlers are interrupted, and responses that are half sent are reset. 5 seconds by default. When the drain begins,
-   * WebSockets are closed with 1001, `Shutdown.draining` completes, and event streams end whose handler does not wait for
-   * it. A stream whose client reads slowly may continue until `drainTimeout`.
+   * `Shutdown.draining` completes, event streams end, and WebSockets are closed with 1001 once no message is in flight,
+   * after `idleLinger` if none was. Those whose handler waits for `Shutdown.draining` are left to it. A stream whose client
+   * reads slowly may continue until `drainTimeout`, and so may a message of a WebSocket that has had no reply.
    */
   readonly streamTimeout?: Duration.DurationInput | undefined
   /**

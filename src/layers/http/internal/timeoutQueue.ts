@@ -21,7 +21,7 @@ export class TimeoutQueue<in out A> {
 
   /** `onTimeout` gets the snapshot given to `add`, by which it sees whether the subject has moved on since. */
   constructor(
-    private readonly length: number,
+    readonly length: number,
     readonly now: () => number,
     private readonly onTimeout: (subject: A, snapshot: number) => void
   ) {}

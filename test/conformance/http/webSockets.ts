@@ -1,0 +1,295 @@
+import { HttpServerRequest, HttpServerResponse, type Socket } from "@effect/platform"
+import { assert } from "@effect/vitest"
+import { Deferred, Effect, type Scope } from "effect"
+import * as Shutdown from "../../../src/core/Shutdown.js"
+import { get, responses } from "../../fixtures/http/client.js"
+import { echo, summarize } from "../../fixtures/http/serving.js"
+import { type App, awaitServerRead, type ConnectionCase, type Server, usedConnection } from "./connectionCase.js"
+
+const upgrade = get(
+  "/",
+  "Connection: Upgrade",
+  "Upgrade: websocket",
+  "Sec-WebSocket-Version: 13",
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+)
+
+/** A frame of a client. Those must be masked; a mask of zeros changes nothing. */
+const frame = (opcode: number, payload: Buffer) =>
+  Buffer.from([0x80 | opcode, 0x80 | payload.length, 0, 0, 0, 0, ...payload]).toString("latin1")
+
+const text = (message: string) => frame(1, Buffer.from(message))
+const hello = text("hello")
+const goingAway = Buffer.from([0x03, 0xe9])
+const closing = frame(8, goingAway)
+const closeFrame = Buffer.from([0x88, 0x02, ...goingAway]).toString("latin1")
+
+type Write = (message: Uint8Array | string) => Effect.Effect<void, Socket.SocketError>
+
+/** Handles a WebSocket. Records how the handler exits. */
+const webSocket = (
+  journal: Array<string>,
+  handle: (socket: Socket.Socket, write: Write) => Effect.Effect<void, Socket.SocketError, Scope.Scope>
+): App =>
+  Effect.gen(function*() {
+    const socket = yield* Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => request.upgrade)
+    const write = yield* socket.writer
+    yield* Effect.onExit(handle(socket, write), (exit) => Effect.sync(() => journal.push(exit._tag)))
+    return HttpServerResponse.empty()
+  }).pipe(Effect.orDie)
+
+/** Sends back each message, until its socket is closed. */
+const chat = (journal: Array<string>): App => webSocket(journal, (socket, write) => socket.run(write))
+
+/** Sends back each message; `slow` once `respond` was called. */
+const slowChat = Effect.gen(function*() {
+  const responding = yield* Deferred.make<void>()
+  const journal: Array<string> = []
+  const app = webSocket(journal, (socket, write) =>
+    socket.run((message) => {
+      const text = new TextDecoder().decode(message)
+      journal.push(text)
+      return Effect.zipRight(text === "slow" ? Deferred.await(responding) : Effect.void, write(message))
+    }))
+  return { app, journal, respond: Deferred.succeed(responding, void 0) }
+})
+
+const openChat = (server: Server) =>
+  Effect.tap(server.connect, (client) =>
+    Effect.gen(function*() {
+      yield* client.send(upgrade)
+      yield* client.until(/101 Switching/)
+      yield* client.send(hello)
+      yield* client.until(/hello/)
+    }))
+
+/** WebSockets, whose handlers know nothing of the drain unless the situation says so. */
+export const webSockets: ReadonlyArray<ConnectionCase> = [
+  {
+    situation: "a WebSocket",
+    behavior:
+      "is closed with 1001 after `idleLinger`, because a message may be on its way; `run` succeeds in its handler, and it counts as finished",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const journal: Array<string> = []
+        const server = yield* serve(chat(journal), { streamTimeout: "5 seconds" })
+        const client = yield* openChat(server)
+        const drained = yield* server.beginDrain
+        yield* client.until(new RegExp(closeFrame, "s"))
+        yield* client.send(closing)
+        assert.strictEqual((yield* client.closed).split("hello")[1], closeFrame)
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(journal, ["Success"])
+      })
+  },
+  {
+    situation: "a WebSocket with messages in flight, such as calls of `@effect/rpc`",
+    behavior:
+      "gets their replies, also after `streamTimeout`; then it is closed with 1001 at once, and counts as finished",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const { app, journal, respond } = yield* slowChat
+        const server = yield* serve(app, { idleLinger: "5 seconds", streamTimeout: "1 second" })
+        const client = yield* openChat(server)
+        yield* client.send(text("slow"))
+        yield* awaitServerRead(server)
+        const drained = yield* server.beginDrain
+        yield* client.send(text("next"))
+        yield* client.until(/next/)
+        yield* Effect.sleep("1200 millis")
+        yield* client.send(text("late"))
+        yield* Effect.sleep("50 millis")
+        yield* respond
+        yield* client.until(/slow/)
+        yield* client.until(new RegExp(closeFrame, "s"))
+        yield* client.send(closing)
+        yield* client.closed
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(journal, ["hello", "slow", "next", "Success"])
+      })
+  },
+  {
+    situation: "a message of a WebSocket that arrives in the drain",
+    behavior:
+      "is handled, unless `streamTimeout` has passed; if no other one is in flight then, its WebSocket is closed with 1001 at once",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const { app, journal } = yield* slowChat
+        const server = yield* serve(app, { idleLinger: "5 seconds", streamTimeout: "5 seconds" })
+        const client = yield* openChat(server)
+        const drained = yield* server.beginDrain
+        yield* client.send(`${text("a")}${text("b")}`)
+        yield* client.until(new RegExp(`a[^]*b${closeFrame}`, "s"))
+        yield* client.send(`${text("c")}${closing}`)
+        yield* client.closed
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(journal, ["hello", "a", "b", "Success"])
+      })
+  },
+  {
+    situation: "a message of a WebSocket that has had a reply and goes on, such as a stream of `@effect/rpc`",
+    behavior:
+      "has until `streamTimeout` to end; then it is interrupted, its WebSocket closed with 1001, and counted as cut",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const journal: Array<string> = []
+        const server = yield* serve(webSocket(journal, (socket, write) =>
+          socket.run((message) =>
+            Effect.zipRight(write(message), Effect.never).pipe(
+              Effect.onInterrupt(() => Effect.ignore(write("interrupted")))
+            )
+          )))
+        const client = yield* openChat(server)
+        const drained = yield* server.beginDrain
+        yield* client.until(new RegExp(`interrupted${closeFrame}`, "s"))
+        yield* client.send(closing)
+        yield* client.closed
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 0, cut: 1 })
+      })
+  },
+  {
+    situation: "a WebSocket whose handler waits for `Shutdown.draining`",
+    behavior: "is left to its handler, and closed with 1001 when that ends `run`",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const journal: Array<string> = []
+        const server = yield* serve(
+          webSocket(journal, (socket, write) =>
+            Effect.raceFirst(
+              socket.run(write),
+              Shutdown.draining.pipe(Effect.zipRight(Effect.sleep("200 millis")), Effect.zipRight(write("bye")))
+            )),
+          { streamTimeout: "5 seconds" }
+        )
+        const client = yield* openChat(server)
+        const drained = yield* server.beginDrain
+        yield* client.until(new RegExp(`bye${closeFrame}`, "s"))
+        yield* client.send(closing)
+        yield* client.closed
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(journal, ["Success"])
+      })
+  },
+  {
+    situation: "a WebSocket whose handler waits for `Shutdown.draining` and does not end",
+    behavior: "is cut after `streamTimeout`: its handler is interrupted, and it is closed with 1001",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const journal: Array<string> = []
+        const server = yield* serve(webSocket(journal, (socket, write) =>
+          Effect.zipRight(Effect.forkScoped(Effect.zipRight(Shutdown.draining, Effect.never)), socket.run(write))))
+        const client = yield* openChat(server)
+        const drained = yield* server.beginDrain
+        yield* client.until(new RegExp(closeFrame, "s"))
+        yield* client.send(closing)
+        yield* client.closed
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 0, cut: 1 })
+        assert.deepStrictEqual(journal, ["Failure"])
+      })
+  },
+  {
+    situation: "a WebSocket whose client ignores the close",
+    behavior: "is cut after `streamTimeout`: its handler is interrupted, its connection closed",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const journal: Array<string> = []
+        const server = yield* serve(chat(journal))
+        const client = yield* openChat(server)
+        const drained = yield* server.beginDrain
+        assert.strictEqual((yield* client.closed).split("hello")[1], closeFrame)
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 0, cut: 1 })
+        assert.deepStrictEqual(journal, ["Failure"])
+      })
+  },
+  {
+    situation: "a WebSocket whose handler ignores its interruption",
+    behavior: "is closed with 1001, then abandoned, and its connection destroyed",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const server = yield* serve(
+          Effect.gen(function*() {
+            const socket = yield* Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => request.upgrade)
+            yield* Effect.fork(socket.run(() => Effect.void))
+            return yield* Effect.uninterruptible(Effect.never)
+          }).pipe(Effect.orDie),
+          { drainTimeout: "100 millis", releaseTimeout: "200 millis" }
+        )
+        const client = yield* server.connect
+        yield* client.send(upgrade)
+        yield* client.until(/101 Switching/)
+        const report = yield* (yield* server.beginDrain)
+        assert.strictEqual((yield* client.closed).split("\r\n\r\n")[1], closeFrame)
+        assert.deepStrictEqual(summarize(report), { outcome: "Abandoned", finished: 0, cut: 1 })
+      })
+  },
+  {
+    situation: "a WebSocket whose client disconnects",
+    behavior: "ends, and leaves nothing behind",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const journal: Array<string> = []
+        const server = yield* serve(chat(journal), { streamTimeout: "5 seconds" })
+        const client = yield* openChat(server)
+        yield* client.reset
+        const report = yield* (yield* server.beginDrain)
+        assert.deepStrictEqual([report.outcome, report.cut], ["Drained", 0])
+      })
+  },
+  {
+    situation: "a WebSocket whose client closes its end before the handshake",
+    behavior: "ends, and leaves nothing behind",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const { app, arrived, respond } = yield* echo
+        const journal: Array<string> = []
+        const server = yield* serve(Effect.zipRight(app, chat(journal)), { streamTimeout: "5 seconds" })
+        const client = yield* server.connect
+        yield* client.send(upgrade.replace("/", "/slow"))
+        yield* arrived()
+        client.socket.end()
+        yield* awaitServerRead(server)
+        const drained = yield* server.beginDrain
+        yield* respond
+        yield* client.closed
+        const { cut, outcome } = yield* drained
+        assert.deepStrictEqual([outcome, cut], ["Drained", 0])
+        assert.deepStrictEqual(journal, ["Failure"])
+      })
+  },
+  {
+    situation: "a WebSocket whose handshake is in progress",
+    behavior: "is opened, then closed with 1001 after `idleLinger`",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const { app, arrived, respond } = yield* echo
+        const journal: Array<string> = []
+        const server = yield* serve(Effect.zipRight(app, chat(journal)), { streamTimeout: "5 seconds" })
+        const client = yield* server.connect
+        yield* client.send(upgrade.replace("/", "/slow"))
+        yield* arrived()
+        const drained = yield* server.beginDrain
+        yield* respond
+        yield* client.until(new RegExp(`101 Switching[^]*${closeFrame}`))
+        yield* client.send(closing)
+        yield* client.closed
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(journal, ["Success"])
+      })
+  },
+  {
+    situation: "a request for a WebSocket, in the drain",
+    behavior: "gets a 503 with `Retry-After`",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const { app } = yield* echo
+        const server = yield* serve(app, { idleLinger: "5 seconds" })
+        const client = yield* usedConnection(server)
+        const drained = yield* server.beginDrain
+        yield* client.send(upgrade)
+        const received = yield* client.closed
+        assert.deepStrictEqual(responses(received), ["200 keep-alive /first", "503 close"])
+        assert.match(received, /retry-after: 1/i)
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 0, cut: 0 })
+      })
+  }
+]
