@@ -62,6 +62,7 @@ describe("an app of @effect/rpc, unchanged", () => {
         const { beginDrain, client, closeCode } = yield* serveRpc(transport, { idleLinger: "5 seconds" })
         assert.strictEqual(yield* client.Fast(), "fast")
         const drained = yield* beginDrain
+        yield* Effect.sleep("50 millis")
         assert.strictEqual(yield* client.Fast(), "fast")
         assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
         assert.strictEqual(yield* closeCode, 1001)

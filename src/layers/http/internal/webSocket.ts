@@ -169,6 +169,7 @@ const drainableSocket = (
   idleLinger: Duration.Duration
 ): Socket.Socket => {
   const { messages } = exchange
+  /** A message has arrived since the close was requested. */
   const received = Effect.unsafeMakeLatch(false)
   let opened = false
 
@@ -233,7 +234,7 @@ const drainableSocket = (
   /** A message that arrives after the close was sent is not handled: it could get no reply. */
   const accepting = <A, B>(handler: (message: A) => B) => (message: A): B | void => {
     if (!exchange.acceptsMessages) return
-    received.unsafeOpen()
+    if (exchange.closeRequested) received.unsafeOpen()
     return handler(message)
   }
 
