@@ -103,8 +103,12 @@ const listenerName = "lastcall"
 /** The signals that `runMain` handles: it interrupts the main fiber at the first one, and handles no further one. */
 const runMainSignals = ["SIGTERM", "SIGINT"] as const
 
-/** Whether it is the signal listener of `runMain`. */
-const isOfRunMain = (listener: unknown): boolean => /onSigint|unsafeInterruptAsFork/.test(String(listener))
+/**
+ * Whether it is the signal listener of `runMain`, by its source: Effect has no name for it.
+ *
+ * @internal
+ */
+export const isOfRunMain = (listener: unknown): boolean => /onSigint|unsafeInterruptAsFork/.test(String(listener))
 
 const listen: Service["listen"] = (signals) =>
   Effect.gen(function*() {

@@ -4,6 +4,7 @@ import { Shutdown } from "../Shutdown.js"
 import type { BudgetError } from "../ShutdownConfig.js"
 import { drainable } from "./budget.js"
 import { drainTimeouts } from "./drainTimeouts.js"
+import { observersOf, observersOfForked } from "./effectInternals.js"
 import { makeInFlight } from "./inFlight.js"
 import { monotonicMillis } from "./monotonic.js"
 
@@ -31,12 +32,10 @@ export interface Daemons {
 const currentOwner = FiberRef.unsafeMake<Daemons | undefined>(undefined)
 
 /**
- * Whether nothing waits for the fiber, or ends it: the observers of a fiber that was only forked are those of its
- * supervisor and of `Fiber.roots`. A scope (`forkScoped`), a `FiberSet` and a fiber that joins it each add one. The list
- * is private to Effect; without it, every daemon counts.
+ * Whether nothing waits for the fiber, or ends it: a scope (`forkScoped`), a `FiberSet` and a fiber that joins it each add
+ * an observer.
  */
-const isUnobserved = (fiber: AnyFiber): boolean =>
-  ((fiber as { readonly _observers?: ReadonlyArray<unknown> })._observers?.length ?? 0) <= 2
+const isUnobserved = (fiber: AnyFiber): boolean => observersOf(fiber).length <= observersOfForked
 
 /** The span in which a daemon is, and its id. */
 const describe = (fiber: AnyFiber): string => {

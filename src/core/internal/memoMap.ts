@@ -1,14 +1,5 @@
 import { type Context, Effect, Layer, Predicate, Scope } from "effect"
-
-type Build = <ROut, E, RIn>(
-  layer: Layer.Layer<ROut, E, RIn>,
-  scope: Scope.Scope
-) => Effect.Effect<Context.Context<ROut>, E, RIn>
-
-/** The method by which layers build the layers inside them. Effect has no public type for it. */
-export interface Memoizing extends Layer.MemoMap {
-  readonly getOrElseMemoize: Build
-}
+import type { Build, Memoizing } from "./effectInternals.js"
 
 /** The uses of one built layer, and what runs when the last of them has ended. */
 interface Uses {

@@ -1,37 +1,13 @@
-import {
-  Cause,
-  type Context,
-  Effect,
-  ExecutionStrategy,
-  Exit,
-  type Fiber,
-  FiberRef,
-  Layer,
-  Option,
-  Scope
-} from "effect"
+import { Cause, Effect, ExecutionStrategy, Exit, type Fiber, FiberRef, Layer, Option, Scope } from "effect"
 import { acquiring } from "../../core/internal/acquiring.js"
-import { countUses, type Memoizing } from "../../core/internal/memoMap.js"
+import { type AnyLayer, type LayerOp, type Memoizing, memoizing, opOf } from "../../core/internal/effectInternals.js"
+import { countUses } from "../../core/internal/memoMap.js"
 
-type AnyLayer = Layer.Layer<never, unknown, unknown>
 type OnFailure = (cause: Cause.Cause<unknown>) => Effect.Effect<void>
-
-/** What Effect 3 keeps private in a layer. */
-type Op =
-  | { readonly _op_layer: "FromEffect" | "Scoped"; readonly effect: Effect.Effect<Context.Context<never>, unknown> }
-  | {
-    readonly _op_layer: "Fold"
-    readonly layer: AnyLayer
-    readonly failureK: (cause: Cause.Cause<unknown>) => AnyLayer
-  }
-  | { readonly _op_layer: "Fresh"; readonly layer: AnyLayer }
-  | { readonly _op_layer: "ExtendScope" | "MergeAll" }
-
-const opOf = (layer: AnyLayer): Op => layer as unknown as Op
 
 /** One layer while it is built. */
 interface Part {
-  readonly op: Op
+  readonly op: LayerOp
   readonly onFailure: OnFailure
   /** Closes the scopes of its own parts, which Effect adds to the scope of the layer only once that is built. */
   readonly scopes: Scope.CloseableScope
@@ -166,7 +142,7 @@ export const observedBuild = <ROut, E, RIn>(
 
     const buildIn = <A, E, R>(layer: Layer.Layer<A, E, R>, scope: Scope.CloseableScope) =>
       Effect.flatMap(Layer.makeMemoMap, (made) => {
-        const memoMap = countUses(observe(made as Memoizing))
+        const memoMap = countUses(observe(memoizing(made)))
         return Effect.provideService(memoMap.getOrElseMemoize(layer, scope), Layer.CurrentMemoMap, memoMap)
       })
 

@@ -1,13 +1,5 @@
 import { Effect, type Exit, type Fiber, Option, Supervisor } from "effect"
-
-/** The parts of a run loop operation that its label is made from. Effect has no public type for it. */
-interface Operation {
-  readonly _op: string
-  readonly effect_instruction_i0?: unknown
-  readonly effect_instruction_i1?: unknown
-  /** What `Effect.suspend` runs. */
-  readonly commit?: unknown
-}
+import { type Operation, operationOf } from "../../core/internal/effectInternals.js"
 
 const maxText = 60
 const maxFibers = 4
@@ -44,7 +36,7 @@ const describe = (operation: Operation): string => {
 }
 
 /** The source of the function that a suspended effect runs. */
-export const sourceOf = (suspended: unknown): string => String((suspended as Operation).commit)
+export const sourceOf = (suspended: unknown): string => String(operationOf(suspended).commit)
 
 interface Step {
   /** The operation that the fiber runs next, or waits in. */
@@ -111,7 +103,7 @@ export class FiberTrace extends Supervisor.AbstractSupervisor<void> {
     const step = this.alive.get(fiber)
     if (step === undefined) return
     if (typeof step.current?.effect_instruction_i0 === "function") step.lastWithSource = step.current
-    step.current = effect as Operation
+    step.current = operationOf(effect)
     if (step.current._op === "Commit") step.lastCommit = step.current
     this.running = fiber
   }
