@@ -348,6 +348,15 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
         })
     )
 
+    test("an id that the engine makes is none that was given", ({ mine }) =>
+      Effect.gen(function*() {
+        const given = Array.from({ length: 20 }, (_, n) => String(n))
+        yield* mine.offer(given, { ids: given })
+        yield* mine.offer(["made"])
+        yield* mine.offer(["20", "21", "22", "23"], { ids: ["20", "21", "22", "23"] })
+        assert.strictEqual(yield* mine.size, 25)
+      }))
+
     test("an id that is offered while its job is being acknowledged is kept as well", ({ mine, theirs }) =>
       Effect.gen(function*() {
         const ids = ["order: 42"]

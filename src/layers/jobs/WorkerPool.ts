@@ -126,7 +126,6 @@ export interface Status extends Progress {
    * while the pool cannot claim jobs.
    */
   readonly condition: string
-  /** `Options.concurrency`. */
   readonly concurrency: number
 }
 
@@ -216,8 +215,8 @@ export interface TagClass<in out Self, Name extends string, in out Job, in out C
  * The end of its process decides what happens to a job. *Success* acknowledges it, unless `complete` already did. A
  * *failure or defect* spends the attempt: the job is retried by the schedule, or moved to the dead letters.
  * *Interruption* by the pool hands the job back: its attempt is kept, and other processes are woken. A *dead process*
- * spends the attempt when the lease expires; each process runs such jobs one at a time, beside others, so that one that
- * ends its process becomes a dead letter without them.
+ * spends the attempt when the lease expires. A process runs such jobs one at a time, for up to ten minutes each, beside
+ * others: one that ends its process becomes a dead letter without them.
  *
  * **Promised:** an accepted job is finished, handed back, or counted as cut. A claimed job belongs to one run at a time:
  * `complete` and `checkpoint` write nothing for a run that has lost its lease. **Not promised:** that a process runs

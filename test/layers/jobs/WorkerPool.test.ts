@@ -147,7 +147,7 @@ describe("The exit of a job", () => {
             attempt === 2 ? Effect.die(new Error("a bug")) : Effect.fail(new Error("bad luck"))
           )
       }))
-      yield* Letters.offer("a").pipe(Effect.provide(context))
+      yield* Letters.offer("a", { id: "1" }).pipe(Effect.provide(context))
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(entries, ["0s attempt 1", "1s attempt 2", "3s attempt 3"])
       const queue = yield* open("letters")
@@ -188,7 +188,7 @@ describe("The exit of a job", () => {
     Effect.gen(function*() {
       const { build, entries, note, open } = yield* makeWorld({ durable: true, lease: "10 seconds" })
       const queue = yield* open("letters")
-      yield* queue.offer(["poison"])
+      yield* queue.offer(["poison"], { ids: ["1"] })
       yield* queue.claim(1)
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual((yield* queue.claim(1))[0]?.attempt, 2)
@@ -205,7 +205,7 @@ describe("The exit of a job", () => {
     Effect.gen(function*() {
       const { build, entries, note, open } = yield* makeWorld()
       const queue = yield* open("numbers")
-      yield* queue.offer(["three", 4])
+      yield* queue.offer(["three", 4], { ids: ["1", "2"] })
       yield* build(Numbers.layer({ concurrency: 1, process: (number) => note(`${number}`) }))
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(entries, ["0s 4"])

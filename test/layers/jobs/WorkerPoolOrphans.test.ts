@@ -112,4 +112,28 @@ describe("A job that ends its process", () => {
       yield* TestClock.adjust("22 minutes")
       assert.deepStrictEqual(done.slice(6), long)
     }))
+
+  it.scoped("waits for another orphan for ten minutes at most", () =>
+    Effect.gen(function*() {
+      const { kill, source, start } = yield* makeStore
+      const done: Array<string> = []
+      const pool = Letters.layer({
+        concurrency: 3,
+        process: (job) => job === "a" ? Effect.never : Effect.sleep("1 minute"),
+        onEvent: succeeded(done)
+      })
+      const letters = yield* source.open({ name: "letters" })
+      yield* letters.offer([..."abc"], { ids: [..."abc"] })
+      yield* start(pool)
+      yield* TestClock.adjust("30 seconds")
+      yield* kill
+      yield* TestClock.adjust("20 seconds")
+      yield* start(pool)
+      yield* TestClock.adjust("9 minutes")
+      assert.deepStrictEqual(done, [])
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(done, ["b"])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(done, ["b", "c"])
+    }))
 })

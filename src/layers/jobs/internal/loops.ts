@@ -36,10 +36,7 @@ const claimJobs = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Ef
             cursor,
             abortController: undefined
           }
-          return pool.inFlight.fork(
-            run,
-            claim.orphan ? Effect.ensuring(runJob(run), pool.orphanTurn.release) : runJob(run)
-          )
+          return pool.inFlight.fork(run, claim.orphan ? inOrphanTurn(pool, runJob(run)) : runJob(run))
         }, { discard: true })
       } else {
         yield* handBack(pool, claims)
@@ -47,6 +44,24 @@ const claimJobs = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Ef
       return claims.length === free
     })
   )
+
+/** After this time an orphan that runs is not held to be what ends processes, so that a long one holds up no others. */
+const trialTime = Duration.minutes(10)
+
+/** Runs an orphan that has taken the turn, and releases it once. */
+const inOrphanTurn = ({ orphanTurn }: Pool, run: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    let holds = true
+    const release = Effect.suspend(() => {
+      if (!holds) return Effect.void
+      holds = false
+      return orphanTurn.release
+    })
+    return Effect.fork(Effect.interruptible(Effect.delay(release, trialTime))).pipe(
+      Effect.zipRight(run),
+      Effect.ensuring(release)
+    )
+  })
 
 /** Waits until there may be a job to claim. While an orphan runs the others are not claimed: they may be when it has ended. */
 const awaitJob = (pool: Pool): Effect.Effect<void, JobSourceError> =>

@@ -1,4 +1,5 @@
 import { DateTime, Option } from "effect"
+import { randomUUID } from "node:crypto"
 import type { Claim, DeadLetter, StoredJob } from "../JobSource.js"
 
 /** A job without its lease. */
@@ -181,7 +182,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     add: (now, payloads, { delay, ids: given, keepIdFor }) => {
       const added = payloads.map((payload, index) => {
         const order = ++offers
-        const id = given?.[index] ?? String(order)
+        const id = given?.[index] ?? randomUUID()
         if (has(now, id)) return id
         ids.add(id)
         insertAt({ id, order, payload, attempt: 1, cursor: Option.none(), orphan: false, keepIdFor }, now, now + delay)
