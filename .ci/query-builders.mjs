@@ -1,0 +1,38 @@
+// Drizzle and Kysely over Database, in one transaction that fails and in one that succeeds: the set of docs/versions.md.
+import { SqlClient } from "@effect/sql"
+import * as Drizzle from "@effect/sql-drizzle/Pg"
+import * as Kysely from "@effect/sql-kysely/Pg"
+import { eq } from "drizzle-orm"
+import { pgTable, serial, text } from "drizzle-orm/pg-core"
+import { Context, Effect, Layer, Redacted } from "effect"
+import { Database } from "lastcall"
+import assert from "node:assert/strict"
+
+const orders = pgTable("orders", { id: serial("id").primaryKey(), what: text("what").notNull() })
+class Db extends Context.Tag("Db")() {}
+
+const program = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const drizzle = yield* Drizzle.PgDrizzle
+  const kysely = yield* Db
+  yield* sql`CREATE TABLE orders (id serial PRIMARY KEY, what text NOT NULL)`
+  yield* drizzle.insert(orders).values({ what: "kept" })
+  yield* Effect.ignore(sql.withTransaction(Effect.all([
+    drizzle.insert(orders).values({ what: "drizzle" }),
+    kysely.insertInto("orders").values({ what: "kysely" }),
+    Effect.fail("no")
+  ])))
+  yield* kysely.withTransaction(kysely.insertInto("orders").values({ what: "kysely" }))
+  const byDrizzle = yield* drizzle.select().from(orders).where(eq(orders.what, "kept"))
+  const byKysely = yield* kysely.selectFrom("orders").select("what").orderBy("id")
+  return { byDrizzle, byKysely }
+})
+
+const Live = Layer.mergeAll(Drizzle.layer, Layer.effect(Db, Kysely.make())).pipe(
+  Layer.provideMerge(Database.layer({ url: Redacted.make("pglite:memory") }))
+)
+assert.deepEqual(await Effect.runPromise(Effect.provide(program, Live)), {
+  byDrizzle: [{ id: 1, what: "kept" }],
+  byKysely: [{ what: "kept" }, { what: "kysely" }]
+})
+console.log("Drizzle and Kysely work over Database")
