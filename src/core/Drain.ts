@@ -102,8 +102,6 @@ export const makeRelease = <A, R>(
       condition: () => steps.condition?.(resource)
     })
     const attempt = makeAttempt(shutdown, timeouts, problems, () => nameList(() => steps.names?.(resource) ?? []))
-    // Once for all steps: each provide costs as much as a step that does nothing.
-    const provided = Effect.provide(context)
 
     const makeSteps = (registered: Resource) => {
       const update = (stage: Stage, report: Option.Option<DrainReport> = Option.none()) =>
@@ -162,10 +160,7 @@ export const makeRelease = <A, R>(
       const release = once((exit: Exit.Exit<unknown, unknown>) =>
         needed === undefined ? runSteps(exit) : Effect.flatMap(needed, (yes) => yes ? runSteps(exit) : update("closed"))
       )
-      return {
-        quiesce: provided(quiesce()),
-        release: (exit: Exit.Exit<unknown, unknown>) => provided(release(exit))
-      }
+      return { quiesce, release }
     }
 
     let finalize: Effect.Effect<void> = Effect.void
@@ -181,9 +176,14 @@ export const makeRelease = <A, R>(
         finalize: Effect.suspend(() => finalize)
       }),
       (registered) => {
-        const made = makeSteps(registered)
-        finalize = made.release(Exit.void)
-        return made
+        // When they are needed: what is open should be small, where there are thousands.
+        let made: ReturnType<typeof makeSteps> | undefined
+        const steps = () => made ??= makeSteps(registered)
+        finalize = Effect.suspend(() => Effect.provide(steps().release(Exit.void), context))
+        return {
+          quiesce: Effect.suspend(() => steps().quiesce()),
+          release: (exit: Exit.Exit<unknown, unknown>) => steps().release(exit)
+        }
       }
     )
   })

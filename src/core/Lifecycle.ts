@@ -235,11 +235,11 @@ export const make = (
       }).pipe(Effect.asVoid, Effect.uninterruptible)
 
     const register: Service["register"] = (resource) =>
-      Effect.sync(() => {
+      Effect.suspend(() => {
         if (Option.isNone(request)) journal.forgetClosed()
         const registered = journal.register(safeObservers(resource), state === "LameDuck")
         followers.publish({ state, event: Option.none(), resource: Option.some(registered) })
-        return registered
+        return Effect.as(turns, registered)
       })
 
     const update: Service["update"] = (resource) =>

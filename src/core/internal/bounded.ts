@@ -1,4 +1,4 @@
-import { Duration, Effect, type Exit, Fiber, identity, Option } from "effect"
+import { Duration, Effect, type Exit, Fiber, Option } from "effect"
 
 /** The end of a wait: `within` has passed, or `cut` completes, whichever is first. */
 export interface Bound {
@@ -6,51 +6,51 @@ export interface Bound {
   readonly cut?: Effect.Effect<unknown>
 }
 
-/** Forks a fiber that has no parent, and is interruptible in an uninterruptible region too. */
-const forkDetached = <A, R>(effect: Effect.Effect<A, never, R>) => Effect.forkDaemon(Effect.interruptible(effect))
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
-/** Waits for the fiber. Not `Fiber.join`: that copies its fiber refs, an interruption among them. */
-const resultOf = <A>(fiber: Fiber.Fiber<A>) => Effect.flatMap(Fiber.await(fiber), identity)
+/** Forks a fiber that has no parent, and is interruptible in an uninterruptible region too. */
+const forkDetached = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.forkDaemon(Effect.interruptible(Effect.exit(effect)))
+
+/** Waits until one of the fibers has ended, without a fiber of its own for each, as a race would have. */
+const firstEnd = (fibers: ReadonlyArray<AnyFiber>) =>
+  Effect.async<void>((resume) => {
+    for (const fiber of fibers) fiber.addObserver(() => resume(Effect.void))
+  })
+
+/** Waits until one of the fibers has ended, at most for this time, in an uninterruptible region too. */
+const awaitFirst = (fibers: ReadonlyArray<AnyFiber>, within: Duration.DurationInput) =>
+  Effect.daemonChildren(Effect.timeoutOption(Effect.interruptible(firstEnd(fibers)), within))
 
 /**
  * `Effect.timeoutOption` for finalizers too: `Some(exit)` when the work ends within its bound, `None` when the bound is
  * reached first. Then the work is interrupted, not stopped: it goes on until it notices, and the caller reports that.
  *
  * Finalizers run uninterruptibly, and often on an interrupted fiber. There `Effect.timeout` alone bounds nothing: its race
- * waits for the loser, and its children are interrupted with their parent. So the work and the race run as interruptible
- * daemons, and the caller waits for them uninterruptibly.
+ * waits for the loser, and its children are interrupted with their parent. So the work and the cut run as interruptible
+ * daemons, and the timeout, whose fibers are daemons too, bounds only the wait for them.
  */
 export const bounded = ({ cut, within }: Bound) =>
 <A, E, R>(
   work: Effect.Effect<A, E, R>
 ): Effect.Effect<Option.Option<Exit.Exit<A, E>>, never, R> =>
-  Effect.uninterruptible(Effect.flatMap(forkDetached(Effect.exit(work)), (worker) => {
-    const poll = () => Effect.transposeOption(Option.fromNullable(worker.unsafePoll()))
-    const race = () => {
-      const timed = Effect.timeoutOption(resultOf(worker), within)
-      return Effect.flatMap(
-        forkDetached(
-          cut === undefined
-            ? timed
-            : Effect.raceFirst(timed, Effect.as(Effect.disconnect(Effect.exit(cut)), Option.none()))
-        ),
-        resultOf
-      )
+  Effect.uninterruptible(Effect.flatMap(forkDetached(work), (worker) => {
+    const wait = () =>
+      cut === undefined
+        ? awaitFirst([worker], within)
+        : Effect.flatMap(
+          forkDetached(cut),
+          (cutting) => Effect.zipRight(awaitFirst([worker, cutting], within), Fiber.interruptFork(cutting))
+        )
+    const result = (): Effect.Effect<Option.Option<Exit.Exit<A, E>>> => {
+      const exit = worker.unsafePoll()
+      return exit === null ? Effect.as(Fiber.interruptFork(worker), Option.none()) : Effect.map(exit, Option.some)
     }
-    const orPoll = (result: Option.Option<Exit.Exit<A, E>>) =>
-      Option.isSome(result) ? Effect.succeed(result) : Effect.suspend(poll)
-    const orInterrupt = (result: Option.Option<Exit.Exit<A, E>>) =>
-      Option.isSome(result)
-        ? Effect.succeed(result)
-        : Effect.as(Fiber.interruptFork(worker), Option.none<Exit.Exit<A, E>>())
-    // The worker runs until it waits for something. Most releases do not, and need no race.
+    // The worker runs until it waits for something. Most releases do not, and need no timeout.
     return Effect.yieldNow().pipe(
-      Effect.flatMap(poll),
-      Effect.flatMap((result) =>
-        Option.isSome(result) || Duration.isZero(Duration.decode(within))
-          ? Effect.succeed(result)
-          : Effect.flatMap(race(), orPoll)
+      Effect.flatMap(() =>
+        worker.unsafePoll() !== null || Duration.isZero(Duration.decode(within)) ? Effect.void : wait()
       ),
-      Effect.flatMap(orInterrupt)
+      Effect.flatMap(result)
     )
   }))

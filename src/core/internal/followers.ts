@@ -1,4 +1,5 @@
 import { Effect, Queue } from "effect"
+import { makeTurns } from "./eventLoop.js"
 
 /** Those that follow the changes of something. Without them, a change costs nothing. */
 export interface Followers<in out Change> {
@@ -23,7 +24,11 @@ export const makeFollowers = <Change>(): Followers<Change> => {
           queues.add(queue)
           return queue
         }),
-        (queue) => Effect.repeat(Effect.flatMap(Queue.take(queue), step), { until: (done) => done }),
+        (queue) => {
+          const turns = makeTurns()
+          const next = Effect.zipLeft(Effect.flatMap(Queue.take(queue), step), turns)
+          return Effect.repeat(next, { until: (done) => done })
+        },
         (queue) => Effect.sync(() => queues.delete(queue))
       )
   }
