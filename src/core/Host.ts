@@ -38,6 +38,8 @@ export type HostEvent =
 export interface Terminal {
   /** The width in characters. */
   readonly columns: number
+  /** The height in lines. */
+  readonly rows: number
   /** Prints a text and a line break. */
   readonly print: (text: string) => Effect.Effect<void>
   /**
@@ -165,7 +167,13 @@ const listen: Service["listen"] = (signals) =>
 const terminal = (): Option.Option<Terminal> =>
   process.stdout.isTTY
     ? Option.some({
-      columns: process.stdout.columns || 80,
+      // Terminals are resized.
+      get columns() {
+        return process.stdout.columns || 80
+      },
+      get rows() {
+        return process.stdout.rows || 24
+      },
       print: (text) => Effect.sync(() => void process.stdout.write(`${text}\n`)),
       liveRegion: liveRegion([process.stdout, process.stderr])
     })

@@ -16,6 +16,7 @@
  */
 import { Duration, Schema } from "effect"
 import { shortDuration } from "./internal/duration.js"
+import { excerptOfDrains } from "./internal/excerpt.js"
 
 /**
  * The state of a launched service.
@@ -176,21 +177,27 @@ const bar = (entry: DrainReport, total: number, barWidth: number): string => {
 
 /**
  * The report as a timed tree: a line for each resource, with a bar that places its release on a common time line. Lines
- * are cut at `columns` characters, 80 by default.
+ * are cut at `columns` characters, 80 by default. Of more than `maxDrains` resources, 50 by default because a person reads
+ * it, those that were cut, not clean or slow are shown, and the others counted.
  *
  * @since 0.1.0
  * @category destructors
  */
-export const format = (report: ShutdownReport, options?: { readonly columns?: number }): string => {
+export const format = (
+  report: ShutdownReport,
+  options?: { readonly columns?: number; readonly maxDrains?: number }
+): string => {
   const columns = options?.columns ?? 80
   const total = Duration.toMillis(report.elapsed)
-  const width = Math.max(4, ...report.drains.map((drain) => drain.name.length))
+  const { others, shown } = excerptOfDrains(report.drains, options?.maxDrains)
+  const width = Math.max(4, ...shown.map((drain) => drain.name.length))
   const ending = (drain: DrainReport) =>
     `${shortDuration(drain.elapsed).padStart(6)}  ${drain.outcome} ${formatCounts(drain)}`.trimEnd()
-  const room = columns - width - 5 - Math.max(0, ...report.drains.map((drain) => ending(drain).length))
+  const room = columns - width - 5 - Math.max(0, ...shown.map((drain) => ending(drain).length))
   const barWidth = Math.max(barWidths.least, Math.min(barWidths.most, room))
-  const lines = report.drains.flatMap((drain, index) => {
-    const last = index === report.drains.length - 1
+  const more = others === "" ? [] : [`└─ … and ${others}`]
+  const lines = shown.flatMap((drain, index) => {
+    const last = index === shown.length - 1 && more.length === 0
     const notes = [drain.reason, drain.failure].filter((note) => note !== undefined)
     return [
       `${last ? "└─" : "├─"} ${drain.name.padEnd(width)} ${bar(drain, total, barWidth)} ${ending(drain)}`,
@@ -202,6 +209,7 @@ export const format = (report: ShutdownReport, options?: { readonly columns?: nu
       report.expedited ? ", expedited" : ""
     }`,
     ...lines,
+    ...more,
     ...(report.failure === undefined ? [] : [report.failure]),
     `exit ${report.exitCode}`
   ].map((line) => line.length > columns ? `${line.slice(0, columns - 1)}…` : line).join("\n")

@@ -56,6 +56,34 @@ describe("ShutdownReport", () => {
     assert.isTrue(format(report, { columns: 30 }).split("\n").every((line) => line.length <= 30))
   })
 
+  it("of very many resources shows those that were cut, not clean or slow, and counts the others", () => {
+    const many = new ShutdownReport({
+      ...report,
+      drains: [
+        ...Array.from({ length: 997 }, (_, index) => drain(`r${index}`, { elapsed: Duration.millis(index) })),
+        drain("stubborn", { outcome: "Abandoned", elapsed: Duration.zero, cut: 1 }),
+        drain("failed", { elapsed: Duration.zero, failure: "release failed: no" }),
+        drain("handed back", { outcome: "Interrupted", elapsed: Duration.zero, handedBack: 1 })
+      ]
+    })
+    assert.deepStrictEqual(format(many, { columns: 60, maxDrains: 4 }).split("\n"), [
+      "SIGTERM: stopped in 4s of 25s",
+      "├─ r996        ━━━          996ms  Drained",
+      "├─ stubborn    ━              0ms  Abandoned 1 cut",
+      "├─ failed      ━              0ms  Drained",
+      "│              release failed: no",
+      "├─ handed back ━              0ms  Interrupted 1 handed back",
+      "└─ … and 996 more, all Drained",
+      "exit 0"
+    ])
+    assert.deepStrictEqual(format(many, { maxDrains: 1 }).split("\n").slice(2), [
+      "└─ … and 999 more: 997 Drained, 1 failed, 1 Interrupted",
+      "exit 0"
+    ])
+    assert.deepStrictEqual(format(many).split("\n").length, 1 + 50 + 1 + 1 + 1)
+    assert.deepStrictEqual(format(many, { maxDrains: Infinity }).split("\n").length, 1 + 1000 + 1 + 1)
+  })
+
   it("is decoded from its JSON", () => {
     assert.deepStrictEqual(Schema.decodeUnknownSync(ShutdownReport)(JSON.parse(toJson(report))), report)
   })

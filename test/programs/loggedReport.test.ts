@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Logger } from "effect"
+import { Duration, Effect, Layer, Logger, Schema } from "effect"
 import { inspect } from "node:util"
 import * as Drain from "../../src/core/Drain.js"
+import { DrainReport, make, ShutdownReport, toJson } from "../../src/core/ShutdownReport.js"
+import { loggedReport, reportJson } from "../../src/programs/internal/reportLine.js"
 import * as TestApp from "../../src/testing/TestApp.js"
 
 /** The last line that a logger writes of a shutdown without a terminal. */
@@ -45,6 +47,17 @@ const encoded = {
   exitCode: 1
 }
 
+const drain = (_: unknown, index: number) =>
+  new DrainReport({
+    name: `r${index}`,
+    outcome: "Drained",
+    started: Duration.zero,
+    elapsed: Duration.millis(index),
+    finished: 0,
+    handedBack: 0,
+    cut: 0
+  })
+
 const line = "SIGTERM: stopped in 2s of 25s; worker Interrupted in 2s, 1 cut, drain not done within 2s; exit 1"
 
 describe("the report in the log", () => {
@@ -69,5 +82,20 @@ describe("the report in the log", () => {
       }
       const inspected = Logger.make(({ annotations }) => Array.from(annotations, ([, value]) => inspect(value)))
       assert.deepStrictEqual(yield* lastLine(inspected), [line])
+    }))
+
+  it.effect("holds an excerpt of very many resources, and the file all of them", () =>
+    Effect.gen(function*() {
+      const many = make({
+        ...Schema.decodeUnknownSync(ShutdownReport)(encoded),
+        drains: Array.from({ length: 60 }, drain)
+      })
+      const logged = loggedReport(many)
+      const inJson = JSON.parse(JSON.stringify({ logged })) as {
+        logged: { drains: ReadonlyArray<unknown>; more: string }
+      }
+      assert.deepStrictEqual([inJson.logged.drains.length, inJson.logged.more], [50, "10 more, all Drained"])
+      assert.match(String(logged), /r59 Drained in 59ms; .*; r10 Drained in 10ms; 10 more, all Drained; exit 0$/)
+      assert.strictEqual(yield* reportJson(many), toJson(many))
     }))
 })

@@ -1,4 +1,5 @@
 import { Duration, Effect, type Exit, Fiber, Option } from "effect"
+import { turn } from "./eventLoop.js"
 
 /** The end of a wait: `within` has passed, or `cut` completes, whichever is first. */
 export interface Bound {
@@ -39,7 +40,8 @@ export const bounded = ({ cut, within }: Bound) =>
       cut === undefined
         ? awaitFirst([worker], within)
         : Effect.flatMap(
-          forkDetached(cut),
+          // Work that waits for other fibers alone ends within a turn, also if the cut has come before it.
+          forkDetached(Effect.zipRight(cut, turn)),
           (cutting) => Effect.zipRight(awaitFirst([worker, cutting], within), Fiber.interruptFork(cutting))
         )
     const result = (): Effect.Effect<Option.Option<Exit.Exit<A, E>>> => {

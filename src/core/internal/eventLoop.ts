@@ -8,7 +8,7 @@ const longestTurn = 5
 const stepsPerLook = 20
 
 /** The next turn of the event loop. Not a timer: Node runs timers without a turn as long as the next one is due. */
-const turn = Effect.async<void>((resume) => {
+export const turn = Effect.async<void>((resume) => {
   const next = setImmediate(() => resume(Effect.void))
   return Effect.sync(() => clearImmediate(next))
 })

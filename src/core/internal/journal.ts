@@ -42,7 +42,7 @@ export interface Journal<in out Entry> {
 
 const isHidden = ({ provisional, stage }: Resource) => provisional === true && stage === "open"
 
-const isClean = ({ cut, failure, outcome, reason }: DrainReport) =>
+export const isClean = ({ cut, failure, outcome, reason }: DrainReport) =>
   outcome === "Drained" && cut === 0 && failure === undefined && reason === undefined
 
 export const makeJournal = <Entry>(): Journal<Entry> => {

@@ -3,10 +3,11 @@ import { Host, type Terminal } from "../../core/Host.js"
 import { bounded } from "../../core/internal/bounded.js"
 import { checkSequence } from "../../core/internal/budget.js"
 import { shortDuration } from "../../core/internal/duration.js"
+import { countOthers, excerpt, mostDrains } from "../../core/internal/excerpt.js"
 import type { Event, Lifecycle, Snapshot } from "../../core/Lifecycle.js"
 import type { Resource, Stage } from "../../core/Shutdown.js"
-import { format, type ShutdownReport, toJson } from "../../core/ShutdownReport.js"
-import { drainLine, loggedReport } from "./reportLine.js"
+import { format, type ShutdownReport } from "../../core/ShutdownReport.js"
+import { drainLine, loggedReport, reportJson } from "./reportLine.js"
 
 /** Logs that the service runs, and warns of what may keep it from a clean shutdown. */
 export const logRunning = (lifecycle: Lifecycle): Effect.Effect<void> =>
@@ -37,9 +38,6 @@ const logEvent = ({ _tag, subject, what }: Event, resource: Option.Option<Resour
   return report.outcome === "Drained" && report.failure === undefined ? Effect.logInfo(line) : Effect.logWarning(line)
 }
 
-/** So many resources get a line of their own that they were drained. Others are counted, because ten thousand lines are too many to read. */
-const maxDrainedLines = 50
-
 const isDrained = (resource: Option.Option<Resource>): boolean =>
   Option.exists(
     Option.flatMap(resource, ({ report }) => report),
@@ -52,7 +50,7 @@ const logEvents = (lifecycle: Lifecycle): Effect.Effect<void> =>
     let drained = 0
     return lifecycle.follow(({ event, resource, state }) => {
       if (Option.isSome(event) && isDrained(resource)) drained++
-      const counted = drained - maxDrainedLines
+      const counted = drained - mostDrains
       const lines = Option.match(Option.filter(event, ({ _tag, what }) => _tag !== "App" || what !== "Running"), {
         onNone: () => Effect.void,
         onSome: (event) => counted > 0 && isDrained(resource) ? Effect.void : logEvent(event, resource)
@@ -81,17 +79,32 @@ const resourceLine = (resource: Resource, width: number): string => {
   return `  ${marks[resource.stage]} ${resource.name.padEnd(width)}  ${status}`
 }
 
-/** The cause and the time that remains, then the resources in the order of their release. */
-const shutdownFrame = (snapshot: Snapshot, remaining: Duration.Duration): string => {
-  const width = Math.max(0, ...snapshot.resources.map(({ name }) => name.length))
+/** What is being released comes first, then what did not end well, then what is still to be released. */
+const rankOfResource = (resource: Resource): number =>
+  resource.stage !== "open" && resource.stage !== "closed"
+    ? 3
+    : resource.stage === "open"
+    ? 1
+    : isDrained(Option.some(resource))
+    ? 0
+    : 2
+
+/** The cause and the time that remains, then the resources in the order of their release, as many as have room. */
+const shutdownFrame = (snapshot: Snapshot, remaining: Duration.Duration, rows: number): string => {
+  // Three lines are for the cause, for the number of the others, and for the cursor.
+  const { others, shown } = excerpt(snapshot.resources.toReversed(), Math.max(1, rows - 3), rankOfResource)
+  const width = Math.max(0, ...shown.map(({ name }) => name.length))
   const reason = Option.match(snapshot.request, { onNone: () => "", onSome: ({ reason }) => reason })
   const state = snapshot.state === "LameDuck" ? "still serving" : "draining"
   // Always with tenths: a text whose width changes flickers.
   const left = `${(Duration.toMillis(remaining) / 1000).toFixed(1)}s left`
   const hint = snapshot.expedited ? "not waiting any more" : "once more: stop waiting"
+  const status = ({ report, stage }: Resource) =>
+    Option.match(report, { onNone: () => stage, onSome: (_) => _.outcome })
   return [
     `${reason}: ${state}, ${left}  (${hint})`,
-    ...snapshot.resources.toReversed().map((resource) => resourceLine(resource, width))
+    ...shown.map((resource) => resourceLine(resource, width)),
+    ...(others.length === 0 ? [] : [`  … and ${countOthers(others.map(status))}`])
   ].join("\n")
 }
 
@@ -103,7 +116,7 @@ export const drawShutdown = (lifecycle: Lifecycle, terminal: Terminal): Effect.E
     const draw = yield* terminal.liveRegion
     const drawFrame = Effect.flatMap(
       Effect.zip(lifecycle.snapshot, lifecycle.shutdown.remaining),
-      ([snapshot, remaining]) => draw(shutdownFrame(snapshot, remaining))
+      ([snapshot, remaining]) => draw(shutdownFrame(snapshot, remaining, terminal.rows))
     )
     const stopped = lifecycle.follow(({ state }) => Effect.succeed(state === "Stopped"))
     yield* Effect.raceFirst(Effect.repeat(drawFrame, Schedule.spaced("100 millis")), stopped)
@@ -149,7 +162,7 @@ export const publishReport = (report: ShutdownReport, file: Option.Option<string
     }
     if (Option.isSome(file)) {
       const path = file.value
-      const written = writeFile(path, toJson(report)).pipe(
+      const written = writeFile(path, yield* reportJson(report)).pipe(
         Effect.catchAllCause((cause) => Effect.logError(`cannot write the report to ${path}`, cause))
       )
       yield* bounded({ within: "1 second" })(written)

@@ -1,6 +1,8 @@
-import { Inspectable, Schema } from "effect"
+import { Effect, Inspectable, Schema } from "effect"
 import { shortDuration } from "../../core/internal/duration.js"
-import { type DrainReport, formatCounts, ShutdownReport } from "../../core/ShutdownReport.js"
+import { makeTurns } from "../../core/internal/eventLoop.js"
+import { excerptOfDrains } from "../../core/internal/excerpt.js"
+import { DrainReport, formatCounts, ShutdownReport } from "../../core/ShutdownReport.js"
 
 const isPresent = (part: string | undefined): part is string => part !== undefined && part !== ""
 
@@ -13,23 +15,41 @@ export const drainLine = (report: DrainReport): string =>
     report.failure
   ].filter(isPresent).join(", ")
 
-const reportLine = (report: ShutdownReport): string =>
-  [
+/**
+ * The report as a value of a log annotation: an object in JSON, one line in text. Loggers that write text print an object alone,
+ * by `inspect` or by `JSON.stringify`, which passes the key `""` then; those that write JSON print it inside of another. Of
+ * very many resources it holds an excerpt, because those who collect logs cut lines of a megabyte.
+ */
+export const loggedReport = (report: ShutdownReport) => {
+  const { others, shown } = excerptOfDrains(report.drains)
+  const line = [
     `${report.cause}: stopped in ${shortDuration(report.elapsed)} of ${shortDuration(report.gracePeriod)}`,
-    ...report.drains.map(drainLine),
+    ...shown.map(drainLine),
+    others,
     report.failure,
     `exit ${report.exitCode}`
   ].filter(isPresent).join("; ")
-
-/**
- * The report as a value of a log annotation: an object in JSON, one line in text. Loggers that write text print an object alone,
- * by `inspect` or by `JSON.stringify`, which passes the key `""` then; those that write JSON print it inside of another.
- */
-export const loggedReport = (report: ShutdownReport) => {
-  const line = reportLine(report)
+  const encode = () => ({
+    ...Schema.encodeSync(ShutdownReport)(new ShutdownReport({ ...report, drains: shown }, { disableValidation: true })),
+    ...(others === "" ? {} : { more: others })
+  })
   return {
-    toJSON: (...[key]: ReadonlyArray<unknown>) => key === "" ? line : Schema.encodeSync(ShutdownReport)(report),
+    toJSON: (...[key]: ReadonlyArray<unknown>) => key === "" ? line : encode(),
     toString: () => line,
     [Inspectable.NodeInspectSymbol]: () => line
   }
 }
+
+/** The same text as `toJson`, made in pieces: encoding thousands of resources at once would block the event loop. */
+export const reportJson = (report: ShutdownReport): Effect.Effect<string> =>
+  Effect.suspend(() => {
+    const turns = makeTurns()
+    const encode = Schema.encodeSync(DrainReport)
+    const head = Schema.encodeSync(ShutdownReport)(
+      new ShutdownReport({ ...report, drains: [] }, { disableValidation: true })
+    )
+    return Effect.map(
+      Effect.forEach(report.drains, (drain) => Effect.zipRight(turns, Effect.sync(() => encode(drain)))),
+      (drains) => JSON.stringify({ ...head, drains }, null, 2)
+    )
+  })
