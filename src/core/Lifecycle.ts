@@ -21,7 +21,7 @@
  * @module
  * @since 0.1.0
  */
-import { Clock, type ConfigError, Deferred, Duration, Effect, Option, PubSub, Queue, Stream } from "effect"
+import { Array, Clock, type ConfigError, Deferred, Duration, Effect, Option, PubSub, Queue, Stream } from "effect"
 import { makeTurns } from "./internal/eventLoop.js"
 import { makeFollowers } from "./internal/followers.js"
 import { makeJournal } from "./internal/journal.js"
@@ -160,7 +160,7 @@ export const make = (
     const config = yield* resolve(options)
     const journal = makeJournal<Change>()
     const followers = makeFollowers<Change>()
-    const signals: Array<Signal> = []
+    const signals = Array.empty<Signal>()
     let state: LifecycleState = "Starting"
     let request = Option.none<ShutdownRequest>()
     let isExpedited = false
@@ -193,7 +193,7 @@ export const make = (
       expedited: isExpedited,
       signals: [...signals],
       resources: journal.resources(),
-      events: journal.entries().flatMap(({ event }) => Option.toArray(event)),
+      events: Array.getSomes(journal.entries().map(({ event }) => event)),
       report
     }))
 

@@ -1,4 +1,4 @@
-import { Duration, Effect, Option, Order } from "effect"
+import { Array, Duration, Effect, Option } from "effect"
 import { idle } from "../../core/internal/observers.js"
 import type { Lifecycle } from "../../core/Lifecycle.js"
 import { DrainReport } from "../../core/ShutdownReport.js"
@@ -53,10 +53,10 @@ export const timeOutside = (
   from: Duration.Duration
 ): Effect.Effect<ReadonlyArray<Outside>> =>
   Effect.zipWith(snapshot, shutdown.elapsed, ({ resources }, now) => {
-    const reports = resources.flatMap(({ report }) => Option.toArray(report)).sort(
-      Order.mapInput(Duration.Order, (report: DrainReport) => report.started)
+    const reports = Array.getSomes(resources.map(({ report }) => report)).sort((a, b) =>
+      Duration.toMillis(a.started) - Duration.toMillis(b.started)
     )
-    const found: Array<Outside> = []
+    const found = Array.empty<Outside>()
     let end = from
     const add = (started: Duration.Duration, next: Option.Option<string>) => {
       const elapsed = Duration.subtract(started, end)
