@@ -1,4 +1,4 @@
-import { Option } from "effect"
+import { Array as Arr, Option } from "effect"
 import type { Conditions, Resource } from "../Shutdown.js"
 import type { DrainReport } from "../ShutdownReport.js"
 
@@ -77,7 +77,7 @@ export const makeJournal = <Entry>(): Journal<Entry> => {
 
   return {
     resources,
-    reports: () => resources().flatMap(({ report }) => Option.toArray(report)),
+    reports: () => Arr.getSomes(resources().map(({ report }) => report)),
     conditions: () =>
       Object.fromEntries(
         resources().flatMap(({ condition, name }) => {
