@@ -152,7 +152,8 @@ export const makePgliteStore = Effect.gen(function*() {
       pool,
       begin: "BEGIN",
       config: {},
-      listen: () => Stream.empty
+      listen: () => Stream.empty,
+      portals: false
     })
     return Context.make(Sql.SqlClient.SqlClient, sql).pipe(Context.add(Database, {
       kind: "pglite",

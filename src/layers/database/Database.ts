@@ -113,6 +113,10 @@ export interface Options extends Timeouts, ClientOptions {
  * fails. After an outage the next statements use new connections. PGlite runs a statement in this process's own thread: it cannot be
  * interrupted, and blocks the event loop.
  *
+ * A stream fetches rows as they are read. On a server, outside of a transaction, it holds a connection and is a transaction of its own:
+ * committed at its end, rolled back if its consumer fails or is interrupted. On PGlite it holds no connection; what locks or changes
+ * rows is run at once, and its rows are kept in memory.
+ *
  * **Released:** refuses new work, and waits for leased connections and for the callers in the queue (`drainTimeout`). Then it revokes the
  * leases: cancels statements, rolls transactions back, and refuses what their holders still send. Then it ends the connections, by
  * force if they do not answer (`releaseTimeout`).

@@ -219,6 +219,47 @@ const conformance = (url: () => Promise<string>) => {
       assert.strictEqual(yield* sql.withTransaction(Stream.runCount(series(10))), 10)
     }))
 
+  it.scopedLive("every statement with rows can be streamed: rows that it locks, inserts or deletes", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open()
+      const { add, all, name } = yield* table(sql)
+      yield* Effect.forEach([1, 2, 3], add)
+      const numbers = (rows: Stream.Stream<object, unknown>) =>
+        Effect.map(Stream.runCollect(rows), (rows) => [...rows].map((row) => (row as { n: number }).n))
+      assert.deepStrictEqual(
+        yield* Effect.all([
+          numbers(sql`SELECT n FROM ${name} ORDER BY n FOR UPDATE SKIP LOCKED`.stream),
+          numbers(sql`WITH added AS (INSERT INTO ${name} VALUES (4) RETURNING n) SELECT n FROM added`.stream),
+          numbers(sql`DELETE FROM ${name} WHERE n = 1 RETURNING n`.stream),
+          sql.withTransaction(numbers(sql`UPDATE ${name} SET n = n + 10 WHERE n = ${2} RETURNING n`.stream)),
+          numbers(sql`VALUES (1)`.stream.pipe(Stream.as({ n: 0 })))
+        ]),
+        [[1, 2, 3], [4], [1], [12], [0]]
+      )
+      assert.deepStrictEqual(yield* all, [3, 4, 12])
+      const error = yield* Effect.flip(
+        Stream.runDrain(sql`SELECT 1 / (2 - n) FROM generate_series(1, 600) AS n`.stream)
+      )
+      assert.include(String(error), "division by zero")
+      assert.deepStrictEqual(yield* all, [3, 4, 12])
+    }))
+
+  it.scopedLive("the consumer of a stream can run statements, also in the transaction around it", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open()
+      const { add, all } = yield* table(sql)
+      const copy = Stream.runForEach(
+        sql<{ n: number }>`SELECT n FROM generate_series(1, 600) AS n`.stream.pipe(
+          Stream.filter(({ n }) => n % 300 === 0)
+        ),
+        ({ n }) => add(n)
+      )
+      yield* copy
+      yield* sql.withTransaction(copy)
+      yield* Effect.ignore(sql.withTransaction(Effect.zipRight(copy, Effect.fail("no"))))
+      assert.deepStrictEqual(yield* all, [300, 300, 600, 600])
+    }))
+
   it.scopedLive("a notification arrives when its transaction commits, not before", () =>
     Effect.gen(function*() {
       const { database, sql } = yield* open()

@@ -43,7 +43,8 @@ const makeServer = Effect.gen(function*() {
     pool,
     begin: "BEGIN",
     config: {},
-    listen: () => Stream.empty
+    listen: () => Stream.empty,
+    portals: false
   })
   return { state, pool, sql }
 })

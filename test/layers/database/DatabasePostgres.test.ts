@@ -166,6 +166,24 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
       yield* Effect.repeatN(round, 30)
     }))
 
+  it.scopedLive("a stream outside of a transaction is one: committed at its end, rolled back if its consumer fails", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open({ maxConnections: 1 })
+      yield* fresh("streamed")
+      const insert = (from: number) =>
+        sql<{ n: number }>`INSERT INTO streamed SELECT generate_series(${from}::int, ${from + 599}::int) RETURNING n`
+          .stream
+      const failing = Stream.runForEach(insert(1), ({ n }) => n === 300 ? Effect.fail("no") : Effect.void)
+      assert.strictEqual(yield* Effect.flip(failing), "no")
+      yield* Effect.timeoutOption(Stream.runForEach(insert(1), () => Effect.never), "50 millis")
+      assert.strictEqual(yield* Stream.runCount(Stream.take(insert(1000), 300)), 300)
+      assert.strictEqual(yield* Stream.runCount(insert(2000)), 600)
+      assert.deepStrictEqual(
+        yield* sql`SELECT min(n), count(*)::int FROM streamed`,
+        [{ min: 1000, count: 1200 }]
+      )
+    }))
+
   it.scopedLive("the reserved client does not wait behind work", () =>
     Effect.gen(function*() {
       const { database, sql } = yield* open({ maxConnections: 1 })

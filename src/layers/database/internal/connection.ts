@@ -23,6 +23,13 @@ export type Query = (
   rowMode: RowMode
 ) => Effect.Effect<QueryResult, SqlError.SqlError>
 
+/** The rows of one statement, fetched in parts. Exists until the end of the transaction in which it was made. */
+export interface Portal {
+  /** Fetches some of the rows that are left: all of them when it is fewer than asked for. The first call runs the statement. */
+  readonly fetch: (rows: number, done: (exit: QueryExit) => void) => void
+  readonly close: (done: (exit: QueryExit) => void) => void
+}
+
 /** A connection of the driver. Takes one statement at a time. */
 export interface DriverConnection {
   /** `done` is called once: when the connection is ready for the next statement, or lost. */
@@ -32,6 +39,12 @@ export interface DriverConnection {
     rowMode: RowMode,
     done: (exit: QueryExit) => void
   ) => void
+  /** Missing where the driver has none. */
+  readonly portals?: {
+    /** Whether a transaction is open, after the last answer. */
+    readonly isInTransaction: () => boolean
+    readonly make: (text: string, values: ReadonlyArray<unknown>) => Portal
+  }
   /** Asks the server to cancel the statement in flight. Completes when the request has been sent; never fails. */
   readonly cancel: Effect.Effect<void>
   /** Closes the socket at once, without notice to the server. */
@@ -50,9 +63,7 @@ export class Statement {
   private waiters: Array<() => void> | undefined
 
   constructor(
-    readonly text: string,
-    readonly values: ReadonlyArray<unknown>,
-    readonly rowMode: RowMode,
+    readonly send: (driver: DriverConnection, done: (exit: QueryExit) => void) => void,
     /** Not called after a cancellation. */
     private readonly onExit?: (exit: QueryExit) => void
   ) {}
@@ -72,20 +83,29 @@ export class Statement {
   }
 }
 
+export const statementOf = (
+  text: string,
+  values: ReadonlyArray<unknown>,
+  rowMode: RowMode,
+  onExit?: (exit: QueryExit) => void
+) => new Statement((driver, done) => driver.send(text, values, rowMode, done), onExit)
+
 /** A connection while it is leased. Sends one statement at a time; those that are submitted meanwhile wait in its queue. */
 export class Connection {
   /** Why it can be used no longer. */
   private closedBy: (() => SqlError.SqlError) | undefined
   private current: Statement | undefined
   private readonly queue: Array<Statement> = []
-  /** The number of cursors that were opened. */
-  cursors = 0
-
   constructor(private readonly driver: DriverConnection, private readonly errors: Errors) {}
 
   /** Whether the connection can be leased again. */
   get usable() {
     return this.closedBy === undefined
+  }
+
+  /** Only where the driver has portals. */
+  get isInTransaction() {
+    return this.driver.portals!.isInTransaction()
   }
 
   /** Sends a statement when the ones before it are answered. */
@@ -97,7 +117,7 @@ export class Connection {
   private start(statement: Statement) {
     if (this.closedBy !== undefined) return statement.end(Exit.fail(this.closedBy()))
     this.current = statement
-    this.driver.send(statement.text, statement.values, statement.rowMode, (exit) => {
+    statement.send(this.driver, (exit) => {
       // The next statement waits for the request to cancel this one, which would hit it.
       if (!statement.isCancelled) this.current = undefined
       statement.end(exit)
@@ -140,13 +160,27 @@ export class Connection {
     })
   }
 
-  /** Sends a statement. Interruption cancels it. */
-  query(...[text, values, rowMode]: Parameters<Query>): ReturnType<Query> {
+  /** Waits for a statement. Interruption cancels it. */
+  run(make: (onExit: (exit: QueryExit) => void) => Statement): Effect.Effect<QueryResult, SqlError.SqlError> {
     return Effect.async((resume) => {
-      const statement = new Statement(text, values, rowMode, resume)
+      const statement = make(resume)
       this.submit(statement)
       return this.cancel(statement)
     })
+  }
+
+  /** Sends a statement. Interruption cancels it. */
+  query(...[text, values, rowMode]: Parameters<Query>): ReturnType<Query> {
+    return this.run((onExit) => statementOf(text, values, rowMode, onExit))
+  }
+
+  /** Only where the driver has portals. */
+  portal(text: string, values: ReadonlyArray<unknown>) {
+    const portal = this.driver.portals!.make(text, values)
+    return {
+      fetch: (rows: number) => this.run((onExit) => new Statement((_, done) => portal.fetch(rows, done), onExit)),
+      close: this.run((onExit) => new Statement((_, done) => portal.close(done), onExit))
+    }
   }
 
   /**
@@ -155,7 +189,7 @@ export class Connection {
    */
   commit(text: string): Effect.Effect<QueryResult, SqlError.SqlError> {
     return Effect.suspend(() => {
-      const statement = new Statement(text, [], "object")
+      const statement = statementOf(text, [], "object")
       this.submit(statement)
       const exit = Effect.suspend(() => statement.exit ?? Effect.fail(this.errors.lost()))
       return Effect.flatMap(

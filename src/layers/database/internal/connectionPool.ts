@@ -2,7 +2,7 @@ import type { SqlError } from "@effect/sql"
 import { Effect, Exit, type Scope, type Stream } from "effect"
 import { currentUnitOfWork, type UnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Progress } from "../../../core/Shutdown.js"
-import { Connection, type DriverConnection, type Query, Statement } from "./connection.js"
+import { Connection, type DriverConnection, type Query, type Statement, statementOf } from "./connection.js"
 import type { Errors } from "./errors.js"
 import { makePermits, PermitRequest } from "./permits.js"
 
@@ -139,7 +139,7 @@ export const makeConnectionPool = (
           const takeBack = checkOut(unit, (exit) => {
             if (Exit.isFailure(exit)) return resume(Exit.failCause(exit.cause))
             const connection = exit.value
-            const statement = new Statement(text, values, rowMode, (exit) => {
+            const statement = statementOf(text, values, rowMode, (exit) => {
               giveBack(connection)
               resume(exit)
             })

@@ -125,7 +125,8 @@ export const open = (
       progress: (driver) => driver.progress()
     })
     const reactivity = yield* peers["@effect/experimental"].make
-    const { begin, listen, pool } = driver
+    const { begin, kind, listen, pool } = driver
+    const portals = kind === "postgres"
     const { maxConnections, spanAttributes, transformJson, transformQueryNames, transformResultNames } = options
     const config: PgClient.PgClientConfig = {
       ...resolved,
@@ -135,13 +136,13 @@ export const open = (
       transformQueryNames,
       transformResultNames
     }
-    const sql = makeSqlClient({ peers, reactivity, tag: sharedTransaction, pool, begin, config, listen })
+    const sql = makeSqlClient({ peers, reactivity, tag: sharedTransaction, pool, begin, config, listen, portals })
     const reserved = driver.reserved === pool
       ? sql
-      : makeSqlClient({ peers, reactivity, tag: ownTransaction, pool: driver.reserved, begin, config, listen })
+      : makeSqlClient({ peers, reactivity, tag: ownTransaction, pool: driver.reserved, begin, config, listen, portals })
     yield* Effect.logInfo(`${options.name}: ${description}`)
     return Context.make(SqlClientTag, sql as SqlClient.SqlClient).pipe(
       Context.add(PgClientTag, sql),
-      Context.add(Database, { kind: driver.kind, reserved, listen, notify: sql.notify })
+      Context.add(Database, { kind, reserved, listen, notify: sql.notify })
     )
   })

@@ -45,5 +45,8 @@ export interface ClientInternals {
     /** The texts of prepared statements, by name. */
     readonly parsedStatements: Record<string, string>
     readonly close: (what: { readonly type: "S" | "P"; readonly name: string }) => void
+    readonly describe: (what: { readonly type: "S" | "P"; readonly name: string }) => void
+    readonly execute: (portal: { readonly portal: string; readonly rows: number }) => void
+    readonly sync: () => void
   }
 }

@@ -4,6 +4,7 @@ import type * as PgTypes from "pg"
 import type { DriverConnection, QueryExit, QueryResult, RowMode } from "./connection.js"
 import type { Errors } from "./errors.js"
 import type { ClientInternals, Pg } from "./peers.js"
+import { makePortal } from "./portal.js"
 import { isStale, makePreparedStatements } from "./preparedStatements.js"
 
 interface ProtocolConnection extends NodeJS.EventEmitter {
@@ -65,6 +66,9 @@ export const toDriverConnection = (
 ): DriverConnection => {
   const internals = client as unknown as ClientInternals
   const prepared = makePreparedStatements(internals)
+  const fail = (error: Error, done: (exit: QueryExit) => void) =>
+    whenReady(internals, () => done(Exit.fail(errors.failed(error))))
+  let portals = 0
   const send = (
     name: string | undefined,
     text: string,
@@ -74,8 +78,8 @@ export const toDriverConnection = (
   ): void => {
     const onEnd = (error: Error | null, result: unknown) => {
       if (error === null) return done(Exit.succeed(result as QueryResult))
+      if (name === undefined || !isStale(error)) return fail(error, done)
       whenReady(internals, () => {
-        if (name === undefined || !isStale(error)) return done(Exit.fail(errors.failed(error)))
         prepared.forget(text)
         send(undefined, text, values, rowMode, done)
       })
@@ -88,6 +92,10 @@ export const toDriverConnection = (
       // A text without values may be several statements. In a transaction a stale statement could not be sent again.
       const named = values.length > 0 && prepares() && client.getTransactionStatus() === "I"
       send(named ? prepared.nameOf(text) : undefined, text, values, rowMode, done)
+    },
+    portals: {
+      isInTransaction: () => client.getTransactionStatus() !== "I",
+      make: (text, values) => makePortal(pg, client, { name: `lastcall_${portals++}`, text, values, onError: fail })
     },
     cancel: Effect.suspend(() => cancelStatement(pg, internals)),
     destroy: () => void internals.connection.stream.destroy(),

@@ -1,56 +1,17 @@
 import type { Reactivity } from "@effect/experimental/Reactivity"
-import type { SqlClient, SqlConnection, SqlError, Statement } from "@effect/sql"
+import type { SqlClient, SqlConnection, Statement } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
 import { Chunk, Context, Effect, Option, Stream } from "effect"
 import { TransactionTag } from "../contract.js"
-import type { Connection, Query, QueryResult } from "./connection.js"
+import type { Connection, Query } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
 import { makeErrors } from "./errors.js"
 import type { Peers } from "./peers.js"
+import { cursorStreams, portalStreams, rowsOf, type Streaming } from "./streams.js"
 import { makeWithTransaction, type Transaction } from "./transaction.js"
 
-const rowsOf = (result: QueryResult): ReadonlyArray<object> =>
-  (Array.isArray(result) ? result.map(({ rows }) => rows) : result.rows) as ReadonlyArray<object>
-
-const fetchSize = 256
-
-const isQuery = (sql: string) => /^\s*(select|values|table|with|\()/i.test(sql)
-
-/** By a cursor of SQL, which every driver has; `WITH HOLD`, so that it needs no transaction around it. */
-const streamOf = (
-  connection: Connection,
-  sql: string,
-  params: ReadonlyArray<unknown>,
-  transform: Parameters<SqlConnection.Connection["executeStream"]>[2]
-): Stream.Stream<object, SqlError.SqlError> => {
-  const query: Query = (...statement) => connection.query(...statement)
-  const cursor = `lastcall_cursor_${connection.cursors++}`
-  const fetch = Effect.flatMap(
-    query(`FETCH ${fetchSize} FROM ${cursor}`, [], "object"),
-    (result) => {
-      const rows = rowsOf(result)
-      return rows.length === 0
-        ? Effect.fail(Option.none())
-        : Effect.succeed(Chunk.unsafeFromArray([...(transform ? transform(rows) : rows)]))
-    }
-  )
-  return Stream.acquireRelease(
-    query(`DECLARE ${cursor} NO SCROLL CURSOR WITH HOLD FOR ${sql}`, params, "object"),
-    () => Effect.ignore(query(`CLOSE ${cursor}`, [], "object"))
-  ).pipe(
-    Stream.flatMap(() =>
-      Stream.repeatEffectChunkOption(
-        Effect.mapError(fetch, (error) => Option.isOption(error) ? error : Option.some(error))
-      )
-    )
-  )
-}
-
 /** The connection that `@effect/sql` sees: that of a transaction, or any of the pool for each statement. */
-const makeSqlConnection = (
-  query: Query,
-  lease: ConnectionPool["lease"]
-): SqlConnection.Connection => {
+const makeSqlConnection = (query: Query, stream: Streaming): SqlConnection.Connection => {
   const execute: SqlConnection.Connection["execute"] = (sql, params, transform) =>
     Effect.map(query(sql, params, "object"), (result) => transform ? transform(rowsOf(result)) : rowsOf(result))
   return {
@@ -60,15 +21,12 @@ const makeSqlConnection = (
     executeValues: (sql, params) =>
       Effect.map(query(sql, params, "array"), (result) => rowsOf(result) as ReadonlyArray<ReadonlyArray<unknown>>),
     executeStream: (sql, params, transform) =>
-      isQuery(sql)
-        ? Stream.unwrapScoped(Effect.map(lease, (connection) => streamOf(connection, sql, params, transform)))
-        : Stream.fromIterableEffect(execute(sql, params, transform))
+      Stream.mapChunks(
+        stream(sql, params),
+        (rows) => transform ? Chunk.unsafeFromArray([...transform(Chunk.toReadonlyArray(rows))]) : rows
+      )
   }
 }
-
-/** The connection of a transaction, or one that was reserved. */
-const ofConnection = (connection: Connection) =>
-  makeSqlConnection((text, values, rowMode) => connection.query(text, values, rowMode), Effect.succeed(connection))
 
 /** The transactions that all users of `SqlClient` share, through the Tag of `@effect/sql`. */
 export const sharedTransaction = TransactionTag
@@ -93,6 +51,8 @@ export const makeSqlClient = <I>(options: {
   readonly begin: string
   readonly config: PgClient.PgClientConfig
   readonly listen: (channel: string) => Stream.Stream<string>
+  /** Whether the driver has portals. */
+  readonly portals: boolean
 }): PgClient.PgClient => {
   const { begin, config, peers, pool, reactivity, tag } = options
   const { SqlClient, Statement } = peers["@effect/sql"]
@@ -106,7 +66,11 @@ export const makeSqlClient = <I>(options: {
   })
   const compiler = peers["@effect/sql-pg"].makeCompiler(transformQueryNames, transformJson)
   const transformRows = transformResultNames && Statement.defaultTransforms(transformResultNames, transformJson).array
-  const pooled = Effect.succeed(makeSqlConnection(pool.query, pool.lease))
+  const { ofLease, ofPool } = options.portals ? portalStreams(pool, errors) : cursorStreams(pool)
+  const pooled = Effect.succeed(makeSqlConnection(pool.query, ofPool))
+  /** The connection of a transaction, or one that was reserved. */
+  const ofConnection = (connection: Connection) =>
+    makeSqlConnection((text, values, rowMode) => connection.query(text, values, rowMode), ofLease(connection))
   const acquirer: SqlConnection.Connection.Acquirer = Effect.withFiberRuntime((fiber) => {
     const around = Context.getOption(fiber.currentContext as Context.Context<never>, tag)
     return Option.isSome(around) ? Effect.succeed(around.value[0]) : pooled

@@ -5,6 +5,13 @@ import type { Connection } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
 import type { Errors } from "./errors.js"
 
+/** Fails also when the server answers with a rollback. */
+export const commit = (connection: Connection, errors: Errors): Effect.Effect<void, SqlError.SqlError> =>
+  Effect.flatMap(
+    connection.commit("COMMIT"),
+    (result) => !Array.isArray(result) && result.command === "ROLLBACK" ? errors.notCommitted() : Effect.void
+  )
+
 export type Transaction = readonly [connection: SqlConnection.Connection, depth: number]
 
 /**
@@ -27,17 +34,11 @@ export const makeWithTransaction = <I>(options: {
   Effect.uninterruptibleMask((restore) => {
     const { begin, errors, pool, spanAttributes, tag, toSqlConnection } = options
 
-    const commit = (connection: Connection) =>
-      Effect.flatMap(
-        connection.commit("COMMIT"),
-        (result) => !Array.isArray(result) && result.command === "ROLLBACK" ? errors.notCommitted() : Effect.void
-      )
-
     const outermost = (body: (connection: SqlConnection.Connection, depth: number) => Effect.Effect<A, E, R>) =>
       Effect.flatMap(pool.acquire(restore), (connection) =>
         restore(connection.query(begin, [], "object")).pipe(
           Effect.zipRight(body(toSqlConnection(connection), 0)),
-          Effect.zipLeft(commit(connection)),
+          Effect.zipLeft(commit(connection, errors)),
           Effect.exit,
           Effect.flatMap((exit) => {
             const end = Effect.suspend(() => {

@@ -1,0 +1,78 @@
+import { Exit } from "effect"
+import type * as PgTypes from "pg"
+import type { Portal, QueryExit, QueryResult } from "./connection.js"
+import type { ClientInternals, Pg } from "./peers.js"
+
+/** What a query of `pg` does when it is submitted and answered; its types lack it. */
+interface QueryInternals {
+  readonly portal: string
+  submit(connection: ClientInternals["connection"]): Error | null
+  handleCommandComplete(message: unknown): void
+  _result: { addCommandComplete(message: unknown): void }
+}
+
+type QueryClass = new(
+  config: object,
+  values: undefined,
+  done: (error: Error | null, result: unknown) => void
+) => QueryInternals
+
+/**
+ * A portal of the extended protocol, as `pg-cursor` has it, but with a Sync after each fetch: other statements of the transaction can be
+ * sent between two fetches. So it needs a transaction around it.
+ */
+export const makePortal = (
+  pg: Pg,
+  client: PgTypes.PoolClient,
+  options: {
+    readonly name: string
+    readonly text: string
+    readonly values: ReadonlyArray<unknown>
+    readonly onError: (error: Error, done: (exit: QueryExit) => void) => void
+  }
+): Portal => {
+  const { name, onError, text, values } = options
+
+  class Fetch extends (pg.Query as unknown as QueryClass) {
+    handlePortalSuspended() {}
+    handleEmptyQuery() {}
+    override handleCommandComplete(message: unknown) {
+      this._result.addCommandComplete(message)
+    }
+    _getRows(connection: ClientInternals["connection"], rows: number) {
+      connection.execute({ portal: this.portal, rows })
+      connection.sync()
+    }
+  }
+  class FetchMore extends Fetch {
+    override submit(connection: ClientInternals["connection"]) {
+      connection.describe({ type: "P", name })
+      this._getRows(connection, (this as unknown as { readonly rows: number }).rows)
+      return null
+    }
+  }
+  class Close extends Fetch {
+    override submit(connection: ClientInternals["connection"]) {
+      connection.close({ type: "P", name })
+      connection.sync()
+      return null
+    }
+  }
+
+  let isOpen = false
+  const submit = (Kind: typeof Fetch, rows: number, done: (exit: QueryExit) => void) =>
+    void client.query(
+      new Kind({ text, values, rows, portal: name }, undefined, (error, result) =>
+        error === null
+          ? done(Exit.succeed(result as QueryResult))
+          : onError(error, done)) as unknown as PgTypes.Submittable
+    )
+  return {
+    fetch: (rows, done) => {
+      const Kind = isOpen ? FetchMore : Fetch
+      isOpen = true
+      submit(Kind, rows, done)
+    },
+    close: (done) => submit(Close, 0, done)
+  }
+}

@@ -1,0 +1,100 @@
+/** Statements whose rows are fetched as they are read. */
+import type { SqlError } from "@effect/sql"
+import { Chunk, Effect, Exit, Option, Stream } from "effect"
+import type { Connection, Query, QueryResult } from "./connection.js"
+import type { ConnectionPool } from "./connectionPool.js"
+import type { Errors } from "./errors.js"
+import { commit } from "./transaction.js"
+
+type Rows = Stream.Stream<object, SqlError.SqlError>
+
+export type Streaming = (text: string, values: ReadonlyArray<unknown>) => Rows
+
+interface Streams {
+  /** On a connection of its own. */
+  readonly ofPool: Streaming
+  /** On a connection that the caller has, in its transaction if it has one. */
+  readonly ofLease: (connection: Connection) => Streaming
+}
+
+/** The rows that are fetched at a time. */
+const size = 256
+
+/** The rows of one statement; an array of rows for each statement of a text of several. */
+export const rowsOf = (result: QueryResult): ReadonlyArray<object> =>
+  (Array.isArray(result) ? result.map(({ rows }) => rows) : result.rows) as ReadonlyArray<object>
+
+/** Fetches until there are fewer rows than asked for, and then runs `end`. */
+const fetchAll = (
+  fetch: Effect.Effect<QueryResult, SqlError.SqlError>,
+  end: Effect.Effect<unknown, SqlError.SqlError> = Effect.void
+): Rows =>
+  Stream.paginateChunkEffect(undefined, () =>
+    Effect.flatMap(fetch, (result) => {
+      const rows = Chunk.unsafeFromArray(rowsOf(result))
+      return rows.length < size
+        ? Effect.as(end, [rows, Option.none<undefined>()] as const)
+        : Effect.succeed([rows, Option.some(undefined)] as const)
+    }))
+
+/** The whole result at once. */
+const buffered = (query: Query): Streaming => (text, values) =>
+  Stream.unwrap(Effect.map(query(text, values, "object"), (result) => Stream.fromIterable(rowsOf(result))))
+
+const queryOf = (connection: Connection): Query => (...statement) => connection.query(...statement)
+
+const returnsRows = (text: string) => /^\s*(select|values|table|with|insert|update|delete|merge|\()/i.test(text)
+
+/**
+ * By portals, as `@effect/sql-pg` does, so that every statement with rows can be streamed. Outside of a transaction the stream is one:
+ * committed at its end, and rolled back if its consumer fails or is interrupted.
+ */
+export const portalStreams = (pool: ConnectionPool, errors: Errors): Streams => {
+  const ofLease = (connection: Connection): Streaming => (text, values) => {
+    if (!returnsRows(text)) return buffered(queryOf(connection))(text, values)
+    return Stream.unwrapScoped(Effect.suspend(() => {
+      const portal = connection.portal(text, values)
+      if (connection.isInTransaction) {
+        return Effect.as(Effect.addFinalizer(() => Effect.ignore(portal.close)), fetchAll(portal.fetch(size)))
+      }
+      let isOpen = true
+      const end = Effect.suspend(() => {
+        isOpen = false
+        return commit(connection, errors)
+      })
+      return Effect.addFinalizer((exit) =>
+        !isOpen ? Effect.void : Exit.isSuccess(exit) ? Effect.ignore(end) : connection.rollback
+      ).pipe(
+        // Without the bound on idle transactions: the consumer may take its time.
+        Effect.zipRight(connection.query("BEGIN", [], "object")),
+        Effect.as(fetchAll(portal.fetch(size), Effect.uninterruptible(end)))
+      )
+    }))
+  }
+  return {
+    ofLease,
+    ofPool: (text, values) =>
+      Stream.unwrapScoped(Effect.map(pool.lease, (connection) => ofLease(connection)(text, values)))
+  }
+}
+
+/** Whether the rows can be kept by a cursor outside of a transaction. Else, or in doubt, they are buffered. */
+const isHoldable = (text: string) =>
+  /^\s*(select|values|table|with|\()/i.test(text) && !/\b(insert|update|delete|merge|share|into)\b/i.test(text)
+
+/**
+ * By cursors of SQL `WITH HOLD`, for PGlite, which has no portals. A cursor belongs to the one session and not to a lease: between two
+ * fetches, the connection is free for other statements, those of the consumer among them.
+ */
+export const cursorStreams = (pool: ConnectionPool): Streams => {
+  let cursors = 0
+  const by = (query: Query): Streaming => (text, values) => {
+    if (!isHoldable(text)) return buffered(query)(text, values)
+    const cursor = `lastcall_cursor_${cursors++}`
+    return Stream.acquireRelease(
+      query(`DECLARE ${cursor} NO SCROLL CURSOR WITH HOLD FOR ${text}`, values, "object"),
+      () => Effect.ignore(query(`CLOSE ${cursor}`, [], "object"))
+    ).pipe(Stream.flatMap(() => fetchAll(query(`FETCH ${size} FROM ${cursor}`, [], "object"))))
+  }
+  return { ofPool: by(pool.query), ofLease: (connection) => by(queryOf(connection)) }
+}
