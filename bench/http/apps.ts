@@ -40,7 +40,7 @@ const echo = Effect.gen(function*() {
 
 const router = routes.reduce(
   (router, path) => router.pipe(HttpRouter.get(path, text), HttpRouter.post(path, echo)),
-  HttpRouter.empty as HttpRouter.HttpRouter<unknown, never>
+  HttpRouter.empty.pipe(HttpRouter.get("/wait", Effect.never)) as HttpRouter.HttpRouter<unknown, never>
 )
 
 const LayerRouter = HttpLayerRouter.addAll(routes.flatMap((path) => [
@@ -81,6 +81,9 @@ export const workloads: ReadonlyArray<Workload> = [
   { app: "HttpLayerRouter", name: "HttpLayerRouter, POST", method: "POST", path },
   { app: "HttpApi", name: "HttpApi, POST", method: "POST", path }
 ]
+
+/** A request that never gets a response. */
+export const waiting: Workload = { app: "HttpRouter", name: "in flight", method: "GET", path: "/wait" }
 
 /** The app that the program is to serve. Prints the port, which `start` in bench/servers.ts waits for. */
 export const App = Layer.merge(

@@ -1,7 +1,7 @@
 /** The lower bound: a server of node:http without any library, and without routes. */
 import { createServer, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
-import { serverOptions } from "./apps.js"
+import { serverOptions, waiting } from "./apps.js"
 import { reportUsage } from "./usage.js"
 
 const send = (response: ServerResponse, type: string, body: string) => {
@@ -10,6 +10,7 @@ const send = (response: ServerResponse, type: string, body: string) => {
 }
 
 const server = createServer(serverOptions, (request, response) => {
+  if (request.url === waiting.path) return
   if (request.method === "GET") return send(response, "text/plain", "hello")
   let body = ""
   request.setEncoding("utf8")

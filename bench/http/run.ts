@@ -6,27 +6,28 @@
  * and server share the machine. A ratio is the median of those of the rounds.
  */
 import { cpus } from "node:os"
+import { setTimeout } from "node:timers/promises"
 import { median, type Server, start, table } from "../servers.js"
-import { workloads } from "./apps.js"
+import { waiting, workloads } from "./apps.js"
 import { connect, load, requestOf } from "./client.js"
 import { usageOf } from "./usage.js"
 
-const [rounds = 15, requests = 5000] = process.argv.slice(2, 4).map(Number)
-const only = process.argv[4]
+const [rounds = 15, requests = 5000] = process.argv.slice(2).map(Number)
 const connections = 32
 const programs = [["node:http", "node"], ["NodeHttpServer", "stock"], ["lastcall HttpServer", "lastcall"]] as const
 
 console.log(`${cpus()[0]!.model}, ${cpus().length} cores, Node ${process.versions.node}`)
 console.log(`${rounds} rounds of ${requests} requests over ${connections} connections, medians\n`)
 
+const startPeer = async ([name, file]: (typeof programs)[number], app: string) => {
+  const server: Server = await start(name, `./http/${file}.ts`, { APP: app, NODE_OPTIONS: "--expose-gc" })
+  return { server, sockets: await connect(server.port, connections), cpu: [] as Array<number> }
+}
+
 const rows: Array<Array<string>> = []
 for (const workload of workloads) {
-  if (only !== undefined && !workload.name.includes(only)) continue
   const request = requestOf(workload)
-  const peers = await Promise.all(programs.map(async ([name, file]) => {
-    const server: Server = await start(name, `./http/${file}.ts`, { APP: workload.app, NODE_OPTIONS: "--expose-gc" })
-    return { server, sockets: await connect(server.port, connections), cpu: [] as Array<number> }
-  }))
+  const peers = await Promise.all(programs.map((program) => startPeer(program, workload.app)))
   const measure = async ({ server, sockets }: (typeof peers)[number], count: number) => {
     const { cpu: before } = await usageOf(server.child)
     await load(sockets, request, count)
@@ -54,6 +55,26 @@ for (const workload of workloads) {
     `${ratios[rounds >> 2]!.toFixed(3)} to ${ratios[rounds - 1 - (rounds >> 2)]!.toFixed(3)}`
   ])
 }
-
 console.log(table([["app", ...programs.map(([name]) => name), "of stock", "quartiles"], ...rows]))
+
+/** The bytes that a connection without a request holds, and those that a request adds whose handler waits. */
+const heapOf = async (program: (typeof programs)[number]) => {
+  const count = 2000
+  const { server, sockets } = await startPeer(program, waiting.app)
+  const request = requestOf(workloads[0]!)
+  await load(sockets, request, 4 * requests)
+  const before = await usageOf(server.child, true)
+  const more = await connect(server.port, count)
+  await load(more, request, 2 * count)
+  const idle = await usageOf(server.child, true)
+  for (const socket of more) socket.write(requestOf(waiting))
+  await setTimeout(500)
+  const inFlight = await usageOf(server.child, true)
+  server.child.kill("SIGKILL")
+  return [idle.heap - before.heap, inFlight.heap - idle.heap].map((bytes) => `${Math.round(bytes / count)} B`)
+}
+
+const held: Array<Array<string>> = []
+for (const program of programs) held.push([program[0], ...await heapOf(program)])
+console.log(`\n${table([["server", "heap per idle connection", "and per request in flight"], ...held])}`)
 process.exit()

@@ -1,18 +1,17 @@
+const none: ReadonlyArray<never> = []
+
 /**
  * A client connection, as `ConnectionDrainPolicy` sees it: counters that the policy maintains, questions that only the
  * socket can answer, and actions that a subclass carries out on the socket.
  */
 export abstract class Connection {
-  /** Exchanges that are not complete, in order of arrival. */
-  readonly exchanges: Array<Exchange> = []
+  private pending: Array<Exchange> | undefined = undefined
   /** The number of exchanges whose response has not ended. */
   pendingResponses = 0
   /** The newest exchange, until its response has ended. */
   lastPending: Exchange | undefined = undefined
   closed = false
   upgraded = false
-  /** Carries concurrent exchanges that do not wait for each other: HTTP/2. */
-  readonly multiplexed: boolean = false
   /** `close` was called on a multiplexed connection: its streams finish, and it accepts no new ones. */
   closing = false
   /** `bytesRead` when the connection last became idle. A larger value means that a request is arriving. */
@@ -20,6 +19,26 @@ export abstract class Connection {
   requestCount = 0
 
   abstract readonly bytesRead: number
+  /** Carries concurrent exchanges that do not wait for each other: HTTP/2. */
+  get multiplexed(): boolean {
+    return false
+  }
+  /** Exchanges that are not complete, in order of arrival. */
+  get exchanges(): ReadonlyArray<Exchange> {
+    return this.pending ?? none
+  }
+  add(exchange: Exchange): void {
+    if (this.pending === undefined) this.pending = [exchange]
+    else this.pending.push(exchange)
+  }
+  /** An idle connection keeps no list: most of many connections are idle. */
+  remove(exchange: Exchange): void {
+    const { pending } = this
+    if (pending === undefined) return
+    if (pending.at(-1) === exchange) pending.pop()
+    else pending.splice(pending.indexOf(exchange), 1)
+    if (pending.length === 0) this.pending = undefined
+  }
   /** The server waits for the client: for the rest of a request head, or, after GOAWAY, for the client to close. */
   get awaitsClient(): boolean {
     return !this.upgraded && this.bytesRead > this.bytesReadWhenIdle

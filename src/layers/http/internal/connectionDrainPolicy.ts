@@ -64,7 +64,7 @@ export class ConnectionDrainPolicy {
   onRequest(exchange: Exchange): boolean {
     const { connection } = exchange
     if (this.state !== "Running" && !this.moveAnnouncement(connection.lastPending, exchange)) return false
-    connection.exchanges.push(exchange)
+    connection.add(exchange)
     connection.lastPending = exchange
     connection.pendingResponses++
     connection.requestCount++
@@ -243,9 +243,7 @@ export class ConnectionDrainPolicy {
   private completeIfDone(exchange: Exchange): void {
     if (!exchange.responseEnded || !exchange.handlerExited || exchange.complete) return
     exchange.complete = true
-    const { exchanges } = exchange.connection
-    if (exchanges.at(-1) === exchange) exchanges.pop()
-    else exchanges.splice(exchanges.indexOf(exchange), 1)
+    exchange.connection.remove(exchange)
     exchange.onComplete()
     if (exchange.counted) {
       this.inFlight--

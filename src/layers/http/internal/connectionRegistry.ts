@@ -12,6 +12,8 @@ interface Tagged extends Net.Socket {
   [connectionKey]?: Http1Connection
 }
 
+const ignoreError = (): void => {}
+
 /** The classes of exchanges, by who handles them. */
 export interface Exchanges {
   readonly Http1: typeof Http1Exchange
@@ -27,8 +29,9 @@ const fiberExchanges: Exchanges = { Http1: Http1Exchange, Http2: Http2Exchange, 
  * costs an object and a listener, an idle connection costs nothing, and nothing is scanned.
  */
 export class ConnectionRegistry {
-  /** One function for all responses, because every request passes here. */
+  /** One function for all responses, and one for all sockets: every request passes here, and connections are many. */
   private readonly onResponseClose: (this: Http.ServerResponse) => void
+  private readonly onSocketClose: (this: Tagged) => void
   private readonly sessions = new WeakMap<ServerHttp2Session, Http2Connection>()
 
   constructor(readonly policy: ConnectionDrainPolicy, private readonly exchanges: Exchanges = fiberExchanges) {
@@ -37,6 +40,9 @@ export class ConnectionRegistry {
       if (exchange === undefined) return
       exchange.onDisconnect()
       policy.onResponseEnded(exchange)
+    }
+    this.onSocketClose = function() {
+      policy.onConnectionClosed(this[connectionKey]!)
     }
   }
 
@@ -49,8 +55,8 @@ export class ConnectionRegistry {
     tagged[connectionKey] = connection
     this.policy.onConnectionOpened(connection)
     // Node removes its own listener on an upgrade, and an `error` event without a listener ends the process.
-    socket.on("error", () => {})
-    socket.once("close", () => this.policy.onConnectionClosed(connection))
+    socket.on("error", ignoreError)
+    socket.on("close", this.onSocketClose)
     return connection
   }
 

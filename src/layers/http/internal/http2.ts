@@ -20,7 +20,9 @@ const maxStreamId = 2 ** 31 - 1
  * stream open, as HTTP/1.1 sends `Connection: close`.
  */
 export class Http2Connection extends Connection {
-  override readonly multiplexed = true
+  override get multiplexed(): boolean {
+    return true
+  }
   /** Always 0: each stream counts the bytes of its own body. */
   readonly bytesRead = 0
   private closeAnnounced = false

@@ -198,7 +198,9 @@ class SimulatedStream extends SimulatedExchange {
 
 /** An HTTP/2 connection: it carries concurrent requests, and after `close` it is the client that closes it. */
 class SimulatedHttp2Connection extends SimulatedConnection {
-  override readonly multiplexed = true
+  override get multiplexed(): boolean {
+    return true
+  }
   override get awaitsClient(): boolean {
     return this.closing
   }
