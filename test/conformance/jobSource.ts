@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Deferred, Duration, Effect, Exit, Fiber, Option, type Scope } from "effect"
+import { Cause, DateTime, Deferred, Duration, Effect, Exit, Fiber, Option, type Scope } from "effect"
 import type { Claim, JobQueue, Service } from "../../src/layers/jobs/JobSource.js"
 
 /** A new store for one test. */
@@ -379,6 +379,25 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
           assert.match(message, new RegExp(`there are 2 jobs, but ${ids.length} ids$`))
         }
         assert.strictEqual(yield* mine.size, 0)
+      }))
+
+    test("a payload or a cursor that the engine cannot encode fails with a typed error, and changes nothing", ({ mine, written, write }) =>
+      Effect.gen(function*() {
+        yield* mine.offer([{ n: 1 }])
+        const refusal = (exit: Exit.Exit<unknown, unknown>) =>
+          Exit.isFailure(exit) && Cause.isFailType(exit.cause)
+            ? (exit.cause.error as { _tag?: string })._tag
+            : exit._tag
+        const offer = refusal(yield* Effect.exit(mine.offer([{ n: 2 }, { n: 3n }])))
+        const [claim] = yield* mine.claim(1)
+        const checkpoint = { _tag: "Checkpoint", cursor: 3n, handBack: false } as const
+        const settled = refusal(yield* Effect.exit(mine.transact(claim!, write("a"), checkpoint)))
+        // The engine in memory encodes nothing.
+        if (offer === "Success") return assert.strictEqual(settled, "Success")
+        assert.deepStrictEqual([offer, settled], ["JobSourceError", "JobSourceError"])
+        assert.strictEqual(yield* mine.size, 0)
+        if (conditions.transactional) assert.deepStrictEqual(yield* written, [])
+        yield* mine.transact(claim!, Effect.void, ack)
       }))
 
     test("find returns the state, the attempt and the cursor of a job", ({ mine }) =>

@@ -73,7 +73,7 @@ export interface JobContext<in out Cursor> {
    * process is interrupted. Over memory the process continues. In a transaction of the process it takes effect when that
    * transaction commits, and the process is interrupted and handed back after that.
    *
-   * Fails as `complete` does. A cursor that does not encode is a defect.
+   * Fails as `complete` does, and with `JobSourceError` when the cursor does not encode.
    */
   readonly checkpoint: <A, E, R>(
     cursor: Cursor,

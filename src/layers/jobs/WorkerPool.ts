@@ -158,8 +158,8 @@ export interface Service<in Job> {
 
 /**
  * How jobs and cursors are encoded for the source. Without a schema a value is stored unchanged, so over a durable source it
- * must be plain JSON. A stored job that does not decode is moved to the dead letters. A job that does not encode is a
- * defect of `offer`.
+ * must be plain JSON. A stored job that does not decode is moved to the dead letters. A job that does not encode
+ * fails `offer` with a `JobSourceError`.
  *
  * @since 0.1.0
  * @category models

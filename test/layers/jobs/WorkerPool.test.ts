@@ -216,6 +216,24 @@ describe("The exit of a job", () => {
       )
     }))
 
+  it.scoped("refuses a job and a cursor that do not encode with a typed error", () =>
+    Effect.gen(function*() {
+      class Names extends WorkerPool.Tag("names")<Names, string, string>({
+        payload: Schema.NonEmptyString,
+        cursor: Schema.NonEmptyString
+      }) {}
+      const { build, entries, note } = yield* makeWorld()
+      const { context } = yield* build(Names.layer({
+        concurrency: 1,
+        process: (_, { checkpoint }) => Effect.catchAll(checkpoint("", Effect.void), (error) => note(error.message))
+      }))
+      const error = yield* Effect.flip(Effect.provide(Names.offer(""), context))
+      assert.match(error.message, /^names: offer failed: NonEmptyString/)
+      yield* Effect.provide(Names.offer("a"), context)
+      yield* TestClock.adjust("1 second")
+      assert.match(entries.join(), /^0s names: checkpoint failed: NonEmptyString/)
+    }))
+
   it.scoped("continues from the cursor of the last checkpoint in the next attempt", () =>
     Effect.gen(function*() {
       const { build, entries, note } = yield* makeWorld()

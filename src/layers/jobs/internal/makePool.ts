@@ -140,7 +140,10 @@ const makeOperations = <Job>(pool: Pool, codec: Codec<Job>) => {
   }
   const offerAll = (jobs: ReadonlyArray<Job>, options?: OfferAllOptions) =>
     Effect.flatMap(
-      Effect.forEach(jobs, codec.encode),
+      Effect.mapError(
+        Effect.forEach(jobs, codec.encode),
+        (cause) => new JobSourceError({ operation: "offer", queue: name, cause })
+      ),
       (payloads): Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull> =>
         lifecycle.hasReached("Closed") && !durable
           ? new JobSourceError({ operation: "offer", queue: name, cause: new Error("the pool has ended") })

@@ -3,14 +3,14 @@ import { afterCommit, isInTransaction } from "../../../core/internal/afterCommit
 import { inUnitOfWork } from "../../../core/internal/unitOfWork.js"
 import { Draining, type JobContext } from "../JobContext.js"
 import { JobEvent } from "../JobEvent.js"
-import type { LeaseLost, Settlement } from "../JobSource.js"
+import { JobSourceError, type LeaseLost, type Settlement } from "../JobSource.js"
 import { type JobRun, mayStop, type Pool } from "./poolState.js"
 import { delayAfter } from "./retryPolicy.js"
 import { deadLetter, settle } from "./settle.js"
 
 /** How payloads and cursors are stored: unchanged without a schema. */
 export interface Codec<A> {
-  readonly encode: (value: A) => Effect.Effect<unknown>
+  readonly encode: (value: A) => Effect.Effect<unknown, Error>
   readonly decode: (value: unknown) => Either.Either<A, string>
 }
 
@@ -20,7 +20,7 @@ export const makeCodec = <A>(schema: (Schema.Schema.AnyNoContext & { readonly Ty
   }
   const typed = schema as Schema.Schema<A, unknown>
   return {
-    encode: (value) => Effect.orDie(Schema.encode(typed)(value)),
+    encode: Schema.encode(typed),
     decode: (value) =>
       Either.mapLeft(Schema.decodeUnknownEither(typed)(value), ParseResult.TreeFormatter.formatErrorSync)
   }
@@ -96,7 +96,10 @@ const makeContext = <Cursor>(
     checkpoint: (cursor, writes) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
-          const encoded = yield* codec.encode(cursor)
+          const encoded = yield* Effect.mapError(
+            codec.encode(cursor),
+            (cause) => new JobSourceError({ operation: "checkpoint", queue: pool.name, cause })
+          )
           // A transaction of the caller may go on: the job is handed back after its commit.
           const handBack = mayStop(pool) && !(yield* isInTransaction)
           const value = yield* transact(restore(writes), { _tag: "Checkpoint", cursor: encoded, handBack })

@@ -59,8 +59,9 @@ export interface Options extends Timeouts {
   /**
    * When an unfinished job is offered to the engine again, which ignores jobs that it holds. 10 seconds after the first
    * time by default: so long a job waits whose relay died in between. Then at intervals as long as the job is old, so
-   * that a long queue costs little, and at least every hour, so that an engine that lost its data has all jobs again within
-   * an hour.
+   * that a long queue costs little, and at least every hour, so that an engine that lost a part of its data has all jobs
+   * again within an hour. An engine that lost all of it has them again within two poll intervals: it has lost the
+   * sentinel, a job of the outbox in the queue `<table>:sentinel` of the engine.
    */
   readonly offerAgainAfter?: Duration.DurationInput | undefined
 }

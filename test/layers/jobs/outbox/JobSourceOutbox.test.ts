@@ -185,6 +185,25 @@ describe("JobSourceOutbox", () => {
         assert.deepStrictEqual(yield* written, ["held", "waiting"])
       }))
 
+    it.scopedLive("jobs that the engine has lost long after their offers are offered again within seconds", () =>
+      Effect.gen(function*() {
+        const { engine, one } = yield* makeWorld({ offerAgainAfter: "1 hour" })
+        yield* one.offer(["held", "waiting"], { ids: ["held", "waiting"] })
+        yield* one.offer(["delayed"], { delay: "10 minutes" })
+        const first = [yield* take(one), yield* take(one)]
+        yield* one.handBack(first)
+        yield* take(one)
+        for (let losses = 0; losses < 2; losses++) {
+          // The sentinel is there again.
+          yield* Effect.sleep("300 millis")
+          yield* engine.loseData
+          const claims = [yield* take(one), yield* take(one)]
+          assert.deepStrictEqual(claims.map(({ id }) => id).sort(), ["held", "waiting"])
+        }
+        assert.deepStrictEqual(yield* takeAll(one), [])
+        assert.strictEqual(yield* one.size, 1)
+      }))
+
     it.scopedLive("a job whose lease the engine has lost is offered again at once", () =>
       Effect.gen(function*() {
         const { engine, one } = yield* makeWorld()

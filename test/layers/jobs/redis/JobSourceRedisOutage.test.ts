@@ -45,7 +45,11 @@ describeRedisServer("JobSourceRedis during an outage of the server", (server) =>
       const next = yield* take(one)
       assert.strictEqual(next.attempt, 2)
       yield* Effect.sleep("500 millis")
-      yield* one.transact(next, Effect.void, ack)
+      assert.deepStrictEqual(yield* one.handBack([next]), [])
+      const last = yield* take(one)
+      assert.strictEqual(last.attempt, 2)
+      yield* Effect.sleep("500 millis")
+      yield* one.transact(last, Effect.void, ack)
     }))
 
   it.scopedLive("a connection to a silent server is closed, and made anew when the server responds", () =>

@@ -23,6 +23,10 @@ export const make = (rows: OutboxRows, reserved: OutboxRows, engine: JobQueue): 
   const { failure, queue, run, sql, statements } = rows
   const none: ReadonlyArray<Claim> = []
 
+  /** Values that are no JSON, such as a `bigint`, are refused. */
+  const encoded = (operation: string, value: unknown) =>
+    Effect.try({ try: () => json(value), catch: failure(operation) })
+
   /** Updates the engine after the table. An engine that misses the update delivers the job again, and the row decides. */
   const updateEngine = (update: Effect.Effect<unknown, unknown>) =>
     Effect.catchAll(update, (error) => Effect.logDebug(`${queue}: the engine could not be updated`, error))
@@ -37,7 +41,10 @@ export const make = (rows: OutboxRows, reserved: OutboxRows, engine: JobQueue): 
   const settle = (claim: Claim, how: Settlement) => {
     if (how._tag === "Ack") return fenced(claim, "transact", statements.ack)
     const statement = how.handBack ? statements.checkpointAndHandBack : statements.checkpoint
-    return fenced(claim, "transact", statement, json(how.cursor ?? null))
+    return Effect.flatMap(
+      encoded("transact", how.cursor ?? null),
+      (cursor) => fenced(claim, "transact", statement, cursor)
+    )
   }
 
   /** Claims the rows of jobs that the engine has delivered, in one statement. A job without a row is done. */
@@ -66,7 +73,10 @@ export const make = (rows: OutboxRows, reserved: OutboxRows, engine: JobQueue): 
       if (cause !== undefined) return new JobSourceError({ operation: "offer", queue, cause })
       const jobs = payloads.map((payload, n) => ({ id: ids[n], payload }))
       const seconds = keptFor === undefined ? null : keptFor / 1_000
-      return Effect.as(run("offer", statements.offer, json(jobs), Duration.toSeconds(delay), seconds), ids)
+      return encoded("offer", jobs).pipe(
+        Effect.flatMap((text) => run("offer", statements.offer, text, Duration.toSeconds(delay), seconds)),
+        Effect.as(ids)
+      )
     },
 
     wait: engine.wait,

@@ -4,10 +4,11 @@ import { Database, execute, SqlClientTag } from "../../../database/contract.js"
 import { checkTableName, migrate } from "../../internal/jobTable.js"
 import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSource, type Service } from "../../JobSource.js"
+import { sentinelQueue, watchEngine } from "./engineLoss.js"
 import { outboxRows } from "./outboxRows.js"
 import * as Queue from "./queue.js"
 import { makeRelay, type RedeliveryWindow, type Relay } from "./relay.js"
-import { channelOf, outboxTable } from "./statements.js"
+import { channelOf, outboxTable, statementsOf } from "./statements.js"
 
 interface QueueRelay extends Relay {
   readonly name: string
@@ -31,6 +32,7 @@ export const make = (
     const engine = yield* JobSource
     // The engine's queues that the relays use: closed after the drain, in which they are still used.
     const engineScope = yield* Scope.make()
+    let watch: Fiber.RuntimeFiber<never> | undefined
     const counts = { inFlight: 0, finished: 0, handedBack: 0, cut: 0 }
 
     const relays = yield* Drain.acquire({
@@ -47,7 +49,12 @@ export const make = (
           }), { discard: true }),
       release: (relays) =>
         Effect.zipRight(
-          Fiber.interruptAll(Array.from(relays.values(), ({ fiber }) => fiber)),
+          Effect.suspend(() =>
+            Fiber.interruptAll([
+              ...Array.from(relays.values(), ({ fiber }) => fiber),
+              ...watch === undefined ? [] : [watch]
+            ])
+          ),
           Scope.close(engineScope, Exit.void)
         ),
       progress: () => counts
@@ -63,8 +70,16 @@ export const make = (
           wakeUp,
           redelivery
         })
+        const sentinel = yield* Scope.extend(engine.open({ name: sentinelQueue(table) }), engineScope)
         // The queue may have been opened twice at once.
         if (relays.has(name)) return
+        watch ??= yield* Effect.forkDaemon(Effect.interruptible(watchEngine({
+          sql: reserved,
+          statements: statementsOf(table),
+          engine: sentinel,
+          latest: redelivery.latest,
+          every: pollInterval
+        })))
         relays.set(name, { ...relay, name, wakeUp, fiber: yield* Effect.forkDaemon(Effect.interruptible(relay.run)) })
       }).pipe(Effect.uninterruptible)
 

@@ -32,7 +32,8 @@ export const outboxTable = (table: string): JobTable => ({
     CREATE SEQUENCE ${table}_fence OWNED BY ${table}.claim;
     SELECT setval('${table}_fence', 1 + coalesce(max(claim), 0)) FROM ${table}`,
     `ALTER TABLE ${table} ADD COLUMN keep_id_for interval, ADD COLUMN id_free_at timestamptz;
-    CREATE INDEX ${table}_id_free_at ON ${table} (id_free_at) WHERE id_free_at IS NOT NULL`
+    CREATE INDEX ${table}_id_free_at ON ${table} (id_free_at) WHERE id_free_at IS NOT NULL`,
+    `ALTER TABLE ${table} ADD COLUMN moved boolean NOT NULL DEFAULT false`
   ]
 })
 
@@ -46,6 +47,7 @@ export const outboxTable = (table: string): JobTable => ({
  * - `attempt` counts claims, without those that came after a hand-back.
  * - `offer_at` is when the row is offered to the engine next, again and again at growing intervals. An engine that holds
  *   the job ignores that; one that has lost its data has the job again.
+ * - `moved` is whether the engine was offered the row. A delayed job is not, before it is due.
  *
  * `$1` is the queue everywhere. Times are `clock_timestamp()`: in a transaction that took a while, `now()` is long past.
  */
@@ -93,7 +95,7 @@ export const statementsOf = (table: string) => {
           SELECT ctid FROM ${table} WHERE ${forgettable} ORDER BY id_free_at LIMIT ${mostForgotten}
           FOR UPDATE SKIP LOCKED)))
       UPDATE ${table} AS job SET offer_at = clock_timestamp() +
-        least(greatest(clock_timestamp() - offered_at, ${seconds("$3")}), ${seconds("$4")})
+        least(greatest(clock_timestamp() - offered_at, ${seconds("$3")}), ${seconds("$4")}), moved = true
       FROM due WHERE job.queue = $1 AND job.id = due.id RETURNING job.id, job.number::text AS number`,
     /** `$2` are ids that could not be offered. */
     untake: `UPDATE ${table} SET offer_at = clock_timestamp() WHERE ${named} AND ${open}`,
@@ -101,6 +103,18 @@ export const statementsOf = (table: string) => {
     offerAgain: `WITH lost AS (
         UPDATE ${table} SET offer_at = clock_timestamp() WHERE ${named} AND ${open} RETURNING id)
       SELECT max(${wake}) FROM lost`,
+    /** The queues that have rows. */
+    queues: `SELECT DISTINCT queue FROM ${table}`,
+    /**
+     * Offers up to `$2` rows again that the engine was offered before. `$3` is the latest time of the next offer, in seconds:
+     * no row that was moved is later, so those of delayed jobs are not read. A locked row is being settled.
+     */
+    offerMovedAgain: `WITH lost AS (
+        UPDATE ${table} SET offer_at = clock_timestamp() WHERE queue = $1 AND id = ANY(ARRAY(
+          SELECT id FROM ${table} WHERE queue = $1 AND moved AND ${open}
+            AND offer_at > clock_timestamp() AND offer_at <= clock_timestamp() + ${seconds("$3")}
+          ORDER BY offer_at, number LIMIT $2::int FOR NO KEY UPDATE SKIP LOCKED)) RETURNING id)
+      ${count}, max(${wake}) AS woken FROM lost`,
     /** Milliseconds until the next row is to be offered, null when there is none. */
     due: `SELECT (extract(epoch FROM min(offer_at) - clock_timestamp()) * 1000)::float8 AS due FROM ${table}
       WHERE queue = $1 AND offer_at < 'infinity'`,

@@ -16,7 +16,7 @@ import type { Connection } from "./connection.js"
 import { deadLetters } from "./deadLetters.js"
 import { encodeId } from "./ids.js"
 import { encodeCursor, encodePayload, jobOptions, keepsId, toClaim, toJob } from "./jobRecord.js"
-import { isRefused, redisCommands } from "./redisCommands.js"
+import { redisCommands } from "./redisCommands.js"
 import { scriptsOf } from "./scripts.js"
 
 type Finished = Parameters<RedisQueueBackend["moveToCompleted"]>[0]
@@ -49,7 +49,7 @@ export const make = (options: {
   const scripts = scriptsOf(redis, (type) => backend.toKey(type))
   const leaseOf = ({ id, token }: Claim) => ({ id: encodeId(id), token })
   const renewOne = async (claim: Claim) => (await scripts.renew([leaseOf(claim)], lease)).length === 0
-  const { send, sendFenced } = redisCommands(name, connection, renewOne)
+  const { fenced, send, sendFenced } = redisCommands(name, connection, renewOne)
   const leaseLost = ({ id }: Claim) => new LeaseLost({ queue: name, id })
 
   /** The claims of jobs whose ids are kept after their acknowledgement. */
@@ -128,13 +128,7 @@ export const make = (options: {
       const lost = await Promise.all(
         [...claims].reverse().map(async (claim) => {
           const { id, token } = leaseOf(claim)
-          try {
-            await backend.moveJobFromActiveToWait(id, token)
-            return []
-          } catch (error) {
-            if (!isRefused(error)) throw error
-            return [claim]
-          }
+          return await fenced(claim, () => backend.moveJobFromActiveToWait(id, token)) ? [] : [claim]
         })
       )
       return lost.flat().reverse()

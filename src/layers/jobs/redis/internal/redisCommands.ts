@@ -11,9 +11,6 @@ const leaseLost: ReadonlyArray<unknown> = [missing, noLock, notActive, otherToke
 
 const codeOf = (error: unknown): unknown => Predicate.hasProperty(error, "code") ? error.code : undefined
 
-/** Whether BullMQ itself refused the command, as opposed to a failure of the connection. */
-export const isRefused = (error: unknown): boolean => typeof codeOf(error) === "number"
-
 /** Whether a dead letter was redriven or discarded meanwhile. */
 export const isNoDeadLetter = (error: unknown): boolean => codeOf(error) === missing || codeOf(error) === notActive
 
@@ -24,7 +21,12 @@ export interface RedisCommands {
    * connection's response timeout, and a command fails at once while the server is away.
    */
   readonly send: <A>(operation: string, command: () => Promise<A>) => Effect.Effect<A, JobSourceError>
-  /** `send` for a command that needs the lease. Takes an expired lock again first, if no other process has the job. */
+  /**
+   * Runs a command that needs the lease, and returns whether the lease held. Takes an expired lock again first, if no other
+   * process has the job.
+   */
+  readonly fenced: (claim: Claim, command: () => Promise<unknown>) => Promise<boolean>
+  /** `send` for such a command. */
   readonly sendFenced: (
     claim: Claim,
     operation: string,
@@ -44,22 +46,25 @@ export const redisCommands = (
       catch: (error) => new JobSourceError({ operation, queue, cause: connection.explain(error) })
     }))
 
+  const fenced: RedisCommands["fenced"] = async (claim, command) => {
+    for (let retried = false;; retried = true) {
+      try {
+        await command()
+        return true
+      } catch (error) {
+        const code = codeOf(error)
+        if (code === noLock && !retried && await renew(claim)) continue
+        if (leaseLost.includes(code)) return false
+        throw error
+      }
+    }
+  }
+
   return {
     send,
+    fenced,
     sendFenced: (claim, operation, command) =>
-      send(operation, async () => {
-        for (let retried = false;; retried = true) {
-          try {
-            await command()
-            return true
-          } catch (error) {
-            const code = codeOf(error)
-            if (code === noLock && !retried && await renew(claim)) continue
-            if (leaseLost.includes(code)) return false
-            throw error
-          }
-        }
-      }).pipe(
+      send(operation, () => fenced(claim, command)).pipe(
         Effect.filterOrFail((settled) => settled, () => new LeaseLost({ queue, id: claim.id })),
         Effect.asVoid
       )

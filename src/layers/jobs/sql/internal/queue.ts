@@ -41,6 +41,8 @@ export const make = (options: {
 
   const failure = (operation: string) => (error: unknown) =>
     new JobSourceError({ operation, queue: name, cause: causeOf(error) })
+  /** Values that are no JSON, such as a `bigint`, are refused. */
+  const encoded = <A>(operation: string, encode: () => A) => Effect.try({ try: encode, catch: failure(operation) })
   const runOn =
     (client: SqlClient.SqlClient) => (operation: string, statement: string, ...values: ReadonlyArray<unknown>) =>
       Effect.mapError(execute(client, statement, [name, ...values]), failure(operation))
@@ -79,7 +81,10 @@ export const make = (options: {
   const settlement = (claim: Claim, how: Settlement) => {
     if (how._tag === "Ack") return settle("transact", statements.ack, claim)
     const statement = how.handBack ? statements.checkpointAndHandBack : statements.checkpoint
-    return settle("transact", statement, claim, json(how.cursor))
+    return Effect.flatMap(
+      encoded("transact", () => json(how.cursor)),
+      (cursor) => settle("transact", statement, claim, cursor)
+    )
   }
 
   const touch = (claim: Claim) => run("transact", statements.touch, [claim.id], [claim.token], leaseSeconds)
@@ -106,9 +111,9 @@ export const make = (options: {
       const fault = idsFault(payloads.length, ids)
       if (fault !== undefined) return failure("offer")(fault)
       const seconds = keptFor === undefined ? null : keptFor / 1_000
-      return Effect.as(
-        run("offer", statements.offer, ids, payloads.map(json), Duration.toSeconds(delay), seconds),
-        ids
+      return encoded("offer", () => payloads.map(json)).pipe(
+        Effect.flatMap((texts) => run("offer", statements.offer, ids, texts, Duration.toSeconds(delay), seconds)),
+        Effect.as(ids)
       )
     },
 
