@@ -9,7 +9,8 @@ import * as Lifecycle from "../../../src/core/Lifecycle.js"
 import { Shutdown } from "../../../src/core/Shutdown.js"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { connect, get, responses } from "../../fixtures/http/client.js"
-import { foreignApps, portOfServer, type Responder } from "../../fixtures/http/foreignApps.js"
+import { portOfServer } from "../../fixtures/http/drained.js"
+import { foreignApps, type Responder } from "../../fixtures/http/foreignApps.js"
 import { summarize } from "../../fixtures/http/serving.js"
 
 const webSocket = get(
@@ -125,6 +126,33 @@ for (const [name, app] of Object.entries(foreignApps)) {
       }))
   })
 }
+
+describe("HttpServer.drain of pipelined requests", () => {
+  it.scopedLive("cuts a stream that has not had its turn, whose listener goes on writing", () =>
+    Effect.gen(function*() {
+      const writing = yield* Effect.makeLatch()
+      const server = yield* start(({ slow }) => {
+        const server = createServer((request, response) => {
+          if (request.url === "/slow") return void slow().then(() => response.end("/slow"))
+          const timer = setInterval(() => {
+            response.write("row")
+            writing.unsafeOpen()
+          }, 1)
+          response.on("close", () => clearInterval(timer))
+        })
+        return { server, listen: () => void server.listen(0, "127.0.0.1") }
+      }, { streamTimeout: 0, drainTimeout: "300 millis" })
+      const client = yield* connect(server.port)
+      yield* client.send(get("/slow") + get("/rows"))
+      yield* server.arrived
+      yield* writing.await
+      const drained = yield* server.beginDrain
+      yield* client.closed
+      const { cut, outcome } = yield* drained
+      assert.deepStrictEqual({ outcome, cut }, { outcome: "Interrupted", cut: 2 })
+      yield* server.respond
+    }))
+})
 
 describe("HttpServer.drain over HTTP/2", () => {
   it.scopedLive("streams in flight finish; one that does not end gets a 503", () =>

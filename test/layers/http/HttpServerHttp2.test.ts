@@ -47,7 +47,11 @@ const halfOpen = (port: number) =>
     (socket) => Effect.sync(() => socket.destroy())
   )
 
+/** A head that does not end, and a frame that may not come before its end. */
+const broken = Buffer.from("00000101000000000382" + "000008060000000000" + "0000000000000000", "hex")
+
 /** The bytes of a `GET /`: the preface, empty settings, and the head of a stream without a body. */
+const preface = 33
 const rawGet = Buffer.concat([
   Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
   Buffer.from("000000040000000000", "hex"),
@@ -340,6 +344,31 @@ describe("HttpServer over HTTP/2", () => {
       const drained = yield* server.beginDrain
       assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 0, cut: 0 })
       assert.strictEqual(socket.writable, true)
+    }))
+
+  it.scopedLive("a connection whose client breaks the protocol: is closed after `stallTimeout`, or after `drainTimeout` if a request is in flight", () =>
+    Effect.gen(function*() {
+      const proceed = yield* Deferred.make<void>()
+      const handlers = [Effect.never, Effect.as(Deferred.await(proceed), HttpServerResponse.text("answered"))]
+      const { app, arrived } = yield* arriving(() => Effect.suspend(() => handlers.pop()!))
+      const server = yield* serveHttp2(app, {
+        idleLinger: "20 millis",
+        stallTimeout: "50 millis",
+        drainTimeout: "200 millis",
+        releaseTimeout: "2 seconds"
+      })
+      const sockets = yield* Effect.replicateEffect(halfOpen(server.port), 3)
+      sockets.forEach((socket, index) => socket.write(index === 0 ? rawGet.subarray(0, preface) : rawGet))
+      yield* arrived(2)
+      yield* Effect.forEach(sockets, (socket) =>
+        Effect.async<void>((resume) => {
+          // What it answers last is GOAWAY.
+          socket.on("data", (chunk: Buffer) => chunk.includes("CONTINUATION") && resume(Effect.void))
+          socket.write(broken)
+        }))
+      const drained = yield* server.beginDrain
+      yield* Deferred.succeed(proceed, void 0)
+      assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 0, cut: 2 })
     }))
 
   it.scopedLive("a connection whose client does not close its end after GOAWAY: is closed after `stallTimeout`", () =>

@@ -93,7 +93,8 @@ export class ConnectionDrainPolicy {
     exchange.handlerExited = true
     this.runningHandlers--
     if (exchange.isUpgrade) this.onResponseEnded(exchange)
-    this.completeIfDone(exchange)
+    if (exchange.responseEnded) this.completeIfDone(exchange)
+    else this.checkWaiters()
   }
 
   /** The exchange is long-lived: it opens a WebSocket, or its response is a stream without a declared length. */
@@ -182,8 +183,8 @@ export class ConnectionDrainPolicy {
   }
 
   /**
-   * Calls back once the condition holds, and returns how to cancel. The condition is evaluated each time an exchange
-   * completes or a connection closes, so it must be cheap.
+   * Calls back once the condition holds, and returns how to cancel. The condition is evaluated each time a handler exits, an
+   * exchange completes or a connection closes, so it must be cheap.
    */
   when(condition: () => boolean, callback: () => void): () => void {
     const check = () => {
@@ -255,6 +256,10 @@ export class ConnectionDrainPolicy {
 
   private removeIfDone(connection: Connection): void {
     if (connection.closed && connection.exchanges.length === 0) this.connections.delete(connection)
+    this.checkWaiters()
+  }
+
+  private checkWaiters(): void {
     if (this.waiters.size > 0) { for (const check of this.waiters) check() }
   }
 }

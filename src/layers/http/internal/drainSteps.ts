@@ -52,6 +52,9 @@ const interruptHandlers = (policy: ConnectionDrainPolicy): Effect.Effect<void> =
     yield* awaitCondition(policy, () => policy.runningHandlers === 0)
   })
 
+const destroyConnections = (policy: ConnectionDrainPolicy): Effect.Effect<void> =>
+  Effect.sync(() => policy.connections.forEach((connection) => policy.destroyConnection(connection)))
+
 /**
  * Closes every connection. Written responses have `flushTimeout` to be sent; then the sockets are destroyed in any case,
  * so that abandoned handlers have nothing left to write to.
@@ -62,8 +65,9 @@ export const closeConnections = (policy: ConnectionDrainPolicy, flushTimeout: Du
     policy.closeConnections()
     return bounded({ within: flushTimeout })(awaitCondition(policy, () => policy.openConnections === 0))
   }).pipe(
-    Effect.ensuring(
-      Effect.sync(() => policy.connections.forEach((connection) => policy.destroyConnection(connection)))
-    ),
+    Effect.ensuring(destroyConnections(policy)),
+    // HTTP/2: the first time lets the last frames leave, and may wait for the client to close its end.
+    Effect.zipRight(yieldToEventLoop),
+    Effect.zipRight(destroyConnections(policy)),
     Effect.zipRight(awaitCondition(policy, () => policy.openConnections === 0))
   )

@@ -204,6 +204,8 @@ export class Http1Exchange extends NodeExchange {
   reset(): void {
     if (!this.halfSent) return
     this.cut = true
+    // The handler may write until it is interrupted, or hears that the response is closed.
+    this.response.on("error", () => {})
     this.resetTransport()
     // Nothing of it is sent. NodeHttpServer sees that the response has ended, and writes no other one.
     this.response.end()

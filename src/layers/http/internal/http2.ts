@@ -74,6 +74,9 @@ export class Http2Connection extends Connection {
 /** A stream of an HTTP/2 connection. */
 export class Http2Exchange extends Http1Exchange {
   private bodyBytes = 0
+  /** What waits for the response to be sent, and whether it still should. */
+  private awaitsSent: (() => void) | undefined = undefined
+  private interrupted = false
 
   constructor(
     connection: Http2Connection,
@@ -87,9 +90,14 @@ export class Http2Exchange extends Http1Exchange {
     response.end = ((...args: Array<unknown>) => {
       connection.beforeResponseEnd(this)
       const callback = args.at(-1)
-      // Node does not call it when the stream is reset before everything is written.
-      if (typeof callback === "function") response.once("close", () => callback())
-      return end(...args)
+      if (typeof callback === "function") {
+        // Node does not call it when the stream is reset before everything is written.
+        response.once("close", () => callback())
+        this.awaitsSent = () => callback()
+      }
+      end(...args)
+      if (this.interrupted) this.stopWaiting()
+      return response
     }) as typeof response.end
   }
   /** Also true for a stream that is destroyed: Node throws when a header is set on it. */
@@ -118,6 +126,20 @@ export class Http2Exchange extends Http1Exchange {
   }
   override announceClose(): void {}
   override retractClose(): void {}
+  /**
+   * The handler no longer waits for its response to be sent: Node sends and reads nothing more on a connection whose client
+   * has broken the protocol, and leaves it open.
+   */
+  override interrupt(): void {
+    super.interrupt()
+    this.interrupted = true
+    this.stopWaiting()
+  }
+  private stopWaiting(): void {
+    const { awaitsSent } = this
+    this.awaitsSent = undefined
+    if (awaitsSent !== undefined) queueMicrotask(awaitsSent)
+  }
   protected override resetTransport(): void {
     this.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
   }
