@@ -2,6 +2,7 @@
 import { assert } from "vitest"
 import { long } from "../kit/long.js"
 import type { Postgres } from "../kit/postgresServer.js"
+import { random, seed } from "../kit/random.js"
 import type { Api, ServiceProcess } from "../kit/service.js"
 import { poll } from "../kit/until.js"
 
@@ -58,15 +59,6 @@ export interface Crash {
   readonly after: number
 }
 
-/** Pseudo-random numbers from 0 to 1, the same for the same seed. */
-const random = (seed: number) => () => {
-  seed = (seed + 0x6d2b79f5) | 0
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-  return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-}
-
-const seed = Number(process.env["LASTCALL_SEED"] ?? Date.now() % 1_000_000)
 let drawn = 0
 
 /** Random moments while that many rows are loaded. LASTCALL_SEED repeats them. */

@@ -1,6 +1,7 @@
 import { HttpServerResponse } from "@effect/platform"
 import { assert } from "@effect/vitest"
 import { Deferred, Effect, Stream } from "effect"
+import { draining } from "../../../src/core/Shutdown.js"
 import { get, responses } from "../../fixtures/http/client.js"
 import { echo, summarize } from "../../fixtures/http/serving.js"
 import { bytes, type ConnectionCase, usedConnection } from "./connectionCase.js"
@@ -117,6 +118,20 @@ export const requests: ReadonlyArray<ConnectionCase> = [
         assert.match(yield* client.closed, /tail\r\n0\r\n\r\n$/)
         assert.strictEqual(handled, 1)
         assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
+      })
+  },
+  {
+    situation: "a fiber that a handler leaves behind (`Effect.forkDaemon`)",
+    behavior: "is awaited before anything that handlers use is released",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const journal: Array<string> = []
+        const work = Effect.zipRight(draining, Effect.delay(Effect.sync(() => journal.push("done")), "20 millis"))
+        const server = yield* serve(Effect.as(Effect.forkDaemon(work), HttpServerResponse.text("/first")))
+        yield* usedConnection(server)
+        const drained = yield* server.beginDrain
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 0, cut: 0 })
+        assert.deepStrictEqual(journal, ["done"])
       })
   },
   {

@@ -19,6 +19,7 @@ import { upgrades } from "../../conformance/http/upgrades.js"
 import { webSockets } from "../../conformance/http/webSockets.js"
 import { certificate, key } from "../../fixtures/http/certificate.js"
 import { connect, type Destination } from "../../fixtures/http/client.js"
+import { drained } from "../../fixtures/http/drained.js"
 import { anyPort, portOf, start } from "../../fixtures/http/serving.js"
 
 const cases = [
@@ -31,6 +32,13 @@ const cases = [
   ...incomplete,
   ...probes
 ]
+
+/** Cases that hold for any Node server. The others are about probes, WebSockets of the platform, and handlers that are fibers. */
+const casesOfAnyServer = cases.filter(({ situation }) =>
+  [...requests, ...connections].some((_) => _.situation === situation)
+    ? !/says close$|leaves behind/.test(situation)
+    : /^(a large response|a stream of a declared length|an event stream (that ends|with a last))|`h2c`/.test(situation)
+)
 
 class Api extends HttpApi.make("api").add(
   HttpApiGroup.make("all").add(HttpApiEndpoint.get("get", "/*")).add(HttpApiEndpoint.post("post", "/*"))
@@ -94,6 +102,12 @@ const serveOver = (transport: Transport, appLayer: (app: App) => AppLayer): Serv
     return { ...server, connect: connect(transport.destinationOf(server.address)) }
   })
 
+const serveDrained: Serve = (app, options) =>
+  Effect.map(
+    start(drained(app, { ...shortTimeouts, ...options })),
+    (server) => ({ ...server, connect: connect(server.port) })
+  )
+
 describe.concurrent("HttpServer, connection by connection", () => {
   const combinations: ReadonlyArray<readonly [keyof typeof apps, keyof typeof transports]> = [
     ["HttpApi", "TCP"],
@@ -111,6 +125,13 @@ describe.concurrent("HttpServer, connection by connection", () => {
       }
     })
   }
+
+  describe.concurrent("a Node server under HttpServer.drain", () => {
+    for (const { behavior, situation, test } of casesOfAnyServer) {
+      it.scopedLive(`${situation}: ${behavior}`, () =>
+        test(serveDrained).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
+    }
+  })
 
   const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8")
   const rows = read("../../../docs/http.md").split("\n").filter((line) => line.startsWith("| "))

@@ -7,7 +7,7 @@ import { Readable } from "node:stream"
 import * as Shutdown from "../../../src/core/Shutdown.js"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { connect, get, responses } from "../../fixtures/http/client.js"
-import { connectHttp2 } from "../../fixtures/http/http2Client.js"
+import { connectHttp2, type Http2Client } from "../../fixtures/http/http2Client.js"
 import {
   anyPort,
   createServerOfBoth,
@@ -142,6 +142,45 @@ describe("HttpServer over HTTP/2", () => {
       yield* before.closed
       yield* after.closed
       assert.deepStrictEqual([before.goaways(), after.goaways()], [[allStreams, 1], [allStreams, 1]])
+    }))
+
+  it.scopedLive("a probe: gets the response of the app while the service runs, and the state of the service where the app has no route, and from lame duck on", () =>
+    Effect.gen(function*() {
+      const { app, arrived } = yield* arriving((url) =>
+        Effect.succeed(
+          url === "/readyz"
+            ? HttpServerResponse.text("no database", { status: 503 })
+            : HttpServerResponse.empty({ status: 404 })
+        )
+      )
+      const server = yield* serveHttp2(app)
+      const probe = (client: Http2Client) =>
+        Effect.forEach(["/livez", "/readyz"], (path) => Effect.flatMap(client.request(path), (_) => _.response))
+      const client = yield* connectHttp2(server.port)
+      const running = ["200 {\"state\":\"Running\"}", "503 no database"]
+      assert.deepStrictEqual([yield* probe(client), yield* probe(client)], [running, running])
+      assert.deepStrictEqual(Array.from(yield* arrived(3)), ["/livez", "/readyz", "/readyz"])
+      yield* server.transition("LameDuck")
+      const [livez, readyz] = [yield* connectHttp2(server.port), yield* connectHttp2(server.port)]
+      assert.strictEqual(yield* (yield* livez.request("/livez")).response, "200 {\"state\":\"LameDuck\"}")
+      assert.strictEqual(yield* (yield* readyz.request("/readyz")).response, "503 {\"state\":\"LameDuck\"}")
+    }))
+
+  it.scopedLive("`readyWhileDraining`: keeps `readyz` at 200 in lame duck and in the drain", () =>
+    Effect.gen(function*() {
+      const { app, arrived, respond } = yield* echo
+      const server = yield* serveHttp2(app, { readyWhileDraining: true, idleLinger: "15 seconds" })
+      const client = yield* connectHttp2(server.port)
+      const readyz = Effect.flatMap(client.request("/readyz"), ({ response }) => response)
+      const slow = yield* client.request("/slow")
+      yield* arrived()
+      yield* server.transition("LameDuck")
+      assert.strictEqual(yield* readyz, "200 {\"state\":\"LameDuck\"}")
+      const drained = yield* server.beginDrain
+      assert.strictEqual(yield* readyz, "200 {\"state\":\"Draining\"}")
+      yield* respond
+      assert.strictEqual(yield* slow.response, "200 /slow")
+      assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
     }))
 
   it.scopedLive("HTTP/1.1 on the same server, over TLS: is drained as HTTP/1.1; a connection without a request delays neither", () =>

@@ -1,0 +1,199 @@
+// Sends the servers what no client should send. LASTCALL_INPUTS sets the number of connections, such as 100000.
+import { afterEach, assert, describe, it } from "vitest"
+import { type Ending, type Received, send, type Sending, split } from "../fixtures/http/fuzz/client.js"
+import { http1Input } from "../fixtures/http/fuzz/http1.js"
+import { http2Input } from "../fixtures/http/fuzz/http2.js"
+import { Ids, pathOf } from "../fixtures/http/fuzz/input.js"
+import { Child } from "../kit/child.js"
+import { long } from "../kit/long.js"
+import { bundle } from "../kit/programs.js"
+import { Choices, seed } from "../kit/random.js"
+
+const inputs = Number(process.env["LASTCALL_INPUTS"] ?? (long ? 20_000 : 1_500))
+
+/** A round serves, and then drains. */
+const rounds = Math.max(2, Math.round(inputs / 2500))
+const drainedInRound = long ? 250 : 150
+const servedInRound = Math.ceil(inputs / rounds) - drainedInRound
+
+/** Rounds after which the heap has its size: V8 has compiled the code. */
+const warmUp = 4
+const concurrency = 50
+
+const kinds = ["http1", "http2", "drained"] as const
+type Kind = (typeof kinds)[number]
+
+interface Progress {
+  readonly finished: number
+  readonly cut: number
+  readonly inFlight: number
+}
+
+type State = Record<Kind, Progress> & {
+  readonly connections: Record<Kind, number>
+  readonly heap: number
+  readonly handled: number
+  readonly violations: ReadonlyArray<string>
+}
+
+type Reports = {
+  readonly reports: Record<Kind, { readonly outcome: string; readonly finished: number; readonly cut: number }>
+}
+
+/** The process of the servers, and the lines that it prints. */
+class Service {
+  private lines = 0
+  readonly child = new Child(
+    process.execPath,
+    ["--expose-gc", bundle("test/fixtures/http/fuzz/service.ts")],
+    {},
+    undefined,
+    "pipe"
+  )
+  /** The next line. Anything else that the process prints, such as an error that ends it, is a failure. */
+  readonly next = async <A>(): Promise<A> => {
+    const line = this.lines++
+    const text = await this.child.waitForValue(`line ${line}`, () => {
+      const lines = this.child.output.split("\n")
+      return lines.length > line + 1 ? lines[line]! : null
+    })
+    if (text.startsWith("{")) return JSON.parse(text) as A
+    await Promise.race([this.child.ended, new Promise((resolve) => setTimeout(resolve, 1000))])
+    throw new Error(this.child.output.split("\n").slice(line).join("\n"))
+  }
+  readonly command = <A>(name: "start" | "state" | "drain"): Promise<A> => {
+    this.child.process.stdin!.write(`${name}\n`)
+    return this.next()
+  }
+}
+
+const endings: ReadonlyArray<Ending> = ["End", "End", "EndAtOnce", "Reset"]
+
+const ids = new Ids()
+let made = 0
+
+/** The next input of the run, for one of the servers. */
+const sending = (ports: Record<Kind, number>, draining: boolean): Sending & { readonly name: string } => {
+  const choices = new Choices(seed * 1_000_003 + made)
+  const kind = choices.pick(kinds)
+  const held = draining && kind !== "http2" && choices.chance(0.3)
+  const input = held
+    ? {
+      shape: "a response without an end",
+      bytes: Buffer.from(
+        `GET ${
+          pathOf(choices.pick(["hang", "rows", "events", "large"]), ids.next(), Buffer.alloc(0))
+        } HTTP/1.1\r\nHost: test\r\n\r\n`
+      ),
+      ids: undefined
+    }
+    : kind === "http2"
+    ? http2Input(choices, ids)
+    : http1Input(choices, ids, kind === "http1")
+  const whole = split(choices, input.bytes)
+  const reads = !draining || choices.chance(0.9)
+  return {
+    name: `LASTCALL_SEED=${seed}, input ${made++}, ${kind}: ${input.shape}`,
+    port: ports[kind],
+    input,
+    ending: held ? "Never" : draining ? choices.pick([...endings, "Never" as const]) : choices.pick(endings),
+    parts: draining && whole.length === 1 ? [whole[0]!, Buffer.alloc(0)] : whole,
+    reads,
+    // Node leaves connections open whose client breaks the protocol of HTTP/2. They are closed in the drain.
+    waits: reads && (draining || kind !== "http2" || input.ids !== undefined)
+  }
+}
+
+const problems: Array<string> = []
+
+const check = (name: string, { problem }: Received) => {
+  if (problem !== undefined) problems.push(`${name}: ${problem}`)
+}
+
+/** Sends so many inputs, some of them at the same time. */
+const serve = async (ports: Record<Kind, number>, count: number) => {
+  let left = count
+  const client = async () => {
+    while (left-- > 0) {
+      const next = sending(ports, false)
+      check(next.name, await send(next))
+    }
+  }
+  await Promise.all(Array.from({ length: concurrency }, client))
+}
+
+const sum = (state: Record<Kind, Progress>, count: (progress: Progress) => number) =>
+  kinds.reduce((total, kind) => total + count(state[kind]), 0)
+
+/** Completes once nothing is open, except connections of HTTP/2. */
+const settled = async (service: Service) => {
+  for (let tries = 0; tries < 100; tries++) {
+    const state = await service.command<State>("state")
+    const { drained, http1 } = state
+    if (state.connections.http1 + state.connections.drained + http1.inFlight + drained.inFlight === 0) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  throw new Error(`not settled: ${service.child.output.split("\n").at(-2)}`)
+}
+
+const signal = () => {
+  let resolve = () => {}
+  const promise = new Promise<void>((_) => (resolve = _))
+  return { promise, resolve }
+}
+
+/** Begins the drain while connections are in every state. */
+const drain = async (service: Service, ports: Record<Kind, number>) => {
+  const [begun, ended] = [signal(), signal()]
+  const all = Array.from({ length: drainedInRound }, () => sending(ports, true))
+  const received = all.map(async (next) =>
+    check(next.name, await send(next, { begun: begun.promise, ended: ended.promise }))
+  )
+  await service.command<State>("state")
+  const before = await service.command<Record<Kind, Progress>>("drain")
+  begun.resolve()
+  const after = await service.next<State & Reports>()
+  ended.resolve()
+  await Promise.all(received)
+  for (const kind of kinds) {
+    const { cut, finished, outcome } = after.reports[kind]
+    assert.include(["Drained", "Interrupted"], outcome, kind)
+    const ended = after[kind].finished + after[kind].cut
+    assert.isAtMost(finished + cut, ended, kind)
+    assert.isAtLeast(finished + cut, ended - before[kind].finished - before[kind].cut, kind)
+  }
+  return after
+}
+
+let service: Service | undefined
+
+afterEach(() => service?.child.end())
+
+describe("servers under invalid input", () => {
+  const total = rounds * (servedInRound + drainedInRound)
+  it(`of ${total} connections neither crash, hang nor leak, and pass on only complete requests, also in their drains`, async () => {
+    service = new Service()
+    const heaps: Array<number> = []
+    let handled = 0
+    for (let round = 0; round < rounds; round++) {
+      const ports = await service.command<Record<Kind, number>>("start")
+      await serve(ports, servedInRound)
+      await settled(service)
+      const { connections, heap, violations, ...state } = await drain(service, ports)
+      assert.deepStrictEqual(violations, [], `LASTCALL_SEED=${seed}`)
+      assert.deepStrictEqual(problems, [])
+      assert.deepStrictEqual([connections, sum(state, (_) => _.inFlight)], [{ http1: 0, http2: 0, drained: 0 }, 0])
+      assert.strictEqual(sum(state, (_) => _.finished + _.cut), state.handled - handled)
+      handled = state.handled
+      heaps.push(heap)
+    }
+    console.log(
+      `LASTCALL_SEED=${seed}: ${total} inputs, ${handled} requests handled, heap ${
+        heaps.map((_) => (_ / 1e6).toFixed(1)).join(" ")
+      } MB`
+    )
+    if (rounds > warmUp) assert.isBelow(heaps.at(-1)!, 1.1 * heaps[warmUp - 1]!, `LASTCALL_SEED=${seed}: ${heaps}`)
+    service.child.process.stdin!.end()
+    assert.deepStrictEqual(await service.child.ended, { code: 0, signal: null })
+  })
+})
