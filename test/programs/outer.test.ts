@@ -86,6 +86,16 @@ describe("What is provided outside of launch", () => {
       ])
     }))
 
+  it.scoped("is reported with its own failure, also after one of the app", () =>
+    Effect.gen(function*() {
+      const outside = finalizer(Effect.die(new Error("cannot flush")))
+      const error = yield* Effect.flip(TestApp.start(Layer.effectDiscard(Effect.fail("no database")), { outside }))
+      if (!(error instanceof TestApp.NotStarted)) return assert.fail(String(error))
+      const { report } = error
+      assert.deepStrictEqual(report.drains.map(({ failure, name }) => [name, failure]), [["outer", "cannot flush"]])
+      assert.strictEqual(report.failure, "cannot start: no database")
+    }))
+
   it.scoped("may fail to be built, which fails the start of a TestApp", () =>
     Effect.gen(function*() {
       const outside = Layer.scopedDiscard(Effect.fail("no collector"))

@@ -1,4 +1,4 @@
-import { Context, Effect, Exit, Layer, Schedule } from "effect"
+import { Context, Effect, Exit, Layer, LogLevel, Schedule } from "effect"
 import { assert, describe, it } from "vitest"
 import * as Drain from "../../src/core/Drain.js"
 import { runInMemory } from "./serviceWorld.js"
@@ -46,6 +46,11 @@ describe("a start that fails", () => {
       ],
       exit: "17.5s exit 1"
     })
+  })
+
+  it("logs no warning below the level of the service", async () => {
+    const { log } = await runInMemory(Layer.merge(hangs, fails), [], {}, LogLevel.Error)
+    assert.deepStrictEqual(log, ["1s ERROR cannot start: no such table"])
   })
 
   const shared = hangs.pipe(Layer.provideMerge(pool))

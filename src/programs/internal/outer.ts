@@ -1,4 +1,4 @@
-import { Cause, Duration, Effect, Exit, Fiber, Option } from "effect"
+import { Array, Cause, Duration, Effect, Exit, Fiber, Option } from "effect"
 import { type Bound, bounded } from "../../core/internal/bounded.js"
 import { causeMessage } from "../../core/internal/errorMessage.js"
 import type { Lifecycle } from "../../core/Lifecycle.js"
@@ -13,12 +13,9 @@ const unnoticed = Duration.millis(10)
 export const interruptMain = (main: Main): Effect.Effect<void> =>
   Effect.fiberIdWith((id) => Fiber.interruptAsFork(main, id))
 
-/** What failed in the main fibers, apart from launches. */
-const failureOf = (exits: ReadonlyArray<Exit.Exit<unknown, unknown>>): Option.Option<Cause.Cause<unknown>> => {
-  const causes = exits.filter(Exit.isFailure).map(({ cause }) => cause)
-  const defects = causes.filter((cause) => Cause.isDie(cause))
-  return Option.fromNullable(defects[0])
-}
+/** What failed in the main fibers, apart from launches, whose failures are typed. */
+const failureOf = (exits: ReadonlyArray<Exit.Exit<unknown, unknown>>): Option.Option<Cause.Cause<unknown>> =>
+  Array.findFirst(exits, (exit) => Exit.isFailure(exit) ? Cause.keepDefects(exit.cause) : Option.none())
 
 /**
  * Waits until the main fibers have ended, which releases what is provided outside of `launch`, and records it as the

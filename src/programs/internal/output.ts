@@ -1,4 +1,4 @@
-import { Duration, Effect, Logger, LogLevel, Option, Schedule } from "effect"
+import { Duration, Effect, FiberRef, LogLevel, Option, Order, Schedule } from "effect"
 import { Host, type Terminal } from "../../core/Host.js"
 import { bounded } from "../../core/internal/bounded.js"
 import { checkSequence } from "../../core/internal/budget.js"
@@ -123,6 +123,8 @@ export const drawShutdown = (lifecycle: Lifecycle, terminal: Terminal): Effect.E
     yield* drawFrame
   }))
 
+const atLeastWarning = Order.max(LogLevel.Order)(LogLevel.Warning)
+
 /**
  * Shows the shutdown until the service has stopped: drawn on a terminal, a log line for each event elsewhere. After a
  * failed start only warnings, so that the line that says why is easy to find.
@@ -132,7 +134,7 @@ export const showShutdown = (lifecycle: Lifecycle): Effect.Effect<void> =>
     const { terminal } = yield* Host
     const { failure, from } = yield* lifecycle.requested
     if (from === "Starting" && Option.isSome(failure)) {
-      return yield* Logger.withMinimumLogLevel(logEvents(lifecycle), LogLevel.Warning)
+      return yield* Effect.locallyWith(logEvents(lifecycle), FiberRef.currentMinimumLogLevel, atLeastWarning)
     }
     yield* Option.isSome(terminal) ? drawShutdown(lifecycle, terminal.value) : logEvents(lifecycle)
   })
