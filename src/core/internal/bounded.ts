@@ -13,6 +13,9 @@ type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 const forkDetached = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.forkDaemon(Effect.interruptible(Effect.exit(effect)))
 
+/** Interrupts the fiber and does not wait for it. Not `Fiber.interruptFork`: that forks a fiber that waits. */
+const stop = (fiber: AnyFiber) => Effect.fiberIdWith((id) => Fiber.interruptAsFork(fiber, id))
+
 /** Waits until one of the fibers has ended, without a fiber of its own for each, as a race would have. */
 const firstEnd = (fibers: ReadonlyArray<AnyFiber>) =>
   Effect.async<void>((resume) => {
@@ -42,11 +45,11 @@ export const bounded = ({ cut, within }: Bound) =>
         : Effect.flatMap(
           // Work that waits for other fibers alone ends within a turn, also if the cut has come before it.
           forkDetached(Effect.zipRight(cut, turn)),
-          (cutting) => Effect.zipRight(awaitFirst([worker, cutting], within), Fiber.interruptFork(cutting))
+          (cutting) => Effect.zipRight(awaitFirst([worker, cutting], within), stop(cutting))
         )
     const result = (): Effect.Effect<Option.Option<Exit.Exit<A, E>>> => {
       const exit = worker.unsafePoll()
-      return exit === null ? Effect.as(Fiber.interruptFork(worker), Option.none()) : Effect.map(exit, Option.some)
+      return exit === null ? Effect.as(stop(worker), Option.none()) : Effect.map(exit, Option.some)
     }
     // The worker runs until it waits for something. Most releases do not, and need no timeout.
     return Effect.yieldNow().pipe(
