@@ -44,7 +44,7 @@ export const load = async (sockets: ReadonlyArray<Socket>, request: string, coun
       let missing = 0
       const next = () => {
         if (toSend-- <= 0) {
-          socket.off("data", onData)
+          socket.off("data", onData).off("close", onClose)
           return resolve()
         }
         missing = size
@@ -55,7 +55,8 @@ export const load = async (sockets: ReadonlyArray<Socket>, request: string, coun
         if (missing < 0) reject(new Error(`a response of another size: ${chunk.toString("latin1")}`))
         if (missing === 0) next()
       }
-      socket.on("data", onData).once("close", () => reject(new Error("the server closed a connection")))
+      const onClose = () => reject(new Error("the server closed a connection"))
+      socket.on("data", onData).on("close", onClose)
       next()
     })
   ))
