@@ -153,7 +153,8 @@ export const makePgliteStore = Effect.gen(function*() {
       begin: "BEGIN",
       config: {},
       listen: () => Stream.empty,
-      portals: false
+      portals: false,
+      statementTimeout: Duration.infinity
     })
     return Context.make(Sql.SqlClient.SqlClient, sql).pipe(Context.add(Database, {
       kind: "pglite",

@@ -92,6 +92,12 @@ export interface Options extends Timeouts, ClientOptions {
    */
   readonly idleTransactionTimeout?: Duration.DurationInput | undefined
   /**
+   * How long a statement may take before it is cancelled and fails; its connection is closed if the server does not answer even then.
+   * Without end by default: what is too long depends on the statement. Not for streams, and not for the statements that begin and end
+   * transactions, which have half a minute. PGlite cannot cancel a statement, so it is not used there.
+   */
+  readonly statementTimeout?: Duration.DurationInput | undefined
+  /**
    * Whether a connection keeps the statements that it repeats prepared in the server, the last hundred: those with values, outside of
    * transactions. Such a statement takes a third less time. A statement that the server will not run any more, because its columns
    * have changed, is sent again unprepared. By default prepared unless there is a pooler such as PgBouncer in front of the server,
@@ -145,6 +151,10 @@ export const layer = (
     return open({
       ...options,
       url: options.url,
+      statementTimeout: durationOption(name, "statementTimeout", options.statementTimeout ?? Duration.infinity, {
+        positive: true,
+        unlimited: true
+      }),
       preparedStatements: options.preparedStatements,
       name,
       minConnections: countOption(name, "minConnections", minConnections, { least: 0 }),

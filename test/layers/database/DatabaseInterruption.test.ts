@@ -2,7 +2,8 @@ import { Reactivity } from "@effect/experimental"
 import * as Sql from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Stream } from "effect"
+import { Duration, Effect, Exit, Fiber, Stream } from "effect"
+import { Connection } from "../../../src/layers/database/internal/connection.js"
 import { makeConnectionPool } from "../../../src/layers/database/internal/connectionPool.js"
 import { makeErrors } from "../../../src/layers/database/internal/errors.js"
 import { makePermits, PermitRequest } from "../../../src/layers/database/internal/permits.js"
@@ -44,7 +45,8 @@ const makeServer = Effect.gen(function*() {
     begin: "BEGIN",
     config: {},
     listen: () => Stream.empty,
-    portals: false
+    portals: false,
+    statementTimeout: Duration.infinity
   })
   return { state, pool, sql }
 })
@@ -109,6 +111,40 @@ describe("Database: every point of interruption", () => {
       }),
     60_000
   )
+
+  it.effect("a COMMIT without an answer loses its connection, a statement of the app does not", () =>
+    Effect.gen(function*() {
+      const errors = makeErrors(Sql)
+      const silent = () => {
+        let lose: (exit: Exit.Exit<never, Sql.SqlError.SqlError>) => void
+        const connection = new Connection({
+          send: (_text, _values, _rowMode, done) => {
+            lose = done
+          },
+          cancel: Effect.void,
+          destroy: () => lose(Exit.fail(errors.lost())),
+          giveBack: () => undefined
+        }, errors)
+        return connection
+      }
+      const look = (connection: Connection, all: boolean) => {
+        for (let n = 0; n < 3; n++) connection.destroyIfSilent(2, all)
+      }
+      const committing = silent()
+      const commit = yield* Effect.fork(Effect.flip(committing.commit("COMMIT")))
+      yield* Effect.yieldNow()
+      look(committing, false)
+      assert.include((yield* Fiber.join(commit)).message, "connection was lost")
+      assert.isFalse(committing.usable)
+
+      const querying = silent()
+      const query = yield* Effect.fork(Effect.flip(querying.query("SELECT 1", [], "object")))
+      yield* Effect.yieldNow()
+      look(querying, false)
+      assert.isTrue(querying.usable)
+      look(querying, true)
+      assert.include((yield* Fiber.join(query)).message, "connection was lost")
+    }))
 
   it.effect("a closed queue refuses new requests and keeps those it has; `rejectWaiters` refuses them too", () =>
     Effect.gen(function*() {

@@ -6,6 +6,7 @@ import pg from "pg"
 import { vi } from "vitest"
 import { openDatabase } from "../../kit/database.js"
 import { describePostgresServer } from "../../kit/postgres.js"
+import { likePooler } from "../../kit/postgresProxy.js"
 import { eventually } from "../../kit/until.js"
 
 /** The duration of an effect, in milliseconds of the wall clock. */
@@ -182,6 +183,42 @@ describePostgresServer("Database on PostgreSQL: in trouble", (server) => {
         yield* sql`SELECT min(n), count(*)::int FROM streamed`,
         [{ min: 1000, count: 1200 }]
       )
+    }))
+
+  it.scopedLive("a statement that takes longer than `statementTimeout` is cancelled and fails, also where it cannot be interrupted", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open({ maxConnections: 1, statementTimeout: "200 millis" })
+      const slow = sql`SELECT pg_sleep(60)`
+      for (const work of [slow, sql.withTransaction(slow), Effect.uninterruptible(slow)]) {
+        const error = yield* Effect.flip(work)
+        assert.include(error.message, "The statement took longer than 200ms")
+      }
+      assert.deepStrictEqual(yield* running, [])
+      assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
+    }))
+
+  it.scopedLive("the server notices within half a minute that a client is gone, unless a pooler is in between", () =>
+    Effect.gen(function*() {
+      const settings = (sql: SqlClient.SqlClient) =>
+        Effect.map(
+          sql`SELECT current_setting('tcp_user_timeout') || ' ' || current_setting('tcp_keepalives_idle') AS both`,
+          ([row]) => row!["both"]
+        )
+      const { database, sql } = yield* open({ maxConnections: 2 })
+      const two = sql.withTransaction(Effect.zip(
+        settings(sql),
+        Effect.scoped(Effect.flatMap(
+          sql.reserve,
+          (connection) => connection.execute("SHOW tcp_user_timeout", [], undefined)
+        ))
+      ))
+      assert.deepStrictEqual(yield* two, ["30000 10", [{ tcp_user_timeout: "30000" }]])
+      assert.strictEqual(yield* settings(database.reserved), "30000 10")
+      const pooler = yield* Effect.acquireRelease(
+        Effect.promise(() => likePooler(server.url)),
+        ({ close }) => Effect.sync(() => void close())
+      )
+      assert.notInclude(String(yield* settings((yield* openDatabase(pooler.url)).sql)), "30000")
     }))
 
   it.scopedLive("the reserved client does not wait behind work", () =>

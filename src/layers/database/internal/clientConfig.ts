@@ -31,7 +31,9 @@ export const clientConfigOf = (options: ServerOptions): PgTypes.ClientConfig =>
     types: options.types,
     connectionTimeoutMillis: timerMillis(options.connectTimeout),
     application_name: options.applicationName ?? "lastcall",
-    keepAlive: true
+    keepAlive: true,
+    // Node then probes every second, ten times: an idle connection to a machine that is gone ends after 20 seconds, not two hours.
+    keepAliveInitialDelayMillis: 10_000
   }) as PgTypes.ClientConfig
 
 /** What a connection will use, as `pg` resolves the options and its environment. Throws when the URL is not valid. */

@@ -60,9 +60,12 @@ const answerTimeout = "3 seconds"
 export class Statement {
   exit: QueryExit | undefined
   isCancelled = false
+  /** How often `destroyIfSilent` has found it unanswered. */
+  sightings = 0
   private waiters: Array<() => void> | undefined
 
   constructor(
+    readonly text: string,
     readonly send: (driver: DriverConnection, done: (exit: QueryExit) => void) => void,
     /** Not called after a cancellation. */
     private readonly onExit?: (exit: QueryExit) => void
@@ -88,7 +91,9 @@ export const statementOf = (
   values: ReadonlyArray<unknown>,
   rowMode: RowMode,
   onExit?: (exit: QueryExit) => void
-) => new Statement((driver, done) => driver.send(text, values, rowMode, done), onExit)
+) => new Statement(text, (driver, done) => driver.send(text, values, rowMode, done), onExit)
+
+const takesNoTime = (text: string) => /^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|CLOSE)\b/.test(text)
 
 /** A connection while it is leased. Sends one statement at a time; those that are submitted meanwhile wait in its queue. */
 export class Connection {
@@ -138,6 +143,17 @@ export class Connection {
   }
 
   /**
+   * Destroys the connection when the statement in flight is one that takes no time, and this method has found it unanswered before as
+   * often as this. With `all`, every statement counts.
+   */
+  destroyIfSilent(sightings: number, all: boolean) {
+    const { current } = this
+    if (current === undefined || !(all || takesNoTime(current.text)) || current.sightings++ < sightings) return
+    this.closedBy ??= this.errors.lost
+    this.driver.destroy()
+  }
+
+  /**
    * Takes a statement out of the queue, or cancels it in the server and waits for the answer, so that the connection can be reused;
    * without an answer in time the connection is destroyed.
    */
@@ -178,8 +194,8 @@ export class Connection {
   portal(text: string, values: ReadonlyArray<unknown>) {
     const portal = this.driver.portals!.make(text, values)
     return {
-      fetch: (rows: number) => this.run((onExit) => new Statement((_, done) => portal.fetch(rows, done), onExit)),
-      close: this.run((onExit) => new Statement((_, done) => portal.close(done), onExit))
+      fetch: (rows: number) => this.run((onExit) => new Statement(text, (_, done) => portal.fetch(rows, done), onExit)),
+      close: this.run((onExit) => new Statement("CLOSE", (_, done) => portal.close(done), onExit))
     }
   }
 

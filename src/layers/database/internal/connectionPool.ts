@@ -27,6 +27,8 @@ export interface ConnectionPool {
   readonly awaitIdle: Effect.Effect<void>
   /** Revokes every lease, and fails the waiters. Bounded. */
   readonly revoke: Effect.Effect<void>
+  /** See `Connection.destroyIfSilent`. */
+  readonly destroySilent: (sightings: number, all: boolean) => void
   readonly progress: () => Progress
 }
 
@@ -39,6 +41,8 @@ export interface Driver {
   /** The statement that begins a transaction. */
   readonly begin: string
   readonly listen: (channel: string) => Stream.Stream<string>
+  /** Runs while the database is open. */
+  readonly watch: Effect.Effect<unknown>
   readonly quiesce: Effect.Effect<void>
   readonly drain: Effect.Effect<void>
   readonly interrupt: Effect.Effect<void>
@@ -171,6 +175,9 @@ export const makeConnectionPool = (
         })
       })
     ),
+    destroySilent: (sightings, all) => {
+      for (const connection of leased.keys()) connection.destroyIfSilent(sightings, all)
+    },
     progress: () => ({ inFlight: leased.size, finished, handedBack: 0, cut })
   }
 }

@@ -1,4 +1,5 @@
 import type { SqlError } from "@effect/sql"
+import { Duration } from "effect"
 
 /** The message of an error of the driver. One that failed to connect to several addresses has no message of its own. */
 export const driverMessage = (error: unknown): string => {
@@ -15,6 +16,8 @@ export const makeErrors = (sql: { readonly SqlError: Pick<typeof SqlError, "SqlE
     released: () => make("The database is being released", new Error("No statement is accepted any more")),
     abandoned: () => make("The connection was taken from its holder", new Error("Its work was abandoned")),
     lost: () => make("The connection was lost", new Error("Connection destroyed")),
+    timedOut: (timeout: Duration.Duration) =>
+      make(`The statement took longer than ${Duration.format(timeout)}`, new Error("The statement was cancelled")),
     notCommitted: () =>
       make(
         "The transaction was rolled back, not committed",

@@ -1,7 +1,7 @@
 /** Opens the database that a URL names, and makes its clients. */
 import type { SqlClient } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
-import { Context, Effect, Predicate, Redacted, type Scope } from "effect"
+import { Context, Duration, Effect, Predicate, Redacted, type Scope } from "effect"
 import * as Drain from "../../../core/Drain.js"
 import { misencoded } from "../../../core/internal/urlCredentials.js"
 import type { BudgetError } from "../../../core/ShutdownConfig.js"
@@ -21,6 +21,8 @@ export interface OpenOptions
 {
   readonly name: string
   readonly url: Redacted.Redacted | undefined
+  /** Infinite if a statement may take any time. */
+  readonly statementTimeout: Duration.Duration
 }
 
 /** The parts of a URL. Error messages never repeat the URL: any part of a malformed one may be a password. */
@@ -125,8 +127,10 @@ export const open = (
       progress: (driver) => driver.progress()
     })
     const reactivity = yield* peers["@effect/experimental"].make
+    yield* Effect.forkScoped(driver.watch)
     const { begin, kind, listen, pool } = driver
     const portals = kind === "postgres"
+    const statementTimeout = portals ? options.statementTimeout : Duration.infinity
     const { maxConnections, spanAttributes, transformJson, transformQueryNames, transformResultNames } = options
     const config: PgClient.PgClientConfig = {
       ...resolved,
@@ -136,10 +140,30 @@ export const open = (
       transformQueryNames,
       transformResultNames
     }
-    const sql = makeSqlClient({ peers, reactivity, tag: sharedTransaction, pool, begin, config, listen, portals })
+    const sql = makeSqlClient({
+      peers,
+      reactivity,
+      tag: sharedTransaction,
+      pool,
+      begin,
+      config,
+      listen,
+      portals,
+      statementTimeout
+    })
     const reserved = driver.reserved === pool
       ? sql
-      : makeSqlClient({ peers, reactivity, tag: ownTransaction, pool: driver.reserved, begin, config, listen, portals })
+      : makeSqlClient({
+        peers,
+        reactivity,
+        tag: ownTransaction,
+        pool: driver.reserved,
+        begin,
+        config,
+        listen,
+        portals,
+        statementTimeout
+      })
     yield* Effect.logInfo(`${options.name}: ${description}`)
     return Context.make(SqlClientTag, sql as SqlClient.SqlClient).pipe(
       Context.add(PgClientTag, sql),

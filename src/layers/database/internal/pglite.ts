@@ -89,6 +89,7 @@ export const openPglite = (
       reserved: pool,
       begin: "BEGIN",
       listen: (channel) => Stream.catchAll(notifications(channel), () => Stream.empty),
+      watch: Effect.void,
       quiesce: pool.close,
       drain: pool.awaitIdle,
       interrupt: pool.revoke,

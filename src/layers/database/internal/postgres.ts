@@ -1,6 +1,6 @@
 /** A PostgreSQL server: two pools of connections, and one connection for each listener. */
 import type { SqlError } from "@effect/sql"
-import { Deferred, Duration, Effect, Exit, FiberId, Option } from "effect"
+import { Deferred, Duration, Effect, Exit, FiberId, Option, Schedule } from "effect"
 import type * as PgTypes from "pg"
 import { bounded } from "../../../core/internal/bounded.js"
 import { DatabaseError } from "../contract.js"
@@ -24,12 +24,23 @@ export interface PostgresOptions extends ServerOptions {
   readonly preparedStatements: boolean | undefined
 }
 
+/**
+ * Lets the server notice within half a minute that this machine is gone, and end what it does for it. Settings of the session: not for
+ * a pooler, which would pass them on with the connection.
+ */
+const keepalive = `SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
+  SET tcp_user_timeout = 30000`
+
+/** Half a minute for a statement that takes no time, such as `COMMIT`: a `bounded` wait for each would double its cost. */
+const watching = { every: "10 seconds", sightings: 2 } as const
+
 /** For the pool, 0 means without end. */
 const timerOrNone = (duration: Duration.Duration) => Duration.isFinite(duration) ? timerMillis(duration) : 0
 
 const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number) => {
   const live = new Set<PgTypes.Client>()
   let prepares = false
+  let isDirect = false
   /** Keeps count of all connections: the pool does not know those that are still connecting, and the release must end them too. */
   class Client extends pg.Client {
     readonly driver = toDriverConnection(pg, this as unknown as PgTypes.PoolClient, errors, () => prepares)
@@ -48,6 +59,14 @@ const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number)
     max,
     min: Math.min(options.minConnections, max),
     idleTimeoutMillis: timerOrNone(options.idleTimeout),
+    // Runs on a new connection. Platforms without such a setting go on without it.
+    verify: (client: PgTypes.PoolClient, done: (error?: Error) => void) =>
+      isDirect
+        ? client.query(
+          { text: keepalive, query_timeout: timerMillis(options.connectTimeout) } as PgTypes.QueryConfig,
+          () => done()
+        )
+        : done(),
     maxLifetimeSeconds: timerOrNone(options.connectionTTL) / 1000
   } as PgTypes.PoolConfig)
   // The pool drops an idle connection that is lost: there is nothing else to do.
@@ -78,9 +97,10 @@ const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number)
     /** Whether one of the connections is to the server process with this pid. */
     isConnectedTo: (pid: number) =>
       [...live].some((client) => (client as unknown as ClientInternals).processID === pid),
-    /** From now on, statements whose text repeats are prepared. */
-    prepare: () => {
-      prepares = true
+    /** From now on, new connections are set up, and statements whose text repeats are prepared. */
+    configure: (server: { readonly isDirect: boolean; readonly prepares: boolean }) => {
+      isDirect = server.isDirect
+      prepares = server.prepares
     },
     /** Ends every connection by protocol, and destroys those that have not ended when the step is interrupted. */
     end: Effect.ensuring(end, destroy),
@@ -115,6 +135,13 @@ export const openPostgres = (peers: Peers, options: PostgresOptions): Effect.Eff
       reserved,
       begin: beginOf(options.idleTransactionTimeout),
       listen: makeListen(pg, options, Deferred.await(closed)),
+      watch: Effect.repeat(
+        Effect.sync(() => {
+          main.destroySilent(watching.sightings, false)
+          reserved.destroySilent(watching.sightings, true)
+        }),
+        Schedule.spaced(watching.every)
+      ),
       quiesce: both((pool) => pool.close),
       drain: both((pool) => pool.awaitIdle),
       interrupt: both((pool) => pool.revoke),
@@ -123,12 +150,13 @@ export const openPostgres = (peers: Peers, options: PostgresOptions): Effect.Eff
     }
 
     /** A pooler between here and the server gives its clients pids of its own, and may run each statement on another connection. */
-    const firstAnswer = Effect.map(main.query("SELECT pg_backend_pid()", [], "array"), (result) => {
+    const firstAnswer = Effect.flatMap(main.query("SELECT pg_backend_pid()", [], "array"), (result) => {
       const [[pid]] = (result as { readonly rows: readonly [readonly [number]] }).rows
-      if (options.preparedStatements ?? main.isConnectedTo(pid)) {
-        main.prepare()
-        reserved.prepare()
-      }
+      const isDirect = main.isConnectedTo(pid)
+      const server = { isDirect, prepares: options.preparedStatements ?? isDirect }
+      main.configure(server)
+      reserved.configure(server)
+      return isDirect ? Effect.ignore(main.query(keepalive, [], "object")) : Effect.void
     })
     return bounded({ within: options.connectTimeout })(firstAnswer).pipe(
       // A bounded wait is uninterruptible; an interrupted start leaves it behind.

@@ -1,11 +1,11 @@
 import type { Reactivity } from "@effect/experimental/Reactivity"
 import type { SqlClient, SqlConnection, Statement } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
-import { Chunk, Context, Effect, Option, Stream } from "effect"
+import { Chunk, Context, Duration, Effect, Option, Stream } from "effect"
 import { TransactionTag } from "../contract.js"
 import type { Connection, Query } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
-import { makeErrors } from "./errors.js"
+import { type Errors, makeErrors } from "./errors.js"
 import type { Peers } from "./peers.js"
 import { cursorStreams, portalStreams, rowsOf, type Streaming } from "./streams.js"
 import { makeWithTransaction, type Transaction } from "./transaction.js"
@@ -36,6 +36,16 @@ export const ownTransaction = Context.GenericTag<"lastcall/Database/OwnTransacti
   "lastcall/Database/OwnTransaction"
 )
 
+/** Cancels a statement after this time, also in an uninterruptible region. */
+const withTimeout = (timeout: Duration.Duration, errors: Errors) => (query: Query): Query =>
+  Duration.isFinite(timeout)
+    ? (...statement) =>
+      Effect.raceFirst(
+        Effect.interruptible(query(...statement)),
+        Effect.interruptible(Effect.zipRight(Effect.sleep(timeout), Effect.suspend(() => errors.timedOut(timeout))))
+      )
+    : query
+
 type PgCustom = Statement.Custom<"PgJson", unknown>
 
 /** `PgClient` over leased connections: the same code for Postgres and PGlite. */
@@ -53,6 +63,7 @@ export const makeSqlClient = <I>(options: {
   readonly listen: (channel: string) => Stream.Stream<string>
   /** Whether the driver has portals. */
   readonly portals: boolean
+  readonly statementTimeout: Duration.Duration
 }): PgClient.PgClient => {
   const { begin, config, peers, pool, reactivity, tag } = options
   const { SqlClient, Statement } = peers["@effect/sql"]
@@ -66,11 +77,15 @@ export const makeSqlClient = <I>(options: {
   })
   const compiler = peers["@effect/sql-pg"].makeCompiler(transformQueryNames, transformJson)
   const transformRows = transformResultNames && Statement.defaultTransforms(transformResultNames, transformJson).array
+  const timed = withTimeout(options.statementTimeout, errors)
   const { ofLease, ofPool } = options.portals ? portalStreams(pool, errors) : cursorStreams(pool)
-  const pooled = Effect.succeed(makeSqlConnection(pool.query, ofPool))
+  const pooled = Effect.succeed(makeSqlConnection(timed(pool.query), ofPool))
   /** The connection of a transaction, or one that was reserved. */
   const ofConnection = (connection: Connection) =>
-    makeSqlConnection((text, values, rowMode) => connection.query(text, values, rowMode), ofLease(connection))
+    makeSqlConnection(
+      timed((text, values, rowMode) => connection.query(text, values, rowMode)),
+      ofLease(connection)
+    )
   const acquirer: SqlConnection.Connection.Acquirer = Effect.withFiberRuntime((fiber) => {
     const around = Context.getOption(fiber.currentContext as Context.Context<never>, tag)
     return Option.isSome(around) ? Effect.succeed(around.value[0]) : pooled
