@@ -1,67 +1,20 @@
-import { HttpServerRequest, HttpServerResponse, type Socket } from "@effect/platform"
+import { HttpServerRequest } from "@effect/platform"
 import { assert } from "@effect/vitest"
-import { Deferred, Effect, type Scope } from "effect"
+import { Deferred, Effect } from "effect"
 import * as Shutdown from "../../../src/core/Shutdown.js"
-import { get, responses } from "../../fixtures/http/client.js"
+import { responses } from "../../fixtures/http/client.js"
 import { echo, summarize } from "../../fixtures/http/serving.js"
-import { type App, awaitServerRead, type ConnectionCase, type Server, usedConnection } from "./connectionCase.js"
-
-const upgrade = get(
-  "/",
-  "Connection: Upgrade",
-  "Upgrade: websocket",
-  "Sec-WebSocket-Version: 13",
-  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-)
-
-/** A frame of a client. Those must be masked; a mask of zeros changes nothing. */
-const frame = (opcode: number, payload: Buffer) =>
-  Buffer.from([0x80 | opcode, 0x80 | payload.length, 0, 0, 0, 0, ...payload]).toString("latin1")
-
-const text = (message: string) => frame(1, Buffer.from(message))
-const hello = text("hello")
-const goingAway = Buffer.from([0x03, 0xe9])
-const closing = frame(8, goingAway)
-const closeFrame = Buffer.from([0x88, 0x02, ...goingAway]).toString("latin1")
-
-type Write = (message: Uint8Array | string) => Effect.Effect<void, Socket.SocketError>
-
-/** Handles a WebSocket. Records how the handler exits. */
-const webSocket = (
-  journal: Array<string>,
-  handle: (socket: Socket.Socket, write: Write) => Effect.Effect<void, Socket.SocketError, Scope.Scope>
-): App =>
-  Effect.gen(function*() {
-    const socket = yield* Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => request.upgrade)
-    const write = yield* socket.writer
-    yield* Effect.onExit(handle(socket, write), (exit) => Effect.sync(() => journal.push(exit._tag)))
-    return HttpServerResponse.empty()
-  }).pipe(Effect.orDie)
-
-/** Sends back each message, until its socket is closed. */
-const chat = (journal: Array<string>): App => webSocket(journal, (socket, write) => socket.run(write))
-
-/** Sends back each message; `slow` once `respond` was called. */
-const slowChat = Effect.gen(function*() {
-  const responding = yield* Deferred.make<void>()
-  const journal: Array<string> = []
-  const app = webSocket(journal, (socket, write) =>
-    socket.run((message) => {
-      const text = new TextDecoder().decode(message)
-      journal.push(text)
-      return Effect.zipRight(text === "slow" ? Deferred.await(responding) : Effect.void, write(message))
-    }))
-  return { app, journal, respond: Deferred.succeed(responding, void 0) }
-})
-
-const openChat = (server: Server) =>
-  Effect.tap(server.connect, (client) =>
-    Effect.gen(function*() {
-      yield* client.send(upgrade)
-      yield* client.until(/101 Switching/)
-      yield* client.send(hello)
-      yield* client.until(/hello/)
-    }))
+import {
+  chat,
+  closeFrame,
+  closing,
+  openChat,
+  slowChat,
+  text,
+  upgrade,
+  webSocket
+} from "../../fixtures/http/webSocket.js"
+import { awaitServerRead, type ConnectionCase, usedConnection } from "./connectionCase.js"
 
 /** WebSockets, whose handlers know nothing of the drain unless the situation says so. */
 export const webSockets: ReadonlyArray<ConnectionCase> = [
@@ -189,6 +142,26 @@ export const webSockets: ReadonlyArray<ConnectionCase> = [
         yield* client.closed
         assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 0, cut: 1 })
         assert.deepStrictEqual(journal, ["Failure"])
+      })
+  },
+  {
+    situation: "a WebSocket whose handler ends `run` before the drain",
+    behavior: "is closed, without a code, as by the platform",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const journal: Array<string> = []
+        const server = yield* serve(webSocket(journal, (socket, write) =>
+          Effect.flatMap(Deferred.make<void>(), (ended) =>
+            Effect.raceFirst(
+              socket.run((message) => Effect.zipRight(write(message), Deferred.succeed(ended, void 0))),
+              Deferred.await(ended)
+            ))))
+        const client = yield* openChat(server)
+        yield* client.until(/hello\x88\x00$/)
+        yield* client.send(closing)
+        yield* client.closed
+        assert.deepStrictEqual(journal, ["Success"])
+        assert.deepStrictEqual(summarize(yield* yield* server.beginDrain), { outcome: "Drained", finished: 0, cut: 0 })
       })
   },
   {
