@@ -28,6 +28,7 @@ import type { Timeouts } from "../../core/Drain.js"
 import { countOption, durationOption } from "../../core/internal/options.js"
 import type { BudgetError } from "../../core/ShutdownConfig.js"
 import { Database, DatabaseError, execute, type Row, type Service } from "./contract.js"
+import { fromPgClient as overPgClient } from "./internal/fromPgClient.js"
 import { once as runOnce } from "./internal/idempotent.js"
 import { migrate, type Migrations } from "./internal/migrations.js"
 import { open } from "./internal/open.js"
@@ -99,7 +100,7 @@ export interface Options extends Timeouts, ClientOptions {
   readonly statementTimeout?: Duration.DurationInput | undefined
   /**
    * Whether a connection keeps the statements that it repeats prepared in the server, the last hundred: those with values, outside of
-   * transactions. Such a statement takes a third less time. A statement that the server will not run any more, because its columns
+   * transactions. Such a statement takes about a quarter less time. A statement that the server will not run any more, because its columns
    * have changed, is sent again unprepared. By default prepared unless there is a pooler such as PgBouncer in front of the server,
    * which may run each statement on another connection; the first answer shows whether there is. Not used by PGlite.
    */
@@ -192,6 +193,20 @@ export const layerFromEnv: Layer.Layer<
   Database | PgClient.PgClient | SqlClient.SqlClient,
   DatabaseError | BudgetError | ConfigError.ConfigError
 > = layerConfig({ url: Config.withDefault(Config.redacted("DATABASE_URL"), Redacted.make("pglite:./data")) })
+
+/**
+ * The `Database` over an app's own `PgClient.layer` or `PgClient.layerFromPool`: `once`, `migrations`, `JobSourceSql` and the outbox run
+ * on its connections and share its transactions. Listening takes a connection of its own for each listener.
+ *
+ * **Not promised**, where `Database.layer` promises it: that leases are renewed while every connection of the pool is in use (there is
+ * no reserved connection: give the pool more connections than jobs run at a time); that an abandoned job, or a release, rolls back the
+ * transactions that are still open; that a release waits for them; that a statement or a commit without an answer is bounded. Settling
+ * a job inside a transaction of `PgClient` is reported at once, not after the commit.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const fromPgClient: Layer.Layer<Database, never, PgClient.PgClient> = Layer.scopedContext(overPgClient)
 
 /**
  * Runs the migrations that have not been run yet, in the order of their numbers (`0001_create_rows`), before any layer that depends on this

@@ -1,9 +1,11 @@
 import { SqlClient, SqlSchema } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, beforeAll, describe, expectTypeOf, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Layer, Redacted, Schema, Stream, String } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Queue, Redacted, Schema, Stream, String } from "effect"
 import pg from "pg"
 import * as Database from "../../../src/layers/database/Database.js"
+import { JobSource } from "../../../src/layers/jobs/JobSource.js"
+import * as JobSourceSql from "../../../src/layers/jobs/sql/JobSourceSql.js"
 import { databaseFolder } from "../../kit/pglite.js"
 import { describePostgres } from "../../kit/postgres.js"
 
@@ -112,6 +114,45 @@ describePostgres("Database on PostgreSQL, in the place of PgClient", (server) =>
         yield* Effect.provide(found, Layer.orDie(layer)),
         [[{ name: "shop" }], url.hostname, Number(url.port), url.username, url.pathname.slice(1)]
       )
+    }))
+
+  it.scopedLive("over an app's own PgClient: migrations, `once`, jobs and notifications share its transactions", () =>
+    Effect.gen(function*() {
+      const Own = Layer.orDie(PgClient.layer({ url: Redacted.make(server.url), maxConnections: 4 }))
+      const context = yield* Layer.build(Layer.provideMerge(
+        Layer.mergeAll(
+          JobSourceSql.layer({ table: "own_jobs", pollInterval: "1 hour" }),
+          Layer.orDie(
+            Database.migrations({
+              "0001_own": Effect.flatMap(SqlClient.SqlClient, (sql) => sql`CREATE TABLE own (n int)`)
+            })
+          )
+        ),
+        Layer.provideMerge(Database.fromPgClient, Own)
+      ))
+      const sql = Context.get(context, PgClient.PgClient)
+      const { listen, notify, reserved } = Context.get(context, Database.Database)
+      const queue = yield* Context.get(context, JobSource).open({ name: "own", lease: undefined })
+      const heard = yield* Queue.unbounded<string>()
+      yield* Effect.forkScoped(Stream.runForEach(listen("own"), (payload) => Queue.offer(heard, payload)))
+      assert.strictEqual(yield* Queue.take(heard), "")
+
+      const written = (n: number) =>
+        Database.once("own", Effect.all([sql`INSERT INTO own VALUES (${n})`, queue.offer([n]), notify("own", `${n}`)]))
+          .pipe(Effect.provide(context))
+      yield* Effect.ignore(sql.withTransaction(Effect.zipRight(written(1), Effect.fail("no"))))
+      yield* written(2)
+      yield* written(3)
+      assert.strictEqual(yield* Queue.take(heard), "2")
+      assert.deepStrictEqual(yield* sql`SELECT n FROM own`, [{ n: 2 }])
+      const [claim] = yield* queue.claim(10)
+      assert.deepStrictEqual(claim!.payload, 2)
+
+      // The reserved client joins no transaction.
+      yield* Effect.ignore(
+        sql.withTransaction(Effect.zipRight(reserved`INSERT INTO own VALUES (4)`, Effect.fail("no")))
+      )
+      assert.deepStrictEqual(yield* reserved`SELECT n FROM own ORDER BY n`, [{ n: 2 }, { n: 4 }])
     }))
 
   it("satisfies a layer that needs PgClient", () => {
