@@ -348,7 +348,8 @@ describeEngines("JobSourceSql", (databases) => {
       yield* sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at)
         SELECT ${name}, 'delayed ' || n, '1', now() + interval '1 day' FROM generate_series(1, 20000) AS n`
       yield* sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at, state, error, failed_at)
-        SELECT ${name}, 'dead ' || n, '1', now(), 'dead', 'no', now() FROM generate_series(1, 20000) AS n`
+        SELECT ${name}, 'dead ' || n, '1', now(), 'dead', 'no', now() + n * interval '1 millisecond'
+        FROM generate_series(1, 20000) AS n`
       yield* one.offer(["now"])
       const { claim, deadLetters, due, reap } = statementsOf("lastcall_jobs")
       const plan = (statement: string, values: ReadonlyArray<unknown>) =>
@@ -361,7 +362,7 @@ describeEngines("JobSourceSql", (databases) => {
       const plans = yield* Effect.all([
         plan(due, [name, true]),
         plan(reap, [[name]]),
-        plan(deadLetters, [name, 10, new Date().toISOString(), "dead 1"]),
+        plan(deadLetters, [name, 10, null, null]),
         plan(claim, [name, 10, 10, true])
       ])
       for (const plan of plans) {

@@ -156,7 +156,7 @@ export const statementsOf = (table: string) => {
     /** `$2` is the limit, `$3` and `$4` are the date and the id of the dead letter before the page. */
     deadLetters: `SELECT ${found} FROM ${table}
       WHERE ${dead} AND (failed_at, id) > (coalesce($3::timestamptz, '-infinity'), coalesce($4::text, ''))
-      ORDER BY failed_at, id LIMIT $2::int`,
+      ORDER BY ${table}.failed_at, ${table}.id LIMIT $2::int`,
     /** `$2` are ids, `$3` is whether they run from the start. */
     redrive: `WITH redriven AS (
         UPDATE ${table} SET state = 'waiting', attempt = 1, deaths = 0, due_at = clock_timestamp(), failed_at = NULL,
