@@ -1,12 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FastCheck, Logger, LogLevel } from "effect"
+import { Duration, Effect, FastCheck, Logger, LogLevel, Option } from "effect"
 import { beforeAll } from "vitest"
 import { long } from "../kit/long.js"
 import { virtually } from "../kit/virtually.js"
-import { type Graph, graph, type Observed, run } from "./randomGraph.js"
+import { type Graph, graph, ready } from "./randomGraph.js"
+import { type Observed, run } from "./runGraph.js"
 
 const runs = long ? 1_000 : 400
-const large = long ? 2000 : 100
+const large = long ? 3000 : 300
 const seed = Date.now()
 
 type Law = (observed: Observed, graph: Graph) => void
@@ -40,21 +41,43 @@ const isReleasedInOrder: Law = ({ report, violations }) => {
   assert.deepStrictEqual(violations.filter(({ by }) => !abandoned.has(by)), [])
 }
 
-const endsInTime: Law = ({ deadline, ended, report }, { nodes }) => {
+/** The report of a resource that is no node, such as `outer`. */
+const reportOf = ({ report }: Observed, name: string) => report.drains.find((drain) => drain.name === name)
+
+const isNode = (name: string) => /^n\d+$/.test(name)
+
+const endsInTime: Law = (observed, { nodes, outer }) => {
+  const { acquired, acquiring, deadline, ended, failed, report, requested } = observed
   assert.isAtMost(ended, deadline)
-  assert.sameMembers(
-    report.drains.map((_) => _.name).filter((name) => !name.endsWith(" daemons")),
-    nodes.map((_, index) => `n${index}`)
-  )
+  assert.sameMembers(report.drains.map((_) => _.name).filter(isNode), [...acquired])
+  // A failure ends the start when it happens, whatever the neighbours do.
+  if (Option.isSome(failed)) assert.isAtMost(requested, failed.value)
+  if (nodes.some(({ acquire }, index) => acquire.kind === "Deaf" && acquiring.has(`n${index}`))) {
+    assert.strictEqual(reportOf(observed, "start")?.outcome, "Abandoned")
+  }
+  // What is outside always has 500 milliseconds.
+  assert.isTrue(observed.outer.begun)
+  const takes = Option.match(outer, {
+    onNone: () => 0,
+    onSome: ({ kind, seconds }) => kind === "Quick" ? seconds * 100 : Infinity
+  })
+  if (takes < 500) assert.isTrue(observed.outer.ended)
+  const released = observed.outer.ended || Option.exists(outer, ({ kind }) => kind === "Dies")
+  const outcome = reportOf(observed, "outer")?.outcome ?? "Drained"
+  if (!released) assert.strictEqual(outcome, "Abandoned")
+  // What ends at the deadline itself may be either.
+  else if (ended < deadline) assert.strictEqual(outcome, "Drained")
 }
 
 const accountsForWork: Law = ({ accepted, daemons, report }) => {
   for (const { cut, finished, handedBack, name } of report.drains) {
-    if (!daemons.has(name)) assert.strictEqual(finished + handedBack + cut, accepted.get(name))
+    if (isNode(name)) assert.strictEqual(finished + handedBack + cut, accepted.get(name))
   }
   for (const [name, { finished, interrupted, running }] of daemons) {
     const drain = report.drains.find((drain) => drain.name === name)
-    assert.strictEqual(drain?.cut ?? 0, running)
+    const cut = drain?.cut ?? 0
+    // What was interrupted without time to wait for it ends later.
+    assert.isTrue(running <= cut && cut <= running + interrupted)
     assert.strictEqual(drain?.reason !== undefined, interrupted + running > 0)
     assert.isAtMost(drain?.finished ?? 0, finished)
   }
@@ -65,9 +88,31 @@ const together = (graphs: ReadonlyArray<Graph>): Graph => {
   const nodes: Array<Graph["nodes"][number]> = []
   for (const graph of graphs) {
     const offset = nodes.length
-    nodes.push(...graph.nodes.map((node) => ({ ...node, needs: node.needs.map((need) => offset + need) })))
+    nodes.push(
+      ...graph.nodes.map((node) => ({ ...node, acquire: ready, needs: node.needs.map((need) => offset + need) }))
+    )
   }
   return { ...graphs[0]!, nodes }
+}
+
+/** What the graphs must have, or the laws were not tried there. */
+const edges: Record<string, (observed: Observed, graph: Graph) => boolean> = {
+  "an acquire that hangs beside one that fails": ({ acquiring, failed }) => Option.isSome(failed) && acquiring.size > 0,
+  "a signal while an acquire hangs": ({ acquiring, report }) => acquiring.size > 0 && report.cause === "SIGTERM",
+  "an abandoned acquire": (observed) => reportOf(observed, "start") !== undefined,
+  "a second signal during the start": ({ report }) => report.expedited && report.from === "Starting",
+  "a second signal while the service drains": ({ report }) => report.expedited && report.from === "Running",
+  "outside: released": (observed) => reportOf(observed, "outer")?.outcome === "Drained",
+  "outside: abandoned": (observed) => reportOf(observed, "outer")?.outcome === "Abandoned",
+  "the system's time is set back during the shutdown": ({ ended }, { clockSteps }) =>
+    clockSteps.some(({ after, hours }) => hours < 0 && after * 1000 < ended),
+  "the system's time is set forward during the shutdown": ({ ended }, { clockSteps }) =>
+    clockSteps.some(({ after, hours }) => hours > 0 && after * 1000 < ended),
+  "daemons that finish": ({ daemons }) => [...daemons.values()].some(({ finished }) => finished > 0),
+  "daemons that are interrupted": ({ daemons }) => [...daemons.values()].some(({ interrupted }) => interrupted > 0),
+  "daemons that ignore it": ({ daemons }) => [...daemons.values()].some(({ running }) => running > 0),
+  "a lame duck": ({ report }) => Duration.greaterThan(report.preStopDelay, Duration.zero),
+  "work that is cut": ({ report }) => report.drains.some(({ cut, name }) => isNode(name) && cut > 0)
 }
 
 describe(`laws, on ${runs} random layer graphs`, () => {
@@ -77,6 +122,13 @@ describe(`laws, on ${runs} random layer graphs`, () => {
   it("law 2: every wait is bounded, and the process ends by its deadline", () => holds(endsInTime))
 
   it("law 3: accepted work is finished, handed back, or reported as cut", () => holds(accountsForWork))
+
+  it("the graphs have every edge", () => {
+    const missing = Object.keys(edges).filter((edge) =>
+      !observations.some(({ graph, observed }) => edges[edge]!(observed, graph))
+    )
+    assert.deepStrictEqual(missing, [], `with seed ${seed}`)
+  })
 
   it(`all of them hold for a service of ${large} resources`, async () => {
     const graphs = FastCheck.sample(graph, { numRuns: large, seed })

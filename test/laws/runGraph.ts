@@ -1,0 +1,243 @@
+import { Deferred, Duration, Effect, Exit, Fiber, Layer, Option, Queue } from "effect"
+import * as Drain from "../../src/core/Drain.js"
+import type { HostEvent } from "../../src/core/Host.js"
+import { makeDaemons } from "../../src/core/internal/daemons.js"
+import { monotonicMillis } from "../../src/core/internal/monotonic.js"
+import * as Lifecycle from "../../src/core/Lifecycle.js"
+import type { BudgetError } from "../../src/core/ShutdownConfig.js"
+import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
+import { onMemoryHost } from "../../src/programs/internal/memoryHost.js"
+import { runService } from "../../src/programs/internal/runService.js"
+import * as WallClock from "../kit/wallClock.js"
+import type { Behaviour, Graph, Node, Start } from "./randomGraph.js"
+
+/** From the start to the first signal, in milliseconds. */
+const firstSignal = 200
+
+const behave = ({ kind, seconds }: Behaviour): Effect.Effect<void> => {
+  switch (kind) {
+    case "Quick":
+      return Effect.sleep(seconds * 100)
+    case "Slow":
+      return Effect.sleep(seconds * 5000)
+    case "Hung":
+      return Effect.never
+    case "Stubborn":
+      return Effect.uninterruptible(Effect.never)
+    case "Dies":
+      return Effect.delay(Effect.die(new Error("died")), seconds * 100)
+  }
+}
+
+/** The acquire of a resource, which is uninterruptible by itself. Runs `failing` when it fails. */
+const acquireLike = ({ kind, seconds }: Start, failing: Effect.Effect<void>): Effect.Effect<void, string> => {
+  switch (kind) {
+    case "Ready":
+      return Effect.void
+    case "Hung":
+      return Effect.interruptible(Effect.never)
+    case "Deaf":
+      return Effect.never
+    case "Fails":
+      return Effect.interruptible(Effect.sleep(seconds * 25)).pipe(
+        Effect.zipRight(failing),
+        Effect.zipRight(Effect.fail("cannot be acquired"))
+      )
+  }
+}
+
+/** What a run of the graph has shown. */
+export interface Observed {
+  readonly report: ShutdownReport
+  /** Instants, in milliseconds. */
+  readonly requested: number
+  readonly deadline: number
+  readonly ended: number
+  /** When the first acquire failed. */
+  readonly failed: Option.Option<number>
+  /** Which nodes were being acquired when the shutdown was requested. */
+  readonly acquiring: ReadonlySet<string>
+  /** Which nodes were acquired. */
+  readonly acquired: ReadonlySet<string>
+  /** Whether what is provided outside has begun, and ended, its release. */
+  readonly outer: { readonly begun: boolean; readonly ended: boolean }
+  /** Node `of` was released while its dependent `by` still worked; or what is outside of all, while a node worked. */
+  readonly violations: ReadonlyArray<{ readonly of: string; readonly by: string }>
+  /** The units of work in flight of each node when it was quiesced. */
+  readonly accepted: ReadonlyMap<string, number>
+  /** What became of the daemons of each node that ended, or still ran, after its drain began. */
+  readonly daemons: ReadonlyMap<string, DaemonCounts>
+}
+
+interface DaemonCounts {
+  running: number
+  finished: number
+  interrupted: number
+}
+
+const dependents = (nodes: ReadonlyArray<Node>, index: number): ReadonlySet<number> => {
+  const found = new Set<number>()
+  for (let i = index - 1; i >= 0; i--) {
+    if (nodes[i]!.needs.some((need) => need === index || found.has(need))) found.add(i)
+  }
+  return found
+}
+
+/** Runs the graph as a service, signals it, and observes. */
+export const run = ({ again, clockSteps, nodes, outer, preStopDelay }: Graph): Effect.Effect<Observed> =>
+  Effect.gen(function*() {
+    const working = nodes.map(() => 0)
+    const violations: Array<{ of: string; by: string }> = []
+    const accepted = new Map<string, number>()
+    const daemons = new Map<string, DaemonCounts>()
+    const acquiring = new Set<string>()
+    const acquired = new Set<string>()
+    const outside = { begun: false, ended: false }
+    let failed = Option.none<number>()
+    const name = (index: number) => `n${index}`
+
+    /** Notes what still works of those that depend on the resource, or use what is provided outside. */
+    const noteViolations = (of: string, users: Iterable<number>) => {
+      for (const by of users) {
+        if (working[by]! > 0) violations.push({ of, by: name(by) })
+        const left = `${name(by)} daemons`
+        if ((daemons.get(left)?.running ?? 0) > 0) violations.push({ of, by: left })
+      }
+    }
+
+    /** Forks the first daemon, which forks the next one. */
+    const leaveBehind = (counts: DaemonCounts, [first, ...next]: ReadonlyArray<Behaviour>): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (first === undefined) return Effect.void
+        counts.running++
+        return behave(first).pipe(
+          Effect.interruptible,
+          Effect.onExit((exit) =>
+            Effect.sync(() => {
+              counts.running--
+              if (Exit.isInterrupted(exit)) counts.interrupted++
+              else counts.finished++
+            })
+          ),
+          Effect.zipRight(leaveBehind(counts, next)),
+          Effect.forkDaemon,
+          Effect.asVoid
+        )
+      })
+
+    const own = (node: Node, index: number) =>
+      Layer.scopedDiscard(Effect.gen(function*() {
+        const counts = { running: 0, finished: 0, interrupted: 0 }
+        daemons.set(`${name(index)} daemons`, counts)
+        const owner = yield* makeDaemons({ name: name(index), daemonTimeout: Duration.seconds(5) })
+        yield* drained(node, index)
+        yield* owner.own(Effect.forEach(node.daemons, (chain) => leaveBehind(counts, chain)))
+      }))
+
+    const drained = (node: Node, index: number) =>
+      Drain.acquire({
+        name: name(index),
+        acquire: Effect.gen(function*() {
+          acquiring.add(name(index))
+          yield* acquireLike(
+            node.acquire,
+            Effect.map(monotonicMillis, (now) => {
+              failed = Option.orElseSome(failed, () => now)
+            })
+          ).pipe(Effect.onExit(() => Effect.sync(() => acquiring.delete(name(index)))))
+          acquired.add(name(index))
+          const counts = { inFlight: node.work.length, finished: 0, handedBack: 0, cut: 0 }
+          working[index] = node.work.length
+          const fibers = yield* Effect.forEach(node.work, (work) =>
+            behave(work).pipe(
+              Effect.interruptible,
+              Effect.onExit((exit) =>
+                Effect.sync(() => {
+                  counts.inFlight--
+                  if (exit._tag === "Success") counts.finished++
+                  else counts.cut++
+                })
+              ),
+              // Until here the work may use its dependencies.
+              Effect.ensuring(Effect.sync(() => working[index]!--)),
+              Effect.forkDaemon
+            ))
+          return { counts, fibers }
+        }),
+        quiesce: () => behave(node.quiesce),
+        drain: ({ fibers }) => Fiber.awaitAll(fibers),
+        interrupt: ({ fibers }) => Fiber.interruptAll(fibers),
+        release: () =>
+          Effect.sync(() => noteViolations(name(index), dependents(nodes, index))).pipe(
+            Effect.zipRight(behave(node.release))
+          ),
+        progress: ({ counts }) => {
+          // The first call is made at quiesce: the work in flight then was accepted.
+          if (!accepted.has(name(index))) accepted.set(name(index), counts.inFlight)
+          return { ...counts }
+        },
+        drainTimeout: Option.getOrUndefined(Option.map(node.drainTimeout, (seconds) => seconds * 1000))
+      })
+
+    // From the bottom up: every node is one layer value, shared by its dependents.
+    const layers: Array<Layer.Layer<never, BudgetError | string>> = []
+    for (let index = nodes.length - 1; index >= 0; index--) {
+      const node = nodes[index]!
+      const needs = node.needs.map((need) => layers[need]!)
+      layers[index] = node.stacking === "Together"
+        ? needs.length === 0
+          ? own(node, index)
+          : own(node, index).pipe(Layer.provide(Layer.mergeAll(needs[0]!, ...needs.slice(1))))
+        : (node.stacking === "Chain" ? needs : needs.toReversed()).reduce(
+          (layer, need) => Layer.provide(layer, need),
+          own(node, index)
+        )
+    }
+
+    const inbox = yield* Queue.unbounded<HostEvent>()
+    const exited = yield* Deferred.make<number>()
+    const onHost = onMemoryHost({
+      listen: () => Effect.succeed(inbox),
+      exit: () => Effect.zipRight(Effect.intoDeferred(monotonicMillis, exited), Effect.never)
+    })
+    const lifecycle = yield* Effect.orDie(Lifecycle.make({ preStopDelay: preStopDelay * 1000 }))
+    const signal = Queue.offer(inbox, { _tag: "Signal" as const, signal: "SIGTERM" as const })
+    let hoursAhead = 0
+    yield* Effect.forEach(
+      clockSteps,
+      ({ after, hours }) =>
+        Effect.sync(() => {
+          hoursAhead += hours
+        }).pipe(Effect.delay(after * 1000), Effect.forkDaemon),
+      { discard: true }
+    )
+    const clock = WallClock.ahead(yield* Effect.clock, () => hoursAhead * 3_600_000)
+    const outerLayer = Layer.scopedDiscard(Effect.addFinalizer(() => {
+      outside.begun = true
+      noteViolations("outer", nodes.keys())
+      return Effect.map(Option.match(outer, { onNone: () => Effect.void, onSome: behave }), () => {
+        outside.ended = true
+      })
+    }))
+    yield* runService(Effect.succeed(lifecycle), Layer.mergeAll(layers[0]!, ...layers.slice(1))).pipe(
+      Effect.provide(outerLayer),
+      onHost,
+      Effect.withClock(clock),
+      Effect.forkDaemon
+    )
+    const request = yield* Effect.forkDaemon(Effect.zipWith(
+      Effect.zipRight(lifecycle.requested, monotonicMillis),
+      Effect.sync(() => new Set(acquiring)),
+      (requested, acquiring) => ({ requested, acquiring })
+    ))
+    yield* Effect.sleep(firstSignal)
+    yield* signal
+    if (Option.isSome(again)) {
+      yield* Effect.forkDaemon(Effect.raceFirst(Effect.delay(signal, again.value * 1000), Deferred.await(exited)))
+    }
+    const ended = yield* Deferred.await(exited)
+    const report = Option.getOrThrow((yield* lifecycle.snapshot).report)
+    const begun = yield* Fiber.join(request)
+    const deadline = begun.requested + 25_000
+    return { ...begun, report, deadline, ended, failed, acquired, outer: outside, violations, accepted, daemons }
+  })
