@@ -260,6 +260,41 @@ const conformance = (url: () => Promise<string>) => {
       assert.deepStrictEqual(yield* all, [300, 300, 600, 600])
     }))
 
+  it.scopedLive(
+    "the reader of a stream runs statements, transactions and streams of its own",
+    () =>
+      Effect.gen(function*() {
+        const { sql } = yield* open()
+        const { add, all, name } = yield* table(sql)
+        const series = sql<{ n: number }>`SELECT n FROM generate_series(1, 600) AS n`.stream
+        yield* Stream.runForEach(Stream.take(series, 3), ({ n }) => add(n))
+        yield* Stream.runForEach(Stream.take(series, 2), ({ n }) => sql.withTransaction(add(n * 10)))
+        yield* Stream.runForEach(Stream.take(series, 2), ({ n }) =>
+          Effect.flatMap(Stream.runCount(sql`SELECT n FROM ${name} WHERE n > 9`.stream), (count) =>
+            add(n * 100 + count)))
+        assert.deepStrictEqual(yield* all, [1, 2, 3, 10, 20, 102, 203])
+        assert.strictEqual(yield* Stream.runCount(series), 600)
+        yield* Effect.flip(sql.withTransaction(Effect.zipRight(Stream.runDrain(series), sql`SELECT 1 / 0`)))
+        assert.deepStrictEqual(yield* sql`SELECT name FROM pg_cursors WHERE name <> ''`, [])
+      }),
+    60_000
+  )
+
+  it.scopedLive("a transaction that interrupts the reader of a stream goes on", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open()
+      const { add, all } = yield* table(sql)
+      const reading = yield* Deferred.make<void>()
+      const reader = yield* Effect.fork(
+        Stream.runForEach(sql`SELECT n FROM generate_series(1, 600) AS n`.stream, () =>
+          Effect.zipRight(Deferred.succeed(reading, void 0), Effect.never))
+      )
+      yield* Deferred.await(reading)
+      yield* sql.withTransaction(Effect.all([add(1), Fiber.interrupt(reader), add(2)]))
+      assert.deepStrictEqual(yield* all, [1, 2])
+      assert.deepStrictEqual(yield* sql`SELECT name FROM pg_cursors WHERE name <> ''`, [])
+    }), 60_000)
+
   it.scopedLive("a notification arrives when its transaction commits, not before", () =>
     Effect.gen(function*() {
       const { database, sql } = yield* open()

@@ -1,5 +1,6 @@
+import type { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber } from "effect"
+import { Duration, Effect, Exit, Fiber, Stream } from "effect"
 import { spawnSync } from "node:child_process"
 import fs, * as Fs from "node:fs"
 import { syncBuiltinESMExports } from "node:module"
@@ -51,6 +52,30 @@ const printed = (child: Child, pattern: RegExp) => Effect.promise(() => child.wa
 const deadPid = () => spawnSync(process.execPath, ["-e", ""]).pid
 
 const lockFor = (pid: number, began = "") => JSON.stringify({ ...thisProcess(), pid, began })
+
+describe("Database on PGlite: its one connection", () => {
+  const message = "The embedded database has one connection, and this fiber, or the one that forked it, holds it"
+
+  it.scopedLive("a fiber that holds it and asks for it again fails at once, and one that it has forked after 10 seconds", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open(yield* Effect.promise(databaseFolder))
+      const asks = [sql`SELECT 1`, Effect.scoped(sql.reserve), Stream.runDrain(sql`SELECT 1`.stream)]
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* sql.reserve
+        for (const ask of asks) {
+          assert.strictEqual((yield* Effect.flip<unknown, SqlError.SqlError, never>(ask)).message, message)
+        }
+        const child = yield* Effect.fork(Effect.timed(Effect.flip(sql.withTransaction(sql`SELECT 1`))))
+        const [waited, error] = yield* Fiber.join(child)
+        assert.strictEqual(error.message, message)
+        assert.isAtLeast(Duration.toSeconds(waited), 10)
+      }))
+      const inside = sql.withTransaction(Effect.scoped(sql.reserve))
+      assert.strictEqual((yield* Effect.flip(inside)).message, message)
+      yield* sql.withTransaction(Effect.all([...Array.from({ length: 3 }, () => sql`SELECT 1`)], { concurrency: 3 }))
+      for (const ask of asks) yield* ask as Effect.Effect<unknown, SqlError.SqlError>
+    }))
+})
 
 describe("Database on PGlite: its folder", () => {
   it.scopedLive("keeps committed rows", () =>

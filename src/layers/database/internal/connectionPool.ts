@@ -70,8 +70,8 @@ export const makeConnectionPool = (
   let finished = 0
   let cut = 0
 
-  /** Runs once, from the holder or from `revoke`. */
-  const giveBack = (connection: Connection) => {
+  /** Does nothing the second time. */
+  const end = (connection: Connection) => {
     const lease = leased.get(connection)
     if (lease === undefined) return
     leased.delete(connection)
@@ -82,11 +82,16 @@ export const makeConnectionPool = (
     permits.leave(lease.permit)
   }
 
+  /** The `ROLLBACK` of a connection that is being revoked is to come: until then no other caller may have it. */
+  const giveBack = (connection: Connection) => {
+    if (!revoked.has(connection)) end(connection)
+  }
+
   /** Ends a lease from outside. */
   const revoke = (connection: Connection, error: () => SqlError.SqlError) =>
     Effect.suspend(() => {
       revoked.add(connection)
-      return Effect.ensuring(connection.revoke(error), Effect.sync(() => giveBack(connection)))
+      return Effect.ensuring(connection.revoke(error), Effect.sync(() => end(connection)))
     })
 
   /**

@@ -18,6 +18,11 @@ export const makeErrors = (sql: { readonly SqlError: Pick<typeof SqlError, "SqlE
     lost: () => make("The connection was lost", new Error("Connection destroyed")),
     timedOut: (timeout: Duration.Duration) =>
       make(`The statement took longer than ${Duration.format(timeout)}`, new Error("The statement was cancelled")),
+    ownWait: () =>
+      make(
+        "The embedded database has one connection, and this fiber, or the one that forked it, holds it",
+        new Error("Run the statement on the connection that is held, or in its transaction")
+      ),
     notCommitted: () =>
       make(
         "The transaction was rolled back, not committed",

@@ -6,6 +6,7 @@ import type { DatabaseError } from "../contract.js"
 import { type Driver, makeConnectionPool } from "./connectionPool.js"
 import { folderUnusable, openDataFolder } from "./dataFolder.js"
 import { makeErrors } from "./errors.js"
+import { refuseOwnWait } from "./ownWait.js"
 import type { PglitePeers } from "./peers.js"
 import { createCluster, pgliteMessage } from "./pgliteCluster.js"
 import { connectPglite } from "./pgliteConnection.js"
@@ -71,7 +72,7 @@ export const openPglite = (
     const errors = makeErrors(peers["@effect/sql"])
     const connect = connectPglite(db, types ?? pg.types, errors)
     // PGlite answers without a turn of the event loop: a sequence of statements would delay signals, timers and sockets until its end.
-    const pool = makeConnectionPool(1, errors, (done) => void setImmediate(connect, done))
+    const pool = refuseOwnWait(makeConnectionPool(1, errors, (done) => void setImmediate(connect, done)), errors)
     const notifications = (channel: string) =>
       Stream.asyncPush<string, SqlError.SqlError>((emit) =>
         Effect.gen(function*() {

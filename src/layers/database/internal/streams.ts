@@ -1,6 +1,6 @@
 /** Statements whose rows are fetched as they are read. */
 import type { SqlError } from "@effect/sql"
-import { Chunk, Effect, Exit, Option, Stream } from "effect"
+import { Chunk, Effect, Exit, Option, type Scope, Stream } from "effect"
 import type { Connection, Query, QueryResult } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
 import type { Errors } from "./errors.js"
@@ -88,13 +88,41 @@ const isHoldable = (text: string) =>
  */
 export const cursorStreams = (pool: ConnectionPool): Streams => {
   let cursors = 0
-  const by = (query: Query): Streaming => (text, values) => {
+  const by = (query: Query, open: typeof opened): Streaming => (text, values) => {
     if (!isHoldable(text)) return buffered(query)(text, values)
     const cursor = `lastcall_cursor_${cursors++}`
-    return Stream.acquireRelease(
-      query(`DECLARE ${cursor} NO SCROLL CURSOR WITH HOLD FOR ${text}`, values, "object"),
-      () => Effect.ignore(query(`CLOSE ${cursor}`, [], "object"))
-    ).pipe(Stream.flatMap(() => fetchAll(query(`FETCH ${size} FROM ${cursor}`, [], "object"))))
+    return Stream.unwrapScoped(Effect.as(
+      open(
+        query(`DECLARE ${cursor} NO SCROLL CURSOR WITH HOLD FOR ${text}`, values, "object"),
+        Effect.ignore(query(`CLOSE ${cursor}`, [], "object"))
+      ),
+      fetchAll(query(`FETCH ${size} FROM ${cursor}`, [], "object"))
+    ))
   }
-  return { ofPool: by(pool.query), ofLease: (connection) => by(queryOf(connection)) }
+  return { ofPool: by(pool.query, openedBeside), ofLease: (connection) => by(queryOf(connection), opened) }
 }
+
+/** Declares a cursor, and closes it when the scope does. */
+const opened = (
+  declare: Effect.Effect<unknown, SqlError.SqlError>,
+  close: Effect.Effect<void>
+): Effect.Effect<unknown, SqlError.SqlError, Scope.Scope> => Effect.acquireRelease(declare, () => close)
+
+/**
+ * The same where both wait for the session. To declare is interruptible: interrupted, it may have opened the cursor; failed, it has not. The
+ * cursor is closed beside the reader, which may have been interrupted by a transaction that has the session.
+ */
+const openedBeside: typeof opened = (declare, close) =>
+  Effect.suspend(() => {
+    let failed = false
+    // The yield lets it take its place in the queue, before what the reader sends next.
+    const closeBeside = Effect.zipRight(Effect.forkDaemon(close), Effect.yieldNow())
+    return Effect.addFinalizer(() => failed ? Effect.void : closeBeside).pipe(
+      Effect.zipRight(declare),
+      Effect.tapError(() =>
+        Effect.sync(() => {
+          failed = true
+        })
+      )
+    )
+  })
