@@ -77,7 +77,8 @@ const durableLease = Duration.seconds(15)
  * Makes a source in memory. Its queues live as long as the returned service.
  *
  * **Promised:** transactions are fenced: `LeaseLost` when the lease is gone before the writes or after them. The lease does
- * not expire while the writes run. **Not promised:** atomicity. The writes of a failed transaction are not rolled back.
+ * not expire while the writes run; with `durable`, where the holder may be a process that died in a test, it begins anew when
+ * they do. **Not promised:** atomicity. The writes of a failed transaction are not rolled back.
  *
  * @since 0.1.0
  * @category constructors
@@ -99,7 +100,11 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
       renewEvery: Duration.millis(Math.floor(Duration.toMillis(lease) / 3)),
       open: ({ lease: queueLease, name }) =>
         Effect.sync(() => {
-          const queue = queues.get(name) ?? makeQueue(name, capacity, Duration.toMillis(leaseOf(queueLease ?? lease)))
+          const queue = queues.get(name) ?? makeQueue(name, {
+            capacity,
+            durable,
+            lease: Duration.toMillis(leaseOf(queueLease ?? lease))
+          })
           queues.set(name, queue)
           return queue
         })
@@ -124,8 +129,12 @@ export const layerConfig = (
   options: Config.Config.Wrap<Options>
 ): Layer.Layer<JobSource, ConfigError.ConfigError> => Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))
 
-const makeQueue = (name: string, capacity: number, lease: number): JobQueue => {
-  const queue = makeMemoryQueue({ capacity, lease })
+const makeQueue = (
+  name: string,
+  { durable, ...options }: { readonly capacity: number; readonly durable: boolean; readonly lease: number }
+): JobQueue => {
+  const { capacity, lease } = options
+  const queue = makeMemoryQueue(options)
   const now = monotonicMillis
   const leaseLost = (claim: Claim) => new LeaseLost({ queue: name, id: claim.id })
   const fenced = <A>(claim: Claim, f: (now: number) => A): Effect.Effect<A, LeaseLost> =>
@@ -171,7 +180,7 @@ const makeQueue = (name: string, capacity: number, lease: number): JobQueue => {
     transact: (claim, writes, settlement) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
-          yield* fenced(claim, () => queue.setLease(claim, Number.POSITIVE_INFINITY))
+          yield* fenced(claim, (now) => queue.setLease(claim, durable ? now + lease : Number.POSITIVE_INFINITY))
           const value = yield* Effect.ensuring(
             restore(writes),
             Effect.map(now, (now) => queue.setLease(claim, now + lease))
