@@ -1,6 +1,17 @@
 import { Duration } from "effect"
-import type { DrainReport } from "../ShutdownReport.js"
-import { isClean } from "./journal.js"
+
+/** What a `DrainReport` says of the release of a resource. */
+interface Released {
+  readonly outcome: string
+  readonly elapsed: Duration.Duration
+  readonly cut: number
+  readonly reason?: string
+  readonly failure?: string
+}
+
+/** Whether everything was finished in time. */
+export const isClean = ({ cut, failure, outcome, reason }: Omit<Released, "elapsed">) =>
+  outcome === "Drained" && cut === 0 && failure === undefined && reason === undefined
 
 /** A part of many that is short enough to be read. */
 export interface Excerpt<A> {
@@ -33,12 +44,12 @@ export const countOthers = (others: ReadonlyArray<string>): string => {
 }
 
 /** What failed comes first, then what is not clean, then what took long. In milliseconds, of which no release takes as many. */
-const rankOfDrain = (drain: DrainReport): number =>
+const rankOfDrain = (drain: Released): number =>
   (drain.cut > 0 || drain.outcome === "Abandoned" || drain.failure !== undefined ? 2e12 : isClean(drain) ? 0 : 1e12) +
   Duration.toMillis(drain.elapsed)
 
 /** The resources of a report that are shown, and the others in words. */
-export const excerptOfDrains = (drains: ReadonlyArray<DrainReport>, most = mostDrains) => {
+export const excerptOfDrains = <A extends Released>(drains: ReadonlyArray<A>, most = mostDrains) => {
   const { others, shown } = excerpt(drains, most, rankOfDrain)
   return {
     shown,

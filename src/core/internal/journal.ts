@@ -1,6 +1,7 @@
 import { Array as Arr, Option } from "effect"
 import type { Conditions, Resource } from "../Shutdown.js"
 import type { DrainReport } from "../ShutdownReport.js"
+import { isClean } from "./excerpt.js"
 
 interface Registered {
   resource: Resource
@@ -41,9 +42,6 @@ export interface Journal<in out Entry> {
 }
 
 const isHidden = ({ provisional, stage }: Resource) => provisional === true && stage === "open"
-
-export const isClean = ({ cut, failure, outcome, reason }: DrainReport) =>
-  outcome === "Drained" && cut === 0 && failure === undefined && reason === undefined
 
 export const makeJournal = <Entry>(): Journal<Entry> => {
   const registered = new Map<string, Registered>()

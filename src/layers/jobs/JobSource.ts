@@ -67,9 +67,11 @@ export type Settlement =
  * @category models
  */
 export interface OrphanTurn {
+  /** Whether an orphan runs. */
   readonly isTaken: () => boolean
-  /** Returns `false` when it is taken. */
+  /** Takes the turn for an orphan that is about to run. Returns `false` when it is taken. */
   readonly take: () => boolean
+  /** The orphan has ended: another one may run. */
   readonly release: Effect.Effect<void>
   /** Completes when it is not taken. */
   readonly awaitRelease: Effect.Effect<void>

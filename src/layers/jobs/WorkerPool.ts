@@ -121,11 +121,9 @@ export interface RunningJob {
  * @category models
  */
 export interface Status extends Progress {
-  /**
-   * `Running`, `Quiesced`, `Interrupting` or `Closed`; or `Waiting for the source: ...` or `Crashed: ...`, with the error,
-   * while the pool cannot claim jobs.
-   */
+  /** `Running`, `Quiesced`, `Interrupting` or `Closed`; or `Waiting for the source: ...` or `Crashed: ...`, with the error. */
   readonly condition: string
+  /** The number of jobs that run at a time at most. */
   readonly concurrency: number
 }
 

@@ -45,6 +45,15 @@ describePostgres("Database on PostgreSQL: prepared statements", (server) => {
       assert.strictEqual((yield* Effect.flip(Effect.repeatN(sql`SELECT 1 / ${0}::int`, 2)))._tag, "SqlError")
     }))
 
+  it.scopedLive("a prepared statement is planned for its values each time, because its table may have grown", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open()
+      yield* Effect.repeatN(sql`SELECT ${1}::int`, 20)
+      assert.deepStrictEqual(yield* sql`SELECT generic_plans, custom_plans FROM pg_prepared_statements`, [
+        { generic_plans: "0", custom_plans: "20" }
+      ])
+    }))
+
   it.scopedLive("a connection keeps the hundred that it used last", () =>
     Effect.gen(function*() {
       const { sql } = yield* open()

@@ -145,8 +145,7 @@ describe("HttpServer", () => {
         const lines: Array<string> = []
         const logger = Logger.make(({ message }) => void lines.push(String(message).replace(/\d+$/, "n")))
         return Layer.build(app).pipe(
-          Effect.provide(server),
-          Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+          Effect.provide(Layer.provideMerge(server, Logger.replace(Logger.defaultLogger, logger))),
           Effect.as(lines)
         )
       })

@@ -130,7 +130,7 @@ export const openDataFolder = (folder: string, times?: typeof lockTimes): Effect
     return {
       path,
       isNew,
-      create: (make) =>
+      create: <E>(make: (folder: string) => Effect.Effect<unknown, E>): Effect.Effect<void, E | DatabaseError> =>
         make(draft).pipe(
           // This process has made it, and no other has seen it.
           Effect.onError(() => Effect.ignore(Effect.try(() => Fs.rmSync(draft, { recursive: true, force: true })))),

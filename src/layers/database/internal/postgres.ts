@@ -24,12 +24,14 @@ export interface PostgresOptions extends ServerOptions {
   readonly preparedStatements: boolean | undefined
 }
 
-/**
- * Lets the server notice within half a minute that this machine is gone, and end what it does for it. Settings of the session: not for
- * a pooler, which would pass them on with the connection.
- */
-const keepalive = `SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
-  SET tcp_user_timeout = 30000`
+/** Settings of the session: not for a pooler, which would pass them on with the connection. */
+const settings = [
+  // A prepared statement is planned for its values each time, as every other is: a plan made once stays what it was for the table of
+  // then, which for a queue is often an empty one.
+  "SET plan_cache_mode = force_custom_plan",
+  // Lets the server notice within half a minute that this machine is gone, and end what it does for it. Not on every platform.
+  "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4; SET tcp_user_timeout = 30000"
+]
 
 /** Half a minute for a statement that takes no time, such as `COMMIT`: a `bounded` wait for each would double its cost. */
 const watching = { every: "10 seconds", sightings: 2 } as const
@@ -60,13 +62,12 @@ const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number)
     min: Math.min(options.minConnections, max),
     idleTimeoutMillis: timerOrNone(options.idleTimeout),
     // Runs on a new connection. Platforms without such a setting go on without it.
-    verify: (client: PgTypes.PoolClient, done: (error?: Error) => void) =>
-      isDirect
-        ? client.query(
-          { text: keepalive, query_timeout: timerMillis(options.connectTimeout) } as PgTypes.QueryConfig,
-          () => done()
-        )
-        : done(),
+    verify: (client: PgTypes.PoolClient, done: (error?: Error) => void) => {
+      const query_timeout = timerMillis(options.connectTimeout)
+      const apply = ([text, ...others]: ReadonlyArray<string>): void =>
+        text === undefined ? done() : client.query({ text, query_timeout } as PgTypes.QueryConfig, () => apply(others))
+      apply(isDirect ? settings : [])
+    },
     maxLifetimeSeconds: timerOrNone(options.connectionTTL) / 1000
   } as PgTypes.PoolConfig)
   // The pool drops an idle connection that is lost: there is nothing else to do.
@@ -156,7 +157,8 @@ export const openPostgres = (peers: Peers, options: PostgresOptions): Effect.Eff
       const server = { isDirect, prepares: options.preparedStatements ?? isDirect }
       main.configure(server)
       reserved.configure(server)
-      return isDirect ? Effect.ignore(main.query(keepalive, [], "object")) : Effect.void
+      if (!isDirect) return Effect.void
+      return Effect.forEach(settings, (text) => Effect.ignore(main.query(text, [], "object")), { discard: true })
     })
     return bounded({ within: options.connectTimeout })(firstAnswer).pipe(
       // A bounded wait is uninterruptible; an interrupted start leaves it behind.

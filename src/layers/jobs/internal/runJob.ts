@@ -107,7 +107,7 @@ const makeContext = <Cursor>(
             run.cursor = Option.some(encoded)
             if (handBack) run.outcome = "HandedBack"
             yield* pool.events.record(JobEvent.Checkpointed({ ...pool.events.runFields(run.claim), cursor: encoded }))
-            if (mayStop(pool)) yield* Effect.interrupt
+            if (mayStop(pool)) return yield* Effect.interrupt
           }))
           return value
         })
