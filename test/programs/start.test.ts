@@ -229,6 +229,22 @@ describe("a signal during the start", () => {
     assert.strictEqual(exit, "15s exit 0")
   })
 
+  it("drains what is acquired late before what it uses is released", async () => {
+    const late = Layer.scopedDiscard(Drain.acquire({
+      name: "late",
+      acquire: Effect.sleep("1 second"),
+      drain: () => Effect.sleep("1 second")
+    }))
+    const { journal } = await runInMemory(late.pipe(Layer.provide(database)), [[200, "SIGTERM"]])
+    assert.deepStrictEqual(journal.slice(-5), [
+      "1s late draining",
+      "2s late Drained",
+      "2s database releasing",
+      "2s database Drained",
+      "2s app Stopped"
+    ])
+  })
+
   it("lets the drains of what was acquired take all the time when the acquires stop", async () => {
     const busy = resource("pool", { drain: () => Effect.sleep("20 seconds") })
     const waits = Layer.effectDiscard(Effect.never)

@@ -64,9 +64,25 @@ export const observedBuild = <ROut, E, RIn>(
     const acquires = new Map<Part, Fiber.RuntimeFiber<unknown, unknown>>()
     const idle = yield* Effect.makeLatch(true)
     const observedLayers = new WeakMap<AnyLayer, AnyLayer>()
+    const closedLatches = new WeakMap<Scope.Scope, Effect.Latch>()
 
+    /** Opens when a scope is closed: its first finalizer is the last to run. */
+    const closedLatch = (scope: Scope.CloseableScope) =>
+      Effect.suspend(() => {
+        const found = closedLatches.get(scope)
+        if (found !== undefined) return Effect.succeed(found)
+        const latch = Effect.unsafeMakeLatch()
+        closedLatches.set(scope, latch)
+        return Effect.as(Scope.addFinalizer(scope, latch.open), latch)
+      })
+
+    /** The build may be closing the scope, after an acquire that could not be interrupted: `Scope.close` does not wait for that. */
     const addScope = (part: Part, scope: Scope.CloseableScope) =>
-      building.has(part) ? Scope.addFinalizerExit(part.scopes, (exit) => Scope.close(scope, exit)) : Effect.void
+      !building.has(part) ? Effect.void : Effect.flatMap(
+        closedLatch(scope),
+        (closed) =>
+          Scope.addFinalizerExit(part.scopes, (exit) => Effect.zipRight(Scope.close(scope, exit), closed.await))
+      )
 
     const onExit = ({ onFailure }: Part, exit: Exit.Exit<unknown, unknown>) =>
       Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause) ? onFailure(exit.cause) : Effect.void
@@ -92,14 +108,15 @@ export const observedBuild = <ROut, E, RIn>(
           return Layer.effectContext(observeAcquire(op.effect))
         case "Scoped":
           return Layer.scopedContext(Effect.zipRight(
-            Effect.flatMap(Effect.all([FiberRef.get(current), Effect.scope]), ([part, scope]) =>
-              addScope(part, scope as Scope.CloseableScope)),
+            Effect.flatMap(
+              Effect.all([FiberRef.get(current), Effect.scope]),
+              ([part, scope]) => addScope(part, scope as Scope.CloseableScope)
+            ),
             observeAcquire(op.effect)
           ))
         case "Fresh":
           return Layer.fresh(Layer.scopedContext(
-            Effect.flatMap(Effect.scope, (scope) =>
-              buildIn(op.layer, scope as Scope.CloseableScope))
+            Effect.flatMap(Effect.scope, (scope) => buildIn(op.layer, scope as Scope.CloseableScope))
           ))
         default:
           return layer
@@ -129,8 +146,7 @@ export const observedBuild = <ROut, E, RIn>(
                 yield* Scope.addFinalizerExit(scope, closeScopes)
                 return part
               }),
-              (part) =>
-                Effect.locally(build, current, part),
+              (part) => Effect.locally(build, current, part),
               (part, exit) => {
                 building.delete(part)
                 return onExit(part, exit)
