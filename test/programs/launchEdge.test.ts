@@ -58,7 +58,7 @@ describe("launch, in a real process", () => {
   })
 
   it("abandons a hanging finalizer at the deadline, and runs the releases that wait for it", async () => {
-    const child = start("hungFinalizer")
+    const child = start("hungFinalizer", { GRACE_PERIOD: "5s" })
     await child.waitFor(/running/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
