@@ -6,7 +6,7 @@ import { drainable } from "./budget.js"
 import { drainTimeouts } from "./drainTimeouts.js"
 import { observersOf, observersOfForked } from "./effectInternals.js"
 import { makeInFlight } from "./inFlight.js"
-import { monotonicMillis } from "./monotonic.js"
+import { unsafeMonotonicMillis } from "./monotonic.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -53,13 +53,15 @@ const describe = (fiber: AnyFiber): string => {
  *
  * The time of a daemon that is there when the shutdown is requested counts from the request: an endless one costs its
  * timeout once, beside the delay before the drain and the drains of others. An interrupted daemon does not count as cut,
- * because endless ones are interrupted at every shutdown. One that ignores its interruption does.
+ * because endless ones are interrupted at every shutdown. One that ignores its interruption does. What it forks from then on is
+ * found only when the next daemon ends.
  */
 export const makeDaemons = (
   { daemonTimeout, isUnit = () => false, name, releaseTimeout }: Options
 ): Effect.Effect<Daemons, BudgetError, Scope.Scope> =>
   Effect.gen(function*() {
     const shutdown = yield* Shutdown
+    const clock = yield* Effect.clock
     const timeout = Duration.min(daemonTimeout, drainable(shutdown.config))
     const running = yield* makeInFlight<{ readonly since: number }>()
     let drainTimeout = timeout
@@ -71,22 +73,30 @@ export const makeDaemons = (
       if (!interrupting || Exit.isSuccess(exit) || !Cause.isInterrupted(exit.cause)) finished++
     }
     /** Returns whether there are daemons. */
-    const search: Effect.Effect<boolean> = Effect.zipWith(Fiber.roots, monotonicMillis, (roots, since) => {
-      for (const fiber of roots) {
+    const search = (): boolean => {
+      const since = unsafeMonotonicMillis(clock)
+      for (const fiber of Fiber.unsafeRoots()) {
         if (fiber.getFiberRef(currentOwner) === daemons && isUnobserved(fiber) && !isUnit(fiber)) {
           fiber.addObserver(count)
           running.add(fiber, { since })
         }
       }
       return running.size() > 0
-    })
-    const untilNone = (step: Effect.Effect<void>) =>
-      Effect.repeat(Effect.zipRight(step, search), { while: (more) => more })
+    }
+    const whileFound = (step: () => Effect.Effect<void>): Effect.Effect<void> =>
+      Effect.whileLoop({ while: search, body: step, step: () => {} })
+
+    /** Until one of them has ended: it may have forked others, and the rest may never end. */
+    const interruptUntilNext = () => {
+      interrupting = true
+      return Effect.zipRight(running.interrupt, running.awaitAtMost(running.size() - 1))
+    }
 
     /** Whether there are daemons to drain, in the time that the latest of them has left. */
-    const needed = Effect.zipWith(search, monotonicMillis, (found, now) => {
+    const needed = Effect.sync(() => {
+      const found = search()
       const latest = running.units().reduce((latest, { data }) => data.since > latest ? data.since : latest, -Infinity)
-      if (found) drainTimeout = Duration.subtract(timeout, Duration.millis(now - latest))
+      if (found) drainTimeout = Duration.subtract(timeout, Duration.millis(unsafeMonotonicMillis(clock) - latest))
       return found
     })
     const { releaseTimeout: explicit } = yield* drainTimeouts({ name, releaseTimeout })
@@ -101,14 +111,13 @@ export const makeDaemons = (
       Drain.makeRelease(
         {
           name: `${name} daemons`,
-          drain: () => untilNone(running.awaitEmpty),
-          interrupt: () =>
-            untilNone(Effect.suspend(() => {
-              interrupting = true
-              return running.interruptAll
-            })),
+          drain: () => whileFound(() => running.awaitEmpty),
+          interrupt: () => whileFound(interruptUntilNext),
           progress: () => ({ inFlight: running.size(), finished, handedBack: 0, cut: 0 }),
-          names: () => running.units().map(({ fiber }) => describe(fiber))
+          names: () => {
+            search()
+            return running.units().map(({ fiber }) => describe(fiber))
+          }
         },
         undefined,
         timeouts,
@@ -116,6 +125,6 @@ export const makeDaemons = (
       ),
       ({ release }, exit) => release(exit)
     )
-    yield* Effect.forkScoped(Effect.interruptible(Effect.zipRight(shutdown.lameDuck, search)))
+    yield* Effect.forkScoped(Effect.interruptible(Effect.map(shutdown.lameDuck, search)))
     return daemons
   })

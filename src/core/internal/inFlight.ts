@@ -4,6 +4,7 @@ import { Duration, Effect, Fiber } from "effect"
 interface Unit<out D> {
   readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   readonly data: D
+  interrupted: boolean
 }
 
 /** The units of work of one owner. A unit stays until its fiber has exited, interrupted or not. */
@@ -19,7 +20,7 @@ export interface InFlight<in out D> {
   /** Completes when at most `count` units are left. */
   readonly awaitAtMost: (count: number) => Effect.Effect<void>
   readonly awaitEmpty: Effect.Effect<void>
-  /** Interrupts every current unit, without waiting for its exit. */
+  /** Interrupts every current unit, without waiting for its exit. One that was interrupted before is left alone. */
   readonly interrupt: Effect.Effect<void>
   /** Interrupts every current unit, and waits until all units have exited. */
   readonly interruptAll: Effect.Effect<void>
@@ -34,7 +35,7 @@ export const makeInFlight = <D>(): Effect.Effect<InFlight<D>> =>
     const waiting = new Set<{ readonly count: number; readonly resume: () => void }>()
 
     const add = (fiber: Fiber.RuntimeFiber<unknown, unknown>, data: D) => {
-      const unit = { fiber, data }
+      const unit = { fiber, data, interrupted: false }
       running.add(unit)
       fiber.addObserver(() => {
         running.delete(unit)
@@ -60,13 +61,15 @@ export const makeInFlight = <D>(): Effect.Effect<InFlight<D>> =>
     // Uninterruptible: past the deadline, every fiber must still be interrupted.
     const interrupt = Effect.uninterruptible(Effect.fiberIdWith((id) =>
       Effect.forEach(
-        Array.from(running),
-        ({ fiber }, index) =>
+        Array.from(running).filter(({ interrupted }) => !interrupted),
+        (unit, index) => {
+          unit.interrupted = true
           // A sleep, not a yield: timers and sockets must run between two batches.
-          Effect.zipRight(
+          return Effect.zipRight(
             index > 0 && index % batch === 0 ? Effect.sleep(Duration.zero) : Effect.void,
-            Fiber.interruptAsFork(fiber, id)
-          ),
+            Fiber.interruptAsFork(unit.fiber, id)
+          )
+        },
         { discard: true }
       )
     ))

@@ -143,6 +143,32 @@ describe("daemons of an owner", () => {
       assert.strictEqual(rest.journal.at(-1), "5s store closed")
     }))
 
+  it.scoped("that are forked by others are named and interrupted as well while another one ignores its interruption", () =>
+    Effect.gen(function*() {
+      const { stop } = yield* serve(({ note }) => {
+        const endless = (forked: string) =>
+          Effect.forkDaemon(Effect.interruptible(Effect.onInterrupt(Effect.never, () => note(forked))))
+        return Effect.forkDaemon(Effect.uninterruptible(Effect.never)).pipe(
+          Effect.zipRight(Effect.forkDaemon(Effect.delay(endless("forked after 1s"), "1 second"))),
+          Effect.zipRight(Effect.forkDaemon(Effect.uninterruptible(Effect.delay(endless("forked after 5.5s"), 5500))))
+        )
+      })
+      const { drains, ...rest } = yield* stop
+      assert.deepStrictEqual(drains.map(withoutIds), [{
+        ...drained,
+        outcome: "Abandoned",
+        elapsed: 6000,
+        finished: 1,
+        cut: 1,
+        reason: "drain not done within 5s (#n, #n, #n), interrupt not done within 1s"
+      }])
+      assert.deepStrictEqual(rest, {
+        elapsed: 6000,
+        exitCode: 1,
+        journal: ["5s forked after 1s", "5.5s forked after 5.5s", "6s store closed"]
+      })
+    }))
+
   it.scoped("are interrupted at once by a second signal", () =>
     Effect.gen(function*() {
       const { app, stop } = yield* serve(() => Effect.forkDaemon(Effect.never))
