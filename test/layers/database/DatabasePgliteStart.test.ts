@@ -77,18 +77,12 @@ describe("Database on PGlite: its first start", () => {
   it.scopedLive("the event loop turns while a database is created, in a folder and in memory", () =>
     Effect.gen(function*() {
       for (const url of [`pglite:${newFolder()}`, "pglite:memory"]) {
-        let last = performance.now()
-        let longest = 0
-        const began = last
-        const timer = setInterval(() => {
-          const now = performance.now()
-          longest = Math.max(longest, now - last)
-          last = now
-        }, 5)
+        let turns = 0
+        const timer = setInterval(() => turns++, 5)
         yield* openDatabase(url)
         clearInterval(timer)
-        // Opening what is created takes the smaller part of it, on the thread of the event loop.
-        assert.isBelow(Math.max(longest, performance.now() - last), (performance.now() - began) / 2, url)
+        // Creating takes a second and more. On the thread of the event loop it lets a few turns pass.
+        assert.isAbove(turns, 50, url)
       }
     }))
 
