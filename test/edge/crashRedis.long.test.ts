@@ -34,7 +34,7 @@ describeRedisServer("processes that are stopped or killed, with a Redis that is 
           await service.api.completed(id, timeout)
           await verify(service.api, id, rows)
         }
-        assert.deepStrictEqual(await postgres.query("SELECT * FROM lastcall_outbox"), [])
+        assert.deepStrictEqual(await postgres.query("SELECT * FROM lastcall_outbox WHERE state <> 'Done'"), [])
       },
       timeout
     )

@@ -407,7 +407,13 @@ describe("HttpServer over HTTP/2", () => {
         }))
       const drained = yield* server.beginDrain
       yield* Deferred.succeed(proceed, void 0)
-      assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 0, cut: 2 })
+      // From Node 22 on it has closed the connection itself, before the drain.
+      const isClosed = Number(process.versions.node.split(".")[0]) >= 22
+      assert.deepStrictEqual(summarize(yield* drained), {
+        outcome: isClosed ? "Drained" : "Interrupted",
+        finished: 0,
+        cut: isClosed ? 0 : 2
+      })
     }))
 
   it.scopedLive("a connection whose client does not close its end after GOAWAY: is closed after `stallTimeout`", () =>

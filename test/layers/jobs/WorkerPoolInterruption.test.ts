@@ -11,29 +11,30 @@ class Words extends WorkerPool.Tag("words")<Words, string, number>() {}
 
 const words = ["returns", "completes", "checkpoints", "never ends"]
 
-/** Records the payloads and the attempts of acknowledged jobs. */
-const recorded = (acked: Array<unknown>, attempts: Array<number>) => (queue: JobQueue): JobQueue => ({
+interface Written {
+  readonly payload: unknown
+  readonly attempt: number
+}
+
+/** Records the jobs as they are acknowledged, and before: a process may die in between. */
+const recorded = (acked: Array<unknown>, written: Array<Written>) => (queue: JobQueue): JobQueue => ({
   ...queue,
-  transact: (claim, writes, settlement) =>
-    Effect.tap(
-      queue.transact(claim, writes, settlement),
-      () =>
-        Effect.sync(() => {
-          if (settlement._tag !== "Ack") return
-          acked.push(claim.payload)
-          attempts.push(claim.attempt)
-        })
-    )
+  transact: (claim, writes, settlement) => {
+    if (settlement._tag !== "Ack") return queue.transact(claim, writes, settlement)
+    const { attempt, payload } = claim
+    const recording = Effect.tap(writes, () => Effect.sync(() => void written.push({ payload, attempt })))
+    return Effect.tap(queue.transact(claim, recording, settlement), () => Effect.sync(() => void acked.push(payload)))
+  }
 })
 
 const setup = (durable: boolean) =>
   Effect.gen(function*() {
     const acked: Array<unknown> = []
-    const attempts: Array<number> = []
-    const world = yield* makeWorld({ durable, wrap: recorded(acked, attempts) })
+    const written: Array<Written> = []
+    const world = yield* makeWorld({ durable, wrap: recorded(acked, written) })
     const queue = yield* world.open("words")
     yield* queue.offer(words)
-    return { acked, attempts, world, queue, permits: yield* Effect.makeSemaphore(2), held: yield* Ref.make(0) }
+    return { acked, written, world, queue, permits: yield* Effect.makeSemaphore(2), held: yield* Ref.make(0) }
   })
 type State = Effect.Effect.Success<ReturnType<typeof setup>>
 
@@ -128,8 +129,8 @@ describe("WorkerPool, interrupted at any point", () => {
         invariant: (state: State) =>
           Effect.gen(function*() {
             assert.deepStrictEqual(yield* state.queue.claim(9), [])
-            assert.isAtMost(Math.max(...state.attempts), 2)
-            assert.deepStrictEqual([...new Set(state.acked)].sort(), [...words].sort())
+            assert.isAtMost(Math.max(...state.written.map(({ attempt }) => attempt)), 2)
+            assert.deepStrictEqual([...new Set(state.written.map(({ payload }) => payload))].sort(), [...words].sort())
             assert.deepStrictEqual(yield* state.queue.deadLetters.list(9), [])
           }),
         ...(long ? {} : { sample: 60 })
