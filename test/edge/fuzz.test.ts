@@ -1,19 +1,18 @@
-// Sends the servers what no client should send. LASTCALL_INPUTS sets the number of connections, such as 100000.
+// Sends the servers what no client should send. LASTCALL_INPUTS sets the number of connections, such as 20000.
 import { afterEach, assert, describe, it } from "vitest"
 import { type Ending, type Received, send, type Sending, split } from "../fixtures/http/fuzz/client.js"
 import { http1Input } from "../fixtures/http/fuzz/http1.js"
 import { http2Input } from "../fixtures/http/fuzz/http2.js"
 import { Ids, pathOf } from "../fixtures/http/fuzz/input.js"
 import { Child } from "../kit/child.js"
-import { long } from "../kit/long.js"
 import { bundle } from "../kit/programs.js"
 import { Choices, seed } from "../kit/random.js"
 
-const inputs = Number(process.env["LASTCALL_INPUTS"] ?? (long ? 20_000 : 1_500))
+const inputs = Number(process.env["LASTCALL_INPUTS"] ?? 1_500)
 
 /** A round serves, and then drains. */
 const rounds = Math.max(2, Math.round(inputs / 2500))
-const drainedInRound = long ? 250 : 150
+const drainedInRound = 150
 const servedInRound = Math.ceil(inputs / rounds) - drainedInRound
 
 const concurrency = 50
