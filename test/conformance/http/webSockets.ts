@@ -9,6 +9,7 @@ import {
   closeFrame,
   closing,
   openChat,
+  replyToClose,
   slowChat,
   text,
   upgrade,
@@ -28,9 +29,7 @@ export const webSockets: ReadonlyArray<ConnectionCase> = [
         const server = yield* serve(chat(journal), { streamTimeout: "5 seconds" })
         const client = yield* openChat(server)
         const drained = yield* server.beginDrain
-        yield* client.until(new RegExp(closeFrame, "s"))
-        yield* client.send(closing)
-        assert.strictEqual((yield* client.closed).split("hello")[1], closeFrame)
+        assert.strictEqual((yield* replyToClose(client)).split("hello")[1], closeFrame)
         assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
         assert.deepStrictEqual(journal, ["Success"])
       })
@@ -51,15 +50,11 @@ export const webSockets: ReadonlyArray<ConnectionCase> = [
         yield* client.send(text("next"))
         yield* client.until(/next/)
         // Closed after `streamTimeout`, because `idleLinger` is longer here.
-        yield* idle.until(new RegExp(closeFrame, "s"))
-        yield* idle.send(closing)
-        yield* idle.closed
+        yield* replyToClose(idle)
         yield* client.send(text("late"))
         yield* Effect.sleep("50 millis")
         yield* respond
-        yield* client.until(new RegExp(`slow${closeFrame}`, "s"))
-        yield* client.send(closing)
-        yield* client.closed
+        yield* replyToClose(client, "slow")
         assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 1, cut: 1 })
         assert.deepStrictEqual(journal, ["hello", "hello", "slow", "next", "Failure", "Success"])
       })
@@ -98,9 +93,7 @@ export const webSockets: ReadonlyArray<ConnectionCase> = [
           )))
         const client = yield* openChat(server)
         const drained = yield* server.beginDrain
-        yield* client.until(new RegExp(`interrupted${closeFrame}`, "s"))
-        yield* client.send(closing)
-        yield* client.closed
+        yield* replyToClose(client, "interrupted")
         assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 0, cut: 1 })
       })
   },
@@ -120,9 +113,7 @@ export const webSockets: ReadonlyArray<ConnectionCase> = [
         )
         const client = yield* openChat(server)
         const drained = yield* server.beginDrain
-        yield* client.until(new RegExp(`bye${closeFrame}`, "s"))
-        yield* client.send(closing)
-        yield* client.closed
+        yield* replyToClose(client, "bye")
         assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
         assert.deepStrictEqual(journal, ["Success"])
       })
@@ -137,9 +128,7 @@ export const webSockets: ReadonlyArray<ConnectionCase> = [
           Effect.zipRight(Effect.forkScoped(Effect.zipRight(Shutdown.draining, Effect.never)), socket.run(write))))
         const client = yield* openChat(server)
         const drained = yield* server.beginDrain
-        yield* client.until(new RegExp(closeFrame, "s"))
-        yield* client.send(closing)
-        yield* client.closed
+        yield* replyToClose(client)
         assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 0, cut: 1 })
         assert.deepStrictEqual(journal, ["Failure"])
       })
@@ -246,9 +235,7 @@ export const webSockets: ReadonlyArray<ConnectionCase> = [
         yield* arrived()
         const drained = yield* server.beginDrain
         yield* respond
-        yield* client.until(new RegExp(`101 Switching[^]*${closeFrame}`))
-        yield* client.send(closing)
-        yield* client.closed
+        yield* replyToClose(client, "101 Switching[^]*")
         assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
         assert.deepStrictEqual(journal, ["Success"])
       })

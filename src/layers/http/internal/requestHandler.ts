@@ -106,7 +106,7 @@ const handled = (
 
 /**
  * Makes the handler of the requests of an app. It does what `NodeHttpServer.makeHandler` does, with less for each request:
- * the fiber starts with its whole context, a scope and a span are made when they are used, and a response without finalizers
+ * the fiber starts with its whole context, a span is made when it is read, and a response without finalizers
  * and middleware after it ends the fiber once it is written. Handlers are interruptible, also without a router.
  */
 export const makeRequestHandler = (
