@@ -59,7 +59,7 @@ export interface Service {
   /**
    * Receives these signals, uncaught errors and unhandled rejections, and blocks of the event loop of more than 500
    * milliseconds, until the scope closes. `launch` never closes it. A signal that is received does not end the process, nor
-   * does stdout or stderr that nobody reads any more: what is written there is lost.
+   * does stdout or stderr that is not read any more: what is written there is lost.
    * Signals that `runMain` handles are received too.
    */
   readonly listen: (signals: ReadonlyArray<Signal>) => Effect.Effect<Queue.Queue<HostEvent>, never, Scope.Scope>

@@ -57,7 +57,7 @@ interface Lease {
   readonly drop: (() => void) | undefined
 }
 
-/** `connect` calls back once, with a connection that is ready for a statement; the pool gives it back also when nobody waits for it. */
+/** `connect` calls back once, with a connection that is ready for a statement; the pool gives it back also when no caller waits for it. */
 export const makeConnectionPool = (
   size: number,
   errors: Errors,

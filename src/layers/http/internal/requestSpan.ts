@@ -30,7 +30,7 @@ export interface RequestSpans {
 }
 
 /**
- * The span of a request under Effect's own tracer, which shows it to nobody: it is made when something reads it, such as
+ * The span of a request under Effect's own tracer, which exports it nowhere: it is made when something reads it, such as
  * the handler, a span below it, or an error that is printed. Until then it costs a list of what is to be recorded.
  */
 export class RequestSpan implements Tracer.Span {
