@@ -69,7 +69,6 @@ export const webSockets: ReadonlyArray<ConnectionCase> = [
         const server = yield* serve(app, { idleLinger: "5 seconds", streamTimeout: "5 seconds" })
         const client = yield* openChat(server)
         const drained = yield* server.beginDrain
-        yield* Effect.sleep("50 millis")
         yield* client.send(`${text("a")}${text("b")}`)
         yield* client.until(new RegExp(`a[^]*b${closeFrame}`, "s"))
         yield* client.send(`${text("c")}${closing}`)

@@ -97,7 +97,7 @@ export class ServerRequest extends Inspectable.Class implements HttpServerReques
     return NodeStream.fromReadable<RequestError, Uint8Array>(() => this.source, this.decodeError)
   }
   get multipart(): HttpServerRequest.HttpServerRequest["multipart"] {
-    return this.cachedMultipart ??= once(NodeMultipart.persisted(this.source, this.source.headers))
+    return this.cachedMultipart ??= cachedLazily(NodeMultipart.persisted(this.source, this.source.headers))
   }
   get multipartStream(): Stream.Stream<Multipart.Part, Multipart.MultipartError> {
     return NodeMultipart.stream(this.source, this.source.headers)
@@ -127,7 +127,7 @@ export class ServerRequest extends Inspectable.Class implements HttpServerReques
 }
 
 /** `Effect.cached`, made by the first run. */
-const once = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+const cachedLazily = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   let cached: Effect.Effect<A, E, R> | undefined
   return Effect.suspend(() =>
     cached ?? Effect.flatMap(Effect.cached(effect), (first) => {
