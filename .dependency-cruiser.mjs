@@ -1,10 +1,13 @@
 // Which module may import which. `npm run lint` checks it, imports of types included; each rule's comment is its reason.
 
 /** A path in src, or in one of its folders. */
-const wing = "^src/layers/(http|jobs|database)/"
+const wing = "^src/layers/(http|jobs|database|kafka)/"
 /** Public modules of the jobs wing that are types and Tags alone: internals and engines are written against them. */
-const jobContracts = "^src/layers/jobs/(JobSource|JobContext|JobEvent)\\.ts$"
-const engines = "^src/layers/jobs/(sql|redis|outbox)/"
+const jobContracts = "^src/layers/jobs/(JobBatch|JobSource|JobCarrier|JobContext|JobEvent|QueueControl)\\.ts$"
+/** What keeps the positions and attempts of a consumer group in the database. */
+const kafkaLedger = "^src/layers/kafka/internal/ledger\\.ts$"
+const engines = "^src/layers/jobs/(sql|redis|nats|rabbit)/"
+const page = "^src/programs/importer/page/"
 const npm = ["npm", "npm-dev", "npm-optional", "npm-peer", "npm-no-pkg", "npm-unknown"]
 
 export default {
@@ -56,15 +59,22 @@ export default {
       comment:
         "A wing imports no other wing, so that each can be used, tested and replaced alone. They meet through Tags.",
       severity: "error",
-      from: { path: wing, pathNot: "^src/layers/jobs/(sql|outbox)/" },
+      from: { path: wing, pathNot: ["^src/layers/jobs/sql/", kafkaLedger] },
       to: { path: "^src/layers/", pathNot: "^src/layers/$1/" }
     },
     {
-      name: "sql-engines-use-the-database-contract",
-      comment: "jobs/sql and the outbox keep jobs in the database: they import its contract, and nothing else of it.",
+      name: "sql-uses-the-database-contract",
+      comment: "jobs/sql keeps jobs in the database: it imports its contract, and nothing else of it.",
       severity: "error",
-      from: { path: "^src/layers/jobs/(sql|outbox)/" },
+      from: { path: "^src/layers/jobs/sql/" },
       to: { path: "^src/layers/", pathNot: "^src/layers/(jobs/|database/contract\\.ts$)" }
+    },
+    {
+      name: "kafka-ledger-uses-the-database-contract",
+      comment: "The ledger keeps a group's positions in the database: it imports its contract, and nothing else of it.",
+      severity: "error",
+      from: { path: kafkaLedger },
+      to: { path: "^src/layers/", pathNot: "^src/layers/(kafka/|database/contract\\.ts$)" }
     },
     {
       name: "engines-know-the-contract",
@@ -89,7 +99,7 @@ export default {
       comment: "In a wing public modules import internal ones, not the other way round, except for contracts.",
       severity: "error",
       from: { path: "^src/layers/.+/internal/" },
-      to: { path: "^src/layers/", pathNot: ["/internal/", jobContracts, "^src/layers/database/contract\\.ts$"] }
+      to: { path: "^src/layers/", pathNot: ["/internal/", jobContracts, "^src/layers/(database|kafka)/contract\\.ts$"] }
     },
     {
       name: "internal-stays-in-its-wing",
@@ -141,6 +151,27 @@ export default {
       to: { path: "node_modules/(bullmq|ioredis)/" }
     },
     {
+      name: "kafkajs-belongs-to-kafka",
+      comment: "kafkajs belongs to the Kafka wing, and there to the default client.",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/layers/kafka/internal/kafkajs" },
+      to: { path: "node_modules/kafkajs/" }
+    },
+    {
+      name: "nats-belongs-to-its-carrier",
+      comment: "The packages of NATS belong to its carrier.",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/layers/jobs/nats/" },
+      to: { path: "node_modules/@nats-io/" }
+    },
+    {
+      name: "rabbitmq-belongs-to-its-carrier",
+      comment: "The package of RabbitMQ belongs to its carrier.",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/layers/jobs/rabbit/" },
+      to: { path: "node_modules/rabbitmq-client/" }
+    },
+    {
       name: "process-belongs-to-host",
       comment: "process is touched in Host alone, so that tests can put their own Host in its place.",
       severity: "error",
@@ -149,7 +180,7 @@ export default {
     },
     {
       name: "only-peers",
-      comment: "The library has no dependencies but its peers; csv-parse belongs to the importer.",
+      comment: "The library has no dependencies but its peers; csv-parse and preact belong to the importer.",
       severity: "error",
       from: { path: "^src/", pathNot: "^src/programs/importer/" },
       to: { dependencyTypes: npm, dependencyTypesNot: ["npm-peer", "type-only"] }
@@ -158,8 +189,22 @@ export default {
       name: "importer-parser",
       comment: "Besides the library's peers the importer uses csv-parse and nothing else.",
       severity: "error",
-      from: { path: "^src/programs/importer/" },
+      from: { path: "^src/programs/importer/", pathNot: page },
       to: { dependencyTypes: npm, dependencyTypesNot: ["npm-peer"], pathNot: "node_modules/csv-parse/" }
+    },
+    {
+      name: "page-runs-in-browsers",
+      comment: "The page is made of preact, and of its own files. Of the service it imports types.",
+      severity: "error",
+      from: { path: page },
+      to: { pathNot: [page, "node_modules/preact/"], dependencyTypesNot: ["type-only"] }
+    },
+    {
+      name: "page-is-built",
+      comment: "The service serves the files that the build makes of the page, and imports none of its modules.",
+      severity: "error",
+      from: { path: "^src/", pathNot: page },
+      to: { path: page }
     }
   ],
   options: {

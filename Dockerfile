@@ -13,7 +13,7 @@ COPY --from=build /build/bundle .
 # The embedded database lives in /app/data unless DATABASE_URL names a server.
 RUN mkdir data && chown node:node data
 USER node
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 SHUTDOWN_REPORT=/tmp/last-shutdown.json
 EXPOSE 3000
 VOLUME /app/data
 STOPSIGNAL SIGTERM

@@ -41,9 +41,23 @@ const globals = (...restricted) => ({
 const syntax = (...restricted) => ({ "no-restricted-syntax": ["error", ...restricted] })
 
 export default tseslint.config(
-  { ignores: ["**/dist/", "**/node_modules/", "bundle/", "docs/api/", "test/.docs/", "data/", "coverage/", "bench/"] },
   {
-    files: ["**/*.{ts,js,mjs}"],
+    ignores: [
+      "**/dist/",
+      "**/node_modules/",
+      "bundle/",
+      "docs/api/",
+      "test/.docs/",
+      "data/",
+      "coverage/",
+      "bench/",
+      "create/template/",
+      "website/.stage/",
+      "website/.cache/"
+    ]
+  },
+  {
+    files: ["**/*.{ts,tsx,js,mjs}"],
     plugins: { "@effect": effect, "@typescript-eslint": tseslint.plugin },
     languageOptions: { parser: tseslint.parser },
     linterOptions: { reportUnusedDisableDirectives: "error" },
@@ -67,7 +81,7 @@ export default tseslint.config(
     }
   },
   {
-    files: ["**/*.ts"],
+    files: ["**/*.{ts,tsx}"],
     extends: [tseslint.configs.recommended],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
@@ -84,7 +98,7 @@ export default tseslint.config(
     }
   },
   {
-    files: ["src/**/*.ts"],
+    files: ["src/**/*.{ts,tsx}"],
     rules: {
       "max-lines": ["error", { max: 300 }],
       "no-console": "error",
@@ -103,6 +117,14 @@ export default tseslint.config(
   { files: ["src/programs/internal/runService.ts"], rules: syntax(run, clock, timeout, report) },
   { files: ["src/programs/internal/outsideDrains.ts"], rules: syntax(run, clock, timeout, transition) },
   { files: ["src/core/Host.ts"], rules: { "no-restricted-globals": "off", "no-restricted-properties": "off" } },
-  // Its script runs in browsers.
-  { files: ["src/programs/importer/Page.ts"], rules: globals(noProcess) }
+  {
+    // It runs in browsers, without Effect.
+    files: ["src/programs/importer/page/**"],
+    rules: {
+      "no-restricted-syntax": "off",
+      ...globals(noProcess),
+      // Handlers of events may be asynchronous; they show their failures.
+      "@typescript-eslint/no-misused-promises": ["error", { checksVoidReturn: { attributes: false } }]
+    }
+  }
 )

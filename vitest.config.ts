@@ -55,7 +55,7 @@ export default defineConfig({
           ...shared,
           name: "modules",
           pool: "threads",
-          include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
+          include: ["test/**/*.test.ts", "examples/*.test.ts"],
           exclude: [...configDefaults.exclude, generated, long, ...processes]
         }
       }

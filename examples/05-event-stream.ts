@@ -1,4 +1,9 @@
 // An event stream that sends a last event and ends when the server begins to drain.
+//
+// Run it:   npx tsx --conditions=@lastcall/source examples/05-event-stream.ts
+// Press:    Ctrl+C while `curl -N http://127.0.0.1:3000/events` reads
+// Prints:   the report; curl prints ticks, then "bye"
+// Needs:    nothing
 import { HttpRouter, HttpServerResponse } from "@effect/platform"
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer, Schedule, Stream } from "effect"

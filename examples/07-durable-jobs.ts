@@ -1,5 +1,10 @@
 // Jobs in the database, whose writes happen exactly once: each write, its cursor and the fence are one short transaction.
 // Stop the service, or kill it, and start it again: the job continues from its last checkpoint.
+//
+// Run it:   npx tsx --conditions=@lastcall/source examples/07-durable-jobs.ts
+// Press:    Ctrl+C, and start it again
+// Prints:   "counted to" and a number; the next start goes on there, beside a job of its own. The database stays in ./data
+// Needs:    nothing, or the DATABASE_URL of a PostgreSQL
 import { NodeRuntime } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { Effect, Layer, Option, Schema } from "effect"

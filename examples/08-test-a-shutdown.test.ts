@@ -1,4 +1,9 @@
 // A shutdown of twenty seconds, tested in milliseconds: the real launch in virtual time.
+//
+// Run it:   npx vitest run examples/08-test-a-shutdown.test.ts
+// Press:    nothing: it ends by itself
+// Prints:   the name of the test, and that it passed
+// Needs:    nothing
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Drain, JobSourceMemory, WorkerPool } from "lastcall"

@@ -1,4 +1,9 @@
 // Is there any point at which a signal would lose something? Every operation of the program is tried.
+//
+// Run it:   npx vitest run examples/09-every-point.test.ts
+// Press:    nothing: it ends by itself
+// Prints:   the names of the tests, and that they passed
+// Needs:    nothing
 import { assert, it } from "@effect/vitest"
 import { Effect, Queue, Ref } from "effect"
 import { Interruption } from "lastcall/testing"

@@ -1,4 +1,9 @@
 // Calls of @effect/rpc over a WebSocket: those in flight are answered, then the WebSocket is closed with 1001.
+//
+// Run it:   npx tsx --conditions=@lastcall/source examples/12-rpc.ts
+// Press:    Ctrl+C
+// Prints:   the report; a client of RpcServer's protocol at ws://127.0.0.1:3000/rpc gets its answers first
+// Needs:    nothing but `npm install @effect/rpc@0.76`
 import { HttpRouter } from "@effect/platform"
 import { NodeRuntime } from "@effect/platform-node"
 import { Rpc, RpcGroup, RpcSerialization, RpcServer } from "@effect/rpc"

@@ -2,6 +2,8 @@
 // folder is what an image holds. PGlite is copied as it is: it reads files beside its own module, and runs on two threads.
 import { build } from "esbuild"
 import { cpSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { buildPage } from "./page.mjs"
 
 const pglite = "node_modules/@electric-sql/pglite"
 
@@ -18,6 +20,8 @@ await build({
   banner: { js: "const require = process.getBuiltinModule(\"module\").createRequire(import.meta.url)" },
   logLevel: "warning"
 })
+
+await buildPage(fileURLToPath(new URL("../bundle/page", import.meta.url)))
 
 // Without its extensions, types and source maps.
 cpSync(pglite, `bundle/${pglite}`, {

@@ -8,7 +8,7 @@ const begin = "<!-- npm run picture -->"
 const end = "<!-- end of the picture -->"
 
 const roomOf = (path) =>
-  /^src\/(main|core|layers\/jobs\/(?:sql|redis|outbox)|layers\/[^/]+|programs\/importer|programs|testing)\b/.exec(path)
+  /^src\/(main|core|layers\/jobs\/(?:sql|redis)|layers\/[^/]+|programs\/importer|programs|testing)\b/.exec(path)
     ?.[1]
 
 const { modules } = JSON.parse(await text(process.stdin))

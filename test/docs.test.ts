@@ -46,6 +46,14 @@ it("the code of all pages and doc comments compiles", () => {
   assert.deepStrictEqual(compile([...ofPages, ...docComments]), [])
 })
 
+it("docs/index.md lists every page of docs once, the sidebar and llms.txt are made of it", () => {
+  const listed = Array.from(
+    readFileSync(resolve(root, "docs/index.md"), "utf8").matchAll(/^- \[.+?\]\((\w\S*\.md)\): /gm),
+    ([, path]) => `docs/${path}`
+  )
+  assert.sameMembers(listed, pages.filter((page) => page.startsWith("docs/") && page !== "docs/index.md"))
+})
+
 for (const page of pages) {
   const tests = modulesOf(page).map(([file]) => file).filter((file) => file.endsWith(".test.ts"))
   if (tests.length === 0) continue

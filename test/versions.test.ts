@@ -53,12 +53,12 @@ describe("docs/versions.md", () => {
     assert.include(text.split("\n"), command)
   })
 
-  it("and the README, name what yarn 1 does not install by itself", () => {
+  it("and docs/start.md, name what yarn 1 does not install by itself", () => {
     const named = withPeers(peersOf(lastcall))
     for (const name of peersOf(lastcall)) named.delete(name)
     const without = (page: string, ...names: ReadonlyArray<string>) =>
       [...named].filter((name) => !names.includes(name) && !page.includes(line(name)))
-    assert.deepStrictEqual(without(read("README.md")), [])
+    assert.deepStrictEqual(without(read("docs/start.md")), [])
     assert.deepStrictEqual(without(text), [])
   })
 })

@@ -1,13 +1,18 @@
 /** The common part of the programs under test. They print one line for each event, which `run.ts` parses. */
 
-/** Environment: the number of quick jobs to offer (`OFFER`), and of jobs that never end (`LONG`). */
-const { LONG = "0", OFFER = "0" } = process.env
+/**
+ * Environment: the number of quick jobs to offer (`OFFER`), and of jobs that never end (`LONG`); what a quick job does
+ * (`WORK`): `nothing`, or write a `row`; how many run at a time (`CONCURRENCY`).
+ */
+const { CONCURRENCY = "10", LONG = "0", OFFER = "0", WORK = "nothing" } = process.env
 
 /** Environment: the name of the queue, and the URL of the server. */
 export const { NAME = "bench", URL: url = "" } = process.env
 
 /** The number of jobs that run at a time. */
-export const concurrency = 10
+export const concurrency = Number(CONCURRENCY)
+/** Whether a job inserts a row into the table `results`, in the transaction that acknowledges it where there is one. */
+export const writesRow = WORK === "row"
 /** How long running jobs may continue after SIGTERM, in milliseconds. */
 export const stopTimeout = 500
 

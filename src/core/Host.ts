@@ -15,7 +15,7 @@ import type { Signal } from "./ShutdownConfig.js"
 /**
  * An event that a launched service handles.
  *
- * - `Signal`: the process received a signal.
+ * - `Signal`: the process received a signal, up to `delay` ago: the event loop was blocked for so long just before.
  * - `Uncaught`: an uncaught error, or an unhandled rejection.
  * - `Interrupted`: the main fiber was interrupted, as `runMain` does on SIGINT and SIGTERM. `launch` adds it.
  * - `Blocked`: the event loop was blocked for `duration`. No timer fired and no signal arrived meanwhile.
@@ -24,7 +24,7 @@ import type { Signal } from "./ShutdownConfig.js"
  * @category models
  */
 export type HostEvent =
-  | { readonly _tag: "Signal"; readonly signal: Signal }
+  | { readonly _tag: "Signal"; readonly signal: Signal; readonly delay?: Duration.Duration }
   | { readonly _tag: "Uncaught"; readonly error: unknown }
   | { readonly _tag: "Interrupted" }
   | { readonly _tag: "Blocked"; readonly duration: Duration.Duration }
@@ -40,13 +40,18 @@ export interface Terminal {
   readonly columns: number
   /** The height in lines. */
   readonly rows: number
+  /** Whether it shows colours: not with `NO_COLOR`, nor with `TERM=dumb`; in any case with `FORCE_COLOR`. */
+  readonly colors: boolean
   /** Prints a text and a line break. */
   readonly print: (text: string) => Effect.Effect<void>
   /**
    * A region at the bottom of the screen, and the function that redraws it. Other output scrolls above it. It is removed
-   * when the scope closes.
+   * when the scope closes. None where the cursor cannot be moved (`TERM=dumb`), and where `CI` is set: what is drawn
+   * would be kept as a log, a copy for each change.
    */
-  readonly liveRegion: Effect.Effect<(text: string) => Effect.Effect<void>, never, Scope.Scope>
+  readonly liveRegion: Option.Option<
+    Effect.Effect<(text: string) => Effect.Effect<void>, never, Scope.Scope>
+  >
 }
 
 /**
@@ -117,9 +122,10 @@ const listen: Service["listen"] = (signals) =>
     const events = yield* Queue.unbounded<HostEvent>()
     const offer = (event: HostEvent) => void events.unsafeOffer(event)
     const received = new Map<string, () => void>()
+    let delay = Duration.zero
     const receive = (signal: Signal) => {
       if (received.has(signal)) return
-      const listener = () => offer({ _tag: "Signal", signal })
+      const listener = () => offer({ _tag: "Signal", signal, delay })
       Object.defineProperty(listener, "name", { value: listenerName })
       received.set(signal, listener)
       process.on(signal, listener)
@@ -138,7 +144,13 @@ const listen: Service["listen"] = (signals) =>
       const now = performance.now()
       const blocked = now - last - sampleEvery
       last = now
-      if (blocked > blockedAfter) offer({ _tag: "Blocked", duration: Duration.millis(blocked) })
+      if (blocked <= 0) return
+      // Signals that came meanwhile arrive in this turn of the event loop, before its immediates.
+      delay = Duration.millis(blocked)
+      setImmediate(() => {
+        delay = Duration.zero
+      })
+      if (blocked > blockedAfter) offer({ _tag: "Blocked", duration: delay })
     }
     yield* Effect.acquireRelease(
       Effect.sync(() => {
@@ -164,6 +176,8 @@ const listen: Service["listen"] = (signals) =>
     return events
   })
 
+const isSet = (variable: string | undefined) => variable !== undefined && !/^(|0|false)$/i.test(variable)
+
 const terminal = (): Option.Option<Terminal> =>
   process.stdout.isTTY
     ? Option.some({
@@ -174,8 +188,11 @@ const terminal = (): Option.Option<Terminal> =>
       get rows() {
         return process.stdout.rows || 24
       },
+      colors: process.stdout.hasColors(),
       print: (text) => Effect.sync(() => void process.stdout.write(`${text}\n`)),
-      liveRegion: liveRegion([process.stdout, process.stderr])
+      liveRegion: process.env["TERM"] === "dumb" || isSet(process.env["CI"])
+        ? Option.none()
+        : Option.some(liveRegion([process.stdout, process.stderr]))
     })
     : Option.none()
 

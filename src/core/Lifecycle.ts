@@ -129,14 +129,14 @@ export interface Lifecycle {
   readonly requested: Effect.Effect<ShutdownRequest>
   /**
    * Moves to a state. `Running` is ignored once a shutdown was requested. `LameDuck` and `Draining` complete the effects
-   * of the same name in `shutdown`. `Stopped` makes the report.
+   * of the same name in `shutdown`. `Stopped` makes the report, in which what is not closed is `Abandoned`.
    */
   readonly transition: (state: Exclude<LifecycleState, "Starting">) => Effect.Effect<void>
   /** Records a signal and how it was handled. It does not request a shutdown. */
   readonly recordSignal: (signal: Signal, what: string) => Effect.Effect<void>
   /** Makes drains stop waiting and interrupt. */
   readonly expedite: Effect.Effect<void>
-  /** Runs the release of each resource whose scope does not close, last acquired first. */
+  /** Runs the release of each resource whose scope does not close, last acquired first; also of those acquired meanwhile. */
   readonly finalize: Effect.Effect<void>
   /** Requests the shutdown with this failure, or adds it to the request. The exit code is 1. */
   readonly fail: (reason: string, failure: string, cause?: unknown) => Effect.Effect<void>
@@ -176,10 +176,15 @@ export const make = (
     const expedited = yield* Effect.makeLatch(false)
     const turns = makeTurns()
 
+    const unrecorded = (resource: Change["resource"]): Change => ({ state, event: Option.none(), resource })
     const record = (at: number, event: Omit<Event, "at">, resource = Option.none<Resource>()) => {
       const change = { state, event: Option.some({ ...event, at }), resource }
       journal.add(change, Option.getOrUndefined(Option.map(resource, ({ name }) => name)))
       followers.publish(change)
+    }
+    const recordChange = (at: number, resource: Resource) => {
+      const what = Option.match(resource.report, { onNone: () => resource.stage, onSome: ({ outcome }) => outcome })
+      record(at, { _tag: "Resource", subject: resource.name, what }, Option.some(resource))
     }
     const recordNow = (event: Omit<Event, "at">, change: () => void) =>
       Effect.map(now, (at) => {
@@ -187,19 +192,22 @@ export const make = (
         record(at, event)
       })
 
-    const snapshot = Effect.sync((): Snapshot => ({
-      state,
-      request,
-      expedited: isExpedited,
-      signals: [...signals],
-      resources: journal.resources(),
-      events: Array.getSomes(journal.entries().map(({ event }) => event)),
-      report
-    }))
+    const snapshot = Effect.sync((): Snapshot => {
+      const [entries, resources] = [journal.entries(), journal.resources()]
+      const known = { state, request, expedited: isExpedited, signals: [...signals], resources, report }
+      // Made where they are read: the loop would be blocked for each snapshot of thousands of entries.
+      return {
+        ...known,
+        get events() {
+          return Array.getSomes(entries.map(({ event }) => event))
+        }
+      }
+    })
 
     const reportAt = (at: number) =>
-      Option.map(request, ({ at: from, failure, ...request }) =>
-        makeReport({
+      Option.map(request, ({ at: from, failure, ...request }) => {
+        for (const resource of journal.abandon(from, at)) recordChange(at, resource)
+        return makeReport({
           cause: request.reason,
           from: request.from,
           signals,
@@ -209,19 +217,18 @@ export const make = (
           elapsed: wholeMillis(at - from),
           drains: journal.reports(),
           ...(Option.isSome(failure) ? { failure: failure.value } : {})
-        }))
+        })
+      })
 
     const transition: Lifecycle["transition"] = (next) =>
       Effect.flatMap(now, (at) => {
         if (next === "Running" && Option.isSome(request)) return Effect.void
-        state = next
         if (next === "Stopped") report = reportAt(at)
+        state = next
         record(at, { _tag: "App", subject: "app", what: next })
         Queue.unsafeOffer(states, next)
-        return (next === "LameDuck" || next === "Draining" ? lameDuck.open : Effect.void).pipe(
-          Effect.zipRight(next === "Draining" ? draining.open : Effect.void),
-          Effect.asVoid
-        )
+        const latches = next === "LameDuck" ? [lameDuck] : next === "Draining" ? [lameDuck, draining] : []
+        return Effect.forEach(latches, ({ open }) => open, { discard: true })
       }).pipe(Effect.uninterruptible)
 
     const begin: Service["begin"] = ({ cause, failure, reason }) =>
@@ -238,16 +245,14 @@ export const make = (
       Effect.suspend(() => {
         if (Option.isNone(request)) journal.forgetClosed()
         const registered = journal.register(safeObservers(resource), state === "LameDuck")
-        followers.publish({ state, event: Option.none(), resource: Option.some(registered) })
+        followers.publish(unrecorded(Option.some(registered)))
         return Effect.as(turns, registered)
       })
 
     const update: Service["update"] = (resource) =>
       Effect.flatMap(now, (at) => {
-        const what = Option.match(resource.report, { onNone: () => resource.stage, onSome: ({ outcome }) => outcome })
-        const kept = journal.replace(resource, state === "LameDuck")
-        if (kept) record(at, { _tag: "Resource", subject: resource.name, what }, Option.some(resource))
-        else followers.publish({ state, event: Option.none(), resource: Option.some(resource) })
+        if (journal.replace(resource, at, state === "LameDuck")) recordChange(at, resource)
+        else followers.publish(unrecorded(Option.some(resource)))
         return turns
       })
 
@@ -255,26 +260,23 @@ export const make = (
       config,
       state: Effect.sync(() => state),
       states: Stream.takeUntil(Stream.fromPubSub(states), (state) => state === "Stopped"),
-      ...makeRequestTimes(
-        () => Option.map(request, ({ at }) => at),
-        now,
-        Duration.toMillis(config.gracePeriod)
-      ),
-      unreleased: Effect.sync(journal.unclosed),
+      ...makeRequestTimes(() => Option.map(request, ({ at }) => at), now, Duration.toMillis(config.gracePeriod)),
+      unreleased: Effect.sync(journal.countUnclosed),
       lameDuck: lameDuck.await,
       draining: draining.await,
       expedited: expedited.await,
       conditions: Effect.sync(journal.conditions),
+      resources: Effect.sync(journal.resources),
       begin,
       register,
       update
     }
 
-    const known = function*() {
-      yield* journal.entries()
-      for (const resource of journal.resources()) yield { state, event: Option.none(), resource: Option.some(resource) }
-      yield { state, event: Option.none(), resource: Option.none() }
-    }
+    const known = () => [
+      ...journal.entries(),
+      ...journal.resources().map((resource) => unrecorded(Option.some(resource))),
+      unrecorded(Option.none())
+    ]
 
     const addFailure = (failure: string, cause: unknown) =>
       Effect.sync(() => {
@@ -289,12 +291,10 @@ export const make = (
       transition,
       recordSignal: (subject, what) => recordNow({ _tag: "Signal", subject, what }, () => void signals.push(subject)),
       expedite: Effect.zipRight(
-        recordNow({ _tag: "App", subject: "app", what: "expedited" }, () => {
-          isExpedited = true
-        }),
+        recordNow({ _tag: "App", subject: "app", what: "expedited" }, () => void (isExpedited = true)),
         expedited.open
       ),
-      finalize: Effect.suspend(() => Effect.forEach(journal.finalizers(), (finalize) => finalize, { discard: true })),
+      finalize: journal.finalize,
       fail: (reason, failure, cause) => Effect.zipRight(begin({ reason, failure, cause }), addFailure(failure, cause))
     }
   })

@@ -124,6 +124,11 @@ export interface Service {
   ) => Effect.Effect<void>
   /** The conditions of the registered resources now. */
   readonly conditions: Effect.Effect<Conditions>
+  /**
+   * The registered resources now, in the order in which they were acquired: what a status page shows. Those that were
+   * closed before a shutdown was requested are absent. Takes longer with more resources.
+   */
+  readonly resources: Effect.Effect<ReadonlyArray<Resource>>
   /** Registers a resource, and returns it with its name made unique. `Drain.acquire` does this. */
   readonly register: (resource: Resource) => Effect.Effect<Resource>
   /** Replaces the registered resource of the same name, after a change of its stage. */
@@ -164,6 +169,7 @@ export class Shutdown extends Context.Reference<Shutdown>()("lastcall/Shutdown",
     draining: Effect.never,
     expedited: Effect.never,
     conditions: Effect.succeed({}),
+    resources: Effect.succeed([]),
     begin: ({ reason }) =>
       Effect.logWarning(`a shutdown was requested ("${reason}"), but no service was launched with launch()`),
     register: Effect.succeed,

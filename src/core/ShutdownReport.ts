@@ -17,6 +17,7 @@
 import { Duration, Schema } from "effect"
 import { shortDuration } from "./internal/duration.js"
 import { excerptOfDrains } from "./internal/excerpt.js"
+import { cutAt, oneLine, padTo, textWidth, wrapAt } from "./internal/textWidth.js"
 
 /**
  * The state of a launched service.
@@ -165,8 +166,12 @@ export const formatCounts = (report: Pick<DrainReport, "finished" | "handedBack"
     report.cut > 0 ? `${report.cut} cut` : ""
   ].filter((part) => part !== "").join(", ")
 
-/** In characters. Narrow terminals get short bars, so that the text after them fits. */
+/** In columns. Narrow terminals get short bars, so that the text after them fits. */
 const barWidths = { least: 4, most: 24 }
+
+/** In columns. A name is cut when it, or the notes beside it, would have less room. */
+const leastName = 8
+const leastNote = 24
 
 const bar = (entry: DrainReport, total: number, barWidth: number): string => {
   const scale = (duration: Duration.Duration) => total === 0 ? 0 : (Duration.toMillis(duration) / total) * barWidth
@@ -176,9 +181,10 @@ const bar = (entry: DrainReport, total: number, barWidth: number): string => {
 }
 
 /**
- * The report as a timed tree: a line for each resource, with a bar that places its release on a common time line. Lines
- * are cut at `columns` characters, 80 by default. Of more than `maxDrains` resources, 50 by default because a person reads
- * it, those that were cut, not clean or slow are shown, and the others counted.
+ * The report as a timed tree: a line for each resource, with a bar that places its release on a common time line, and under
+ * it why it is not clean. Names are cut and reasons continue on the next line where `columns`, 80 by default, are too few. Of
+ * more than `maxDrains` resources, 50 by default because a person reads it, those that were cut, not clean or slow are shown,
+ * and the others counted.
  *
  * @since 0.1.0
  * @category destructors
@@ -190,29 +196,33 @@ export const format = (
   const columns = options?.columns ?? 80
   const total = Duration.toMillis(report.elapsed)
   const { others, shown } = excerptOfDrains(report.drains, options?.maxDrains)
-  const width = Math.max(4, ...shown.map((drain) => drain.name.length))
   const ending = (drain: DrainReport) =>
     `${shortDuration(drain.elapsed).padStart(6)}  ${drain.outcome} ${formatCounts(drain)}`.trimEnd()
-  const room = columns - width - 5 - Math.max(0, ...shown.map((drain) => ending(drain).length))
-  const barWidth = Math.max(barWidths.least, Math.min(barWidths.most, room))
+  // Three columns for the branch, and a space on each side of the bar.
+  const beside = columns - 5 - Math.max(0, ...shown.map((drain) => ending(drain).length))
+  const names = shown.map((drain) => oneLine(drain.name))
+  const longest = Math.max(4, ...names.map(textWidth))
+  const width = Math.min(longest, Math.max(leastName, Math.min(beside - barWidths.least, columns - 4 - leastNote)))
+  const barWidth = Math.max(barWidths.least, Math.min(barWidths.most, beside - width))
   const more = others === "" ? [] : [`└─ … and ${others}`]
   const lines = shown.flatMap((drain, index) => {
     const last = index === shown.length - 1 && more.length === 0
-    const notes = [drain.reason, drain.failure].filter((note) => note !== undefined)
+    const notes = [drain.reason, drain.failure].filter((note) => note !== undefined).flatMap((note) =>
+      wrapAt(oneLine(note), columns - 4 - width)
+    )
     return [
-      `${last ? "└─" : "├─"} ${drain.name.padEnd(width)} ${bar(drain, total, barWidth)} ${ending(drain)}`,
+      `${last ? "└─" : "├─"} ${padTo(names[index]!, width)} ${bar(drain, total, barWidth)} ${ending(drain)}`,
       ...notes.map((note) => `${last ? "  " : "│ "} ${" ".repeat(width)} ${note}`)
     ]
   })
+  const ofAll = `${report.cause}: stopped in ${shortDuration(report.elapsed)} of ${shortDuration(report.gracePeriod)}`
   return [
-    `${report.cause}: stopped in ${shortDuration(report.elapsed)} of ${shortDuration(report.gracePeriod)}${
-      report.expedited ? ", expedited" : ""
-    }`,
-    ...lines,
-    ...more,
-    ...(report.failure === undefined ? [] : [report.failure]),
+    ...wrapAt(oneLine(`${ofAll}${report.expedited ? ", expedited" : ""}`), columns),
+    ...lines.map((line) => cutAt(line, columns)),
+    ...more.flatMap((line) => wrapAt(line, columns)),
+    ...(report.failure === undefined ? [] : wrapAt(oneLine(report.failure), columns)),
     `exit ${report.exitCode}`
-  ].map((line) => line.length > columns ? `${line.slice(0, columns - 1)}…` : line).join("\n")
+  ].join("\n")
 }
 
 /**

@@ -97,7 +97,7 @@ const servers = { postgres: ["database"], redis: ["database", "redis"], pglite: 
 
 const serverFault = ({ between, chance, weighted }: Random, target: Target): ReadonlyArray<Fault> => {
   if (!chance(0.6)) return []
-  // Only Redis is wiped: the outbox still has its jobs.
+  // Only Redis is wiped: the database still has the jobs.
   const kind = weighted([
     [2, "stop" as const],
     [2, "kill" as const],

@@ -42,7 +42,7 @@ const postgres = (more: () => Promise<Record<string, string>> = async () => ({})
   }
 }
 
-/** Redis, and PostgreSQL for the outbox and the writes of the jobs. */
+/** Redis as the carrier, and PostgreSQL for the jobs and what they write. */
 const redis = (): Servers | string => {
   if (!hasRedis()) return "there is no Redis here: install redis-server"
   const server = new ThrowawayRedis()

@@ -56,6 +56,31 @@ describe("ShutdownReport", () => {
     assert.isTrue(format(report, { columns: 30 }).split("\n").every((line) => line.length <= 30))
   })
 
+  it("on a narrow terminal cuts names and continues reasons on the next line, so that nothing of them is lost", () => {
+    const failure =
+      "drain failed: cannot flush:\n\u001b[31mthe connection\u001b[39m to redis://127.0.0.1:6379/a/long/path was refused"
+    const narrow = new ShutdownReport({
+      ...report,
+      failure,
+      drains: [
+        drain("importer of the files of customers", { outcome: "Interrupted", handedBack: 12, failure }),
+        drain("数据库")
+      ]
+    })
+    assert.deepStrictEqual(format(narrow, { columns: 60 }).split("\n"), [
+      "SIGTERM: stopped in 4s of 25s",
+      "├─ importer of the … ━        1s  Interrupted 12 handed back",
+      "│                    drain failed: cannot flush: the",
+      "│                    connection to",
+      "│                    redis://127.0.0.1:6379/a/long/path was",
+      "│                    refused",
+      "└─ 数据库            ━        1s  Drained",
+      "drain failed: cannot flush: the connection to",
+      "redis://127.0.0.1:6379/a/long/path was refused",
+      "exit 0"
+    ])
+  })
+
   it("of very many resources shows those that were cut, not clean or slow, and counts the others", () => {
     const many = new ShutdownReport({
       ...report,

@@ -1,4 +1,4 @@
-// The crash test with the queue in Redis, which is killed and emptied meanwhile.
+// The crash test with Redis as the carrier of the jobs, which is killed and emptied meanwhile.
 import { assert } from "vitest"
 import { describePostgres } from "../kit/postgres.js"
 import { describeRedisServer } from "../kit/redis.js"
@@ -34,7 +34,7 @@ describeRedisServer("processes that are stopped or killed, with a Redis that is 
           await service.api.completed(id, timeout)
           await verify(service.api, id, rows)
         }
-        assert.deepStrictEqual(await postgres.query("SELECT * FROM lastcall_outbox WHERE state <> 'Done'"), [])
+        assert.deepStrictEqual(await postgres.query("SELECT * FROM lastcall_jobs WHERE state <> 'done'"), [])
       },
       timeout
     )

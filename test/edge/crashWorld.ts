@@ -93,14 +93,14 @@ const end = async (service: ServiceProcess, { after, signal }: Crash): Promise<n
   return importer.handedBack
 }
 
-/** A process that runs. One that finds an engine away at its start ends with an error, and is started again, as Kubernetes does. */
+/** A process that runs. One whose engine is away, or goes away, at its start ends with an error, and is started again, as Kubernetes does. */
 const started = async (start: () => ServiceProcess, attempts = 20): Promise<ServiceProcess> => {
   const service = start()
   try {
     await service.runs()
     return service
   } catch (error) {
-    if (attempts === 1 || !/cannot be reached/.test(service.output)) throw error
+    if (attempts === 1 || !/cannot start: .*(cannot be reached|is away)/.test(service.output)) throw error
     return started(start, attempts - 1)
   }
 }

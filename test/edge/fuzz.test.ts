@@ -5,17 +5,24 @@ import { http1Input } from "../fixtures/http/fuzz/http1.js"
 import { http2Input } from "../fixtures/http/fuzz/http2.js"
 import { Ids, pathOf } from "../fixtures/http/fuzz/input.js"
 import { Child } from "../kit/child.js"
+import { long } from "../kit/long.js"
 import { bundle } from "../kit/programs.js"
 import { Choices, seed } from "../kit/random.js"
 
-const inputs = Number(process.env["LASTCALL_INPUTS"] ?? 1_500)
+const inputs = Number(process.env["LASTCALL_INPUTS"] ?? (long ? 7_500 : 1_500))
 
 /** A round serves, and then drains. */
 const rounds = Math.max(2, Math.round(inputs / 2500))
 const drainedInRound = 150
 const servedInRound = Math.ceil(inputs / rounds) - drainedInRound
 
+/** Rounds after which the heap has its size: V8 has compiled the code. */
+const warmUp = 2
+
 const concurrency = 50
+
+/** In milliseconds, for a machine that is busy otherwise. */
+const timeout = 300_000 + 60 * inputs
 
 const kinds = ["http1", "http2", "drained"] as const
 type Kind = (typeof kinds)[number]
@@ -96,7 +103,7 @@ const sending = (ports: Record<Kind, number>, draining: boolean): Sending & { re
     ending: held ? "Never" : draining ? choices.pick([...endings, "Never" as const]) : choices.pick(endings),
     parts: draining && whole.length === 1 ? [whole[0]!, Buffer.alloc(0)] : whole,
     reads,
-    // Node leaves connections open whose client breaks the protocol of HTTP/2. They are closed in the drain.
+    // Node 20 leaves a connection open whose client breaks the protocol of HTTP/2, as long as the client does.
     waits: reads && (draining || kind !== "http2" || input.ids !== undefined)
   }
 }
@@ -122,15 +129,14 @@ const serve = async (ports: Record<Kind, number>, count: number) => {
 const sum = (state: Record<Kind, Progress>, count: (progress: Progress) => number) =>
   kinds.reduce((total, kind) => total + count(state[kind]), 0)
 
-/** Completes once nothing is open, except connections of HTTP/2. */
+/** Completes once nothing is open. On Node 20 the server takes 5 seconds to notice that clients of HTTP/2 have gone. */
 const settled = async (service: Service) => {
-  for (let tries = 0; tries < 100; tries++) {
+  for (let tries = 0; tries < 120; tries++) {
     const state = await service.command<State>("state")
-    const { drained, http1 } = state
-    if (state.connections.http1 + state.connections.drained + http1.inFlight + drained.inFlight === 0) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    if (kinds.every((kind) => state.connections[kind] + state[kind].inFlight === 0)) return
+    await new Promise((resolve) => setTimeout(resolve, 250))
   }
-  throw new Error(`not settled: ${service.child.output.split("\n").at(-2)}`)
+  throw new Error(`LASTCALL_SEED=${seed}, not settled: ${service.child.output.split("\n").at(-2)}`)
 }
 
 const signal = () => {
@@ -168,28 +174,33 @@ afterEach(() => service?.child.end())
 
 describe("servers under invalid input", () => {
   const total = rounds * (servedInRound + drainedInRound)
-  it(`of ${total} connections neither crash nor hang, leave nothing open, and pass on only complete requests, also in their drains`, async () => {
-    service = new Service()
-    const heaps: Array<number> = []
-    let handled = 0
-    for (let round = 0; round < rounds; round++) {
-      const ports = await service.command<Record<Kind, number>>("start")
-      await serve(ports, servedInRound)
-      await settled(service)
-      const { connections, heap, violations, ...state } = await drain(service, ports)
-      assert.deepStrictEqual(violations, [], `LASTCALL_SEED=${seed}`)
-      assert.deepStrictEqual(problems, [])
-      assert.deepStrictEqual([connections, sum(state, (_) => _.inFlight)], [{ http1: 0, http2: 0, drained: 0 }, 0])
-      assert.strictEqual(sum(state, (_) => _.finished + _.cut), state.handled - handled)
-      handled = state.handled
-      heaps.push(heap)
+  it(
+    `of ${total} connections neither crash nor hang, leave nothing open or in memory, and pass on only complete requests, also in their drains`,
+    { timeout },
+    async () => {
+      service = new Service()
+      const heaps: Array<number> = []
+      let handled = 0
+      for (let round = 0; round < rounds; round++) {
+        const ports = await service.command<Record<Kind, number>>("start")
+        await serve(ports, servedInRound)
+        await settled(service)
+        const { connections, heap, violations, ...state } = await drain(service, ports)
+        assert.deepStrictEqual(violations, [], `LASTCALL_SEED=${seed}`)
+        assert.deepStrictEqual(problems, [])
+        assert.deepStrictEqual([connections, sum(state, (_) => _.inFlight)], [{ http1: 0, http2: 0, drained: 0 }, 0])
+        assert.strictEqual(sum(state, (_) => _.finished + _.cut), state.handled - handled)
+        handled = state.handled
+        heaps.push(heap)
+      }
+      console.log(
+        `LASTCALL_SEED=${seed}: ${total} inputs, ${handled} requests handled, heap ${
+          heaps.map((_) => (_ / 1e6).toFixed(1)).join(" ")
+        } MB`
+      )
+      if (rounds > warmUp) assert.isBelow(heaps.at(-1)!, 1.1 * heaps[warmUp - 1]!, `LASTCALL_SEED=${seed}: ${heaps}`)
+      service.child.process.stdin!.end()
+      assert.deepStrictEqual(await service.child.ended, { code: 0, signal: null })
     }
-    console.log(
-      `LASTCALL_SEED=${seed}: ${total} inputs, ${handled} requests handled, heap ${
-        heaps.map((_) => (_ / 1e6).toFixed(1)).join(" ")
-      } MB`
-    )
-    service.child.process.stdin!.end()
-    assert.deepStrictEqual(await service.child.ended, { code: 0, signal: null })
-  })
+  )
 })

@@ -57,6 +57,7 @@ const reported = (outcomes: ReadonlyArray<string>, exit: number) =>
     ].join("\n")
   )
 const drained = (name: string) => `${name} +━+ +[\\d.]+m?s +Drained.*`
+const cleanup = drained("orphan-cleanup")
 
 describe.concurrent("npm start", () =>
   describeTerminal("in a terminal", () => {
@@ -67,6 +68,7 @@ describe.concurrent("npm start", () =>
       const frame = [
         "SIGINT: draining, ([\\d.]+)s left .*",
         "◑ http +draining +1 in flight",
+        "● orphan-cleanup +Drained .*",
         "\\S importer +\\w+",
         "○ database +open$"
       ]
@@ -82,7 +84,10 @@ describe.concurrent("npm start", () =>
       })
       answer.resume()
       await npm.isGone()
-      assert.match(npm.text, reported([`${drained("http")} 1 finished`, drained("importer"), drained("database")], 0))
+      assert.match(
+        npm.text,
+        reported([`${drained("http")} 1 finished`, cleanup, drained("importer"), drained("database")], 0)
+      )
       assert.notInclude(npm.text, "in flight")
       assert.deepInclude(npm.report(), { cause: "SIGINT", expedited: false, exitCode: 0 })
     })
@@ -98,14 +103,14 @@ describe.concurrent("npm start", () =>
       await npm.api.has(id, "some rows are loaded", ({ rowsLoaded }) => rowsLoaded > 0)
       npm.interrupt()
       await npm.isGone()
-      assert.match(npm.text, reported([drained("http"), "importer .* 1 handed back", drained("database")], 0))
+      assert.match(npm.text, reported([drained("http"), cleanup, "importer .* 1 handed back", drained("database")], 0))
 
       const again = await npmStart(npm.folder)
       await again.api.completed(id)
       await verify(again.api, id, rows)
       again.interrupt()
       await again.isGone()
-      assert.match(again.text, reported([drained("http"), drained("importer"), drained("database")], 0))
+      assert.match(again.text, reported([drained("http"), cleanup, drained("importer"), drained("database")], 0))
       assert.notMatch(again.text, /ERROR/)
     })
 

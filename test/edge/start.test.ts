@@ -48,6 +48,11 @@ const moreInvalid: typeof invalid = [
   ["HOST", "203.0.113.1", /Cannot listen on 203\.0\.113\.1:0: this machine has no such address/],
   ["PRE_STOP_DELAY", "1m", /leaves no time to drain: preStopDelay 1m \+ 2s kept back/],
   ["JOBS_URL", "amqp://me:secret@there", /JOBS_URL: Expected redis:\/\/user:password@host:port/],
+  [
+    "KAFKA_URL",
+    "kafka://me:secret@there/imports",
+    /KAFKA_URL: Expected kafka:\/\/user:password@host:port,host:port\/topic/
+  ],
   ["WORKERS", "0", /WORKERS: Expected an integer from 1 to 64, but received "0"/]
 ]
 
@@ -56,6 +61,12 @@ describe.concurrent("a start that cannot succeed exits with 1 and logs one line 
     await Promise.all(
       invalid.map(([variable, value, reason]) => failsToStart(start({ [variable]: value }), reason))
     )
+  })
+
+  it("a database URL that is none, before it listens", async ({ start }) => {
+    const service = start({ DATABASE_URL: "postgres://me:p@ss/word@there/db" })
+    await failsToStart(service, /DATABASE_URL: The database URL has an @ behind its host/)
+    assert.notInclude(service.output, "listening on")
   })
 
   if (long) {

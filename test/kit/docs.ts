@@ -25,11 +25,20 @@ export const blocksOf = (page: string): ReadonlyArray<Block> =>
     ([, language, name, code]) => ({ language: language!, name, code: code! })
   )
 
-/** The TypeScript of a page by file name. A block without a name is a program of its own. */
+/** A side of a block that shows a change of a whole file: its lines without those that begin with `other`. */
+const sideOf = (code: string, other: "+" | "-"): string =>
+  code.split("\n").filter((line) => !line.startsWith(other)).map((line) => line.slice(1)).join("\n")
+
+/**
+ * The TypeScript of a page by file name. A block without a name is a program of its own. A block ` ```diff main.ts ` is two: the
+ * file after the change, and `before-main.ts`.
+ */
 export const modulesOf = (page: string): ReadonlyArray<readonly [file: string, code: string]> =>
-  blocksOf(page)
-    .filter(({ language }) => language === "ts")
-    .map(({ code, name }, index) => [name ?? `block-${index + 1}.ts`, code])
+  blocksOf(page).flatMap(({ code, language, name }, index): ReadonlyArray<readonly [string, string]> => {
+    if (language === "ts") return [[name ?? `block-${index + 1}.ts`, code]]
+    if (language !== "diff" || name?.endsWith(".ts") !== true) return []
+    return [[`before-${name}`, sideOf(code, "+")], [name, sideOf(code, "-")]]
+  })
 
 /** A new folder in which `lastcall` is this package, with its sources. It is removed after the tests of the file. */
 export const readerFolder = (): string => temporaryFolder(Path.join(root, "test/.docs"))

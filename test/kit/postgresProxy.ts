@@ -44,17 +44,50 @@ const pass = (client: Net.Socket, server: Net.Socket, { message: change = (same)
   client.on("close", () => server.destroy())
 }
 
-/** A proxy to a PostgreSQL server that changes what the server sends. */
-const proxy = async (url: string, change: Change) => {
+/** Listens in front of a PostgreSQL server. */
+const inFrontOf = async (url: string, accept: (client: Net.Socket, server: Net.Socket) => void) => {
   const behind = new URL(url)
   const server = Net.createServer((client) =>
-    pass(client, Net.connect(Number(behind.port === "" ? 5432 : behind.port), behind.hostname), change)
+    accept(client, Net.connect(Number(behind.port === "" ? 5432 : behind.port), behind.hostname))
   )
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   const front = new URL(url)
   front.hostname = "127.0.0.1"
   front.port = String((server.address() as Net.AddressInfo).port)
   return { url: front.toString(), close: () => new Promise<unknown>((resolve) => server.close(resolve)) }
+}
+
+/** A proxy to a PostgreSQL server that changes what the server sends. */
+const proxy = (url: string, change: Change) => inFrontOf(url, (client, server) => pass(client, server, change))
+
+/**
+ * A proxy that forgets its connections when it is told to, as a firewall or a failover does: nothing passes any more, and neither side
+ * is told. Connections that are made afterwards work.
+ */
+export const forgetful = async (url: string) => {
+  const pairs = new Set<ReadonlyArray<Net.Socket>>()
+  const front = await inFrontOf(url, (client, server) => {
+    pairs.add([client, server])
+    for (const socket of [client, server]) socket.setNoDelay(true).on("error", () => undefined)
+    client.pipe(server).pipe(client)
+    client.on("close", () => server.destroy())
+  })
+  return {
+    ...front,
+    /** Returns how many connections it has forgotten. */
+    forget: () => {
+      const open = [...pairs].filter(([client]) => !client!.destroyed)
+      for (const [client, server] of open) {
+        client!.unpipe(server).pause()
+        server!.unpipe(client).pause()
+      }
+      return open.length
+    },
+    close: () => {
+      for (const socket of [...pairs].flat()) socket.destroy()
+      return front.close()
+    }
+  }
 }
 
 /**

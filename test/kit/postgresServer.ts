@@ -34,7 +34,7 @@ interface Owner {
 }
 
 /** The user to run PostgreSQL as, because it refuses to run as root. */
-const owner = (): Owner | undefined => {
+export const owner = (): Owner | undefined => {
   if (process.getuid?.() !== 0) return undefined
   const ids = ["postgres", "nobody"].map((user) => spawnSync("id", [user], { encoding: "utf8" }).stdout)
   const match = ids.map((id) => /uid=(\d+).* gid=(\d+)/.exec(id)).find((match) => match !== null)

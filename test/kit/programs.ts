@@ -1,4 +1,5 @@
 import { type BuildOptions, buildSync } from "esbuild"
+import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
@@ -70,16 +71,28 @@ export const bundle = (program: string): string =>
       }
     }))
 
+/** In src. In dist the built page is at the same place. */
+const pageSources = Path.join("programs", "importer", "page")
+
+/** The page of the importer, built. */
+export const page = (): string =>
+  once("page", (folder) => {
+    execFileSync(process.execPath, [Path.join(root, "scripts/page.mjs"), folder])
+  })
+
 /** A folder with `package.json` and `dist`, compiled from the sources as they are now: `npm run build` may be older. */
 export const installation = (): string =>
   once("installation", (folder) => {
     const sources = Fs.readdirSync(Path.join(root, "src"), { recursive: true, encoding: "utf8" })
     buildSync({
       ...common,
-      entryPoints: sources.filter((path) => path.endsWith(".ts")).map((path) => Path.join("src", path)),
+      entryPoints: sources.filter((path) => path.endsWith(".ts") && !path.startsWith(pageSources)).map((path) =>
+        Path.join("src", path)
+      ),
       outdir: Path.join(folder, "dist"),
       tsconfig: "tsconfig.build.json"
     })
+    Fs.cpSync(page(), Path.join(folder, "dist", pageSources), { recursive: true })
     Fs.copyFileSync(Path.join(root, "package.json"), Path.join(folder, "package.json"))
   })
 

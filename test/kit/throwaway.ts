@@ -21,6 +21,8 @@ export interface Program {
   readonly name: string
   readonly file: string
   readonly options: (port: number, folder: string) => ReadonlyArray<string>
+  /** What its environment has besides that of the tests. */
+  readonly env?: (port: number, folder: string) => Record<string, string>
   /** The line that it prints when it accepts connections. */
   readonly ready: string
   /** The user that it runs as, where it refuses to run as root. */
@@ -41,13 +43,13 @@ export abstract class Throwaway implements ServerControls {
     const { as = {}, name } = this.program
     this.folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), `lastcall-${name}-`))
     if (as.uid !== undefined && as.gid !== undefined) Fs.chownSync(this.folder, as.uid, as.gid)
-    this.prepare()
+    await this.prepare()
     this.port = await freePort()
     await this.start()
   }
 
   /** Fills the folder before the first start. */
-  protected prepare(): void {}
+  protected prepare(): void | Promise<void> {}
 
   /** Retries while the port is in use: a client may have connected from it while the server was down. */
   start = async (): Promise<void> => {
@@ -63,9 +65,14 @@ export abstract class Throwaway implements ServerControls {
 
   private launch = () =>
     new Promise<void>((resolve, reject) => {
-      const { as = {}, file, name, options, ready } = this.program
+      const { as = {}, env, file, name, options, ready } = this.program
       const stdio = ["ignore", "pipe", "pipe"] as ["ignore", "pipe", "pipe"]
-      const child = spawn(file, options(this.port, this.folder), { ...as, cwd: this.folder, stdio })
+      const child = spawn(file, options(this.port, this.folder), {
+        ...as,
+        cwd: this.folder,
+        env: { ...process.env, ...env?.(this.port, this.folder) },
+        stdio
+      })
       let output = ""
       const collect = (chunk: Buffer) => {
         output += chunk.toString()

@@ -109,7 +109,7 @@ describe("law 3, of a process that dies at any of its operations: each accepted 
 
   it.scoped("over PGlite", () =>
     Effect.gen(function*() {
-      const report = yield* explore(yield* makePgliteStore, { sample: long ? 400 : 12 })
+      const report = yield* explore(yield* makePgliteStore, { sample: long ? 150 : 12 })
       assert.isTrue(report.safe, String(report))
     }), 1_200_000)
 

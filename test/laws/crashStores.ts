@@ -2,7 +2,20 @@ import { Reactivity } from "@effect/experimental"
 import * as Sql from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { PGlite } from "@electric-sql/pglite"
-import { Clock, Context, Deferred, Duration, Effect, Exit, FiberId, FiberRef, Layer, Stream } from "effect"
+import {
+  Clock,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  FiberId,
+  FiberRef,
+  Layer,
+  Option,
+  Stream,
+  Subscribable
+} from "effect"
 import pg from "pg"
 import { Database, execute } from "../../src/layers/database/contract.js"
 import { makeConnectionPool } from "../../src/layers/database/internal/connectionPool.js"
@@ -62,13 +75,15 @@ export const memoryStore: Effect.Effect<Store> = Effect.sync(() => {
             if (!queue.isHeld(now, claim)) return new LeaseLost({ queue: "jobs", id: claim.id })
             effects.push(...written)
             if (settlement._tag === "Ack") queue.remove(now, claim)
-            else {
+            if (settlement._tag === "Checkpoint") {
               queue.setCursor(claim, settlement.cursor)
               if (settlement.handBack) queue.putBack(now, claim, { attemptSpent: false, delay: 0 })
             }
             return Effect.succeed(value)
           }))
       }),
+    acknowledge: () => unused,
+    transactAll: () => unused,
     retry: (claim, { delay }) =>
       Effect.map(now, (now) => queue.putBack(now, claim, { attemptSpent: true, delay: Duration.toMillis(delay) })),
     deadLetter: () => unused,
@@ -84,7 +99,14 @@ export const memoryStore: Effect.Effect<Store> = Effect.sync(() => {
         return lost
       }),
     size: Effect.sync(queue.size),
-    find: (id) => Effect.map(now, (now) => queue.find(now, id)),
+    paused: Subscribable.make({ get: Effect.succeed(false), changes: Stream.empty }),
+    setPaused: () => unused,
+    cancel: () => unused,
+    onCancel: () => Effect.void,
+    find: () => unused,
+    list: () => unused,
+    listLimits: { Waiting: 0, Delayed: 0, Running: 0, Dead: 0 },
+    depth: unused,
     deadLetters: { list: () => unused, get: () => unused, redrive: () => unused, discard: () => unused }
   }
 
@@ -92,6 +114,7 @@ export const memoryStore: Effect.Effect<Store> = Effect.sync(() => {
     open: Layer.merge(
       Layer.succeed(JobSource, {
         durable: true,
+        priorities: true,
         renewEvery: Duration.millis(1000),
         orphanTurn: makeOrphanTurn(),
         open: () => Effect.succeed(jobs)
@@ -144,7 +167,7 @@ export const makePgliteStore = Effect.gen(function*() {
       exec: (...args) => sent(() => db.exec(...args))
     }
     const errors = makeErrors(Sql)
-    const pool = makeConnectionPool(1, errors, connectPglite(connection, pg.types, errors))
+    const pool = makeConnectionPool(1, errors, connectPglite(connection, pg, pg.types, errors))
     const sql = makeSqlClient({
       peers: { "@effect/sql": Sql, "@effect/sql-pg": PgClient },
       reactivity,
@@ -158,6 +181,7 @@ export const makePgliteStore = Effect.gen(function*() {
     })
     return Context.make(Sql.SqlClient.SqlClient, sql).pipe(Context.add(Database, {
       kind: "pglite",
+      connections: Option.some(1),
       reserved: sql,
       listen: (channel) =>
         Stream.asyncPush<string>((emit) =>

@@ -36,8 +36,24 @@ const holds = async (law: Law) => {
   }
 }
 
-const isReleasedInOrder: Law = ({ report, violations }) => {
-  const abandoned = new Set(report.drains.filter((_) => _.outcome === "Abandoned").map((_) => _.name))
+/** The name of the resource without the number that made it unique. */
+const baseName = ({ name }: { readonly name: string }) => name.replace(/-\d+$/, "")
+
+/** The resources that are Abandoned, by their base names. */
+const abandonedOf = ({ report }: Observed): ReadonlySet<string> =>
+  new Set(report.drains.filter(({ outcome }) => outcome === "Abandoned").map(baseName))
+
+/** The resources whose acquire was abandoned, because it ignored its interruption, and that were acquired after that. */
+const acquiredTooLate = ({ acquired, report, requested }: Observed): ReadonlyArray<string> => {
+  const start = report.drains.find(({ name, outcome }) => name === "start" && outcome === "Abandoned")
+  if (start === undefined) return []
+  const abandonedAt = requested + Duration.toMillis(start.started) + Duration.toMillis(start.elapsed)
+  return [...acquired].filter(([, at]) => at >= abandonedAt).map(([name]) => name)
+}
+
+const isReleasedInOrder: Law = (observed) => {
+  const abandoned = new Set([...abandonedOf(observed), ...acquiredTooLate(observed)])
+  const { violations } = observed
   assert.deepStrictEqual(violations.filter(({ by }) => !abandoned.has(by)), [])
 }
 
@@ -49,11 +65,18 @@ const isNode = (name: string) => /^n\d+$/.test(name)
 const endsInTime: Law = (observed, { nodes, outer }) => {
   const { acquired, acquiring, deadline, ended, failed, report, requested } = observed
   assert.isAtMost(ended, deadline)
-  assert.sameMembers(report.drains.map((_) => _.name).filter(isNode), [...acquired])
+  assert.sameMembers(report.drains.map((_) => _.name).filter(isNode), [...acquired.keys()])
   // A failure ends the start when it happens, whatever the neighbours do.
   if (Option.isSome(failed)) assert.isAtMost(requested, failed.value)
   if (nodes.some(({ acquire }, index) => acquire.kind === "Deaf" && acquiring.has(`n${index}`))) {
     assert.strictEqual(reportOf(observed, "start")?.outcome, "Abandoned")
+  }
+  // A finalizer in no Drain runs too, unless another one hangs.
+  const abandoned = abandonedOf(observed)
+  if (!abandoned.has("scope") && !abandoned.has("start")) {
+    const finalizers = [...observed.loose.values()]
+    assert.includeMembers(["Ended", "Failed"], finalizers)
+    if (finalizers.includes("Failed")) assert.isDefined(report.failure)
   }
   // What is outside always has 500 milliseconds.
   assert.isTrue(observed.outer.begun)
@@ -70,8 +93,10 @@ const endsInTime: Law = (observed, { nodes, outer }) => {
 }
 
 const accountsForWork: Law = ({ accepted, daemons, report }) => {
-  for (const { cut, finished, handedBack, name } of report.drains) {
-    if (isNode(name)) assert.strictEqual(finished + handedBack + cut, accepted.get(name))
+  for (const { cut, finished, handedBack, name, reason } of report.drains) {
+    // An acquire that ends with the process is reported with what is left of its work.
+    if (reason === "not released when the process ended") assert.isAtMost(cut, accepted.get(name) ?? 0)
+    else if (isNode(name)) assert.strictEqual(finished + handedBack + cut, accepted.get(name))
   }
   for (const [name, { finished, interrupted, running }] of daemons) {
     const drain = report.drains.find((drain) => drain.name === name)
@@ -89,19 +114,48 @@ const together = (graphs: ReadonlyArray<Graph>): Graph => {
   for (const graph of graphs) {
     const offset = nodes.length
     nodes.push(
-      ...graph.nodes.map((node) => ({ ...node, acquire: ready, needs: node.needs.map((need) => offset + need) }))
+      ...graph.nodes.map((node) => ({
+        ...node,
+        acquire: ready,
+        // One that hangs would end the drains of all.
+        loose: Option.none(),
+        needs: node.needs.map((need) => offset + need)
+      }))
     )
   }
   return { ...graphs[0]!, nodes }
 }
 
+/** Whether a node was acquired during the shutdown, so many milliseconds after its request. */
+const isAcquiredLate = ({ acquired, requested }: Observed, isOne: (after: number) => boolean): boolean =>
+  [...acquired.values()].some((at) => at > requested && isOne(at - requested))
+
+/** When the start was abandoned, in milliseconds after the request. */
+const startAbandoned = (observed: Observed): number =>
+  Option.match(Option.fromNullable(reportOf(observed, "start")), {
+    onNone: () => Infinity,
+    onSome: ({ elapsed, started }) => Duration.toMillis(Duration.sum(started, elapsed))
+  })
+
 /** What the graphs must have, or the laws were not tried there. */
 const edges: Record<string, (observed: Observed, graph: Graph) => boolean> = {
   "an acquire that hangs beside one that fails": ({ acquiring, failed }) => Option.isSome(failed) && acquiring.size > 0,
   "a signal while an acquire hangs": ({ acquiring, report }) => acquiring.size > 0 && report.cause === "SIGTERM",
+  "a late acquire that is waited for": (observed) =>
+    isAcquiredLate(observed, (after) => after < startAbandoned(observed)),
+  "a late acquire that ends after the start was abandoned": (observed) =>
+    isAcquiredLate(observed, (after) => after > startAbandoned(observed)),
+  "a late acquire that fails": (observed, { nodes }) =>
+    nodes.some(({ acquire }, index) => acquire.kind === "FailsLate" && observed.acquiring.has(`n${index}`)),
   "an abandoned acquire": (observed) => reportOf(observed, "start") !== undefined,
   "a second signal during the start": ({ report }) => report.expedited && report.from === "Starting",
   "a second signal while the service drains": ({ report }) => report.expedited && report.from === "Running",
+  "a finalizer in no Drain": ({ loose }) => [...loose.values()].includes("Ended"),
+  "a finalizer in no Drain that dies": ({ loose, report }) =>
+    [...loose.values()].includes("Failed") && report.failure === "a finalizer failed: died",
+  "a finalizer in no Drain that dies in an interrupted start": ({ loose, report }) =>
+    [...loose.values()].includes("Failed") && report.from === "Starting" && report.cause === "SIGTERM",
+  "a finalizer in no Drain that hangs": (observed) => abandonedOf(observed).has("scope"),
   "outside: released": (observed) => reportOf(observed, "outer")?.outcome === "Drained",
   "outside: abandoned": (observed) => reportOf(observed, "outer")?.outcome === "Abandoned",
   "the system's time is set back during the shutdown": ({ ended }, { clockSteps }) =>

@@ -8,12 +8,21 @@ export interface Behaviour {
   readonly seconds: number
 }
 
-const starts = ["Ready", "Hung", "Deaf", "Fails"] as const
+const starts = ["Ready", "Late", "Hung", "Deaf", "Fails", "FailsLate"] as const
 
-/** How a resource is acquired: at once, never (and interruptibly or not), or not at all because it fails. */
+/**
+ * How a resource is acquired: at once, late, never (and interruptibly or not), or not at all because it fails. What is late ignores
+ * its interruption until then.
+ */
 export interface Start {
   readonly kind: (typeof starts)[number]
   readonly seconds: number
+}
+
+/** A finalizer in no `Drain`, which runs before the release of its node or after it. */
+export interface Loose {
+  readonly runs: "Before" | "After"
+  readonly finalizer: Behaviour
 }
 
 /** One resource: its dependencies (indices above its own), and its behaviour. */
@@ -27,6 +36,7 @@ export interface Node {
   readonly acquire: Start
   readonly quiesce: Behaviour
   readonly release: Behaviour
+  readonly loose: Option.Option<Loose>
   readonly drainTimeout: Option.Option<number>
 }
 
@@ -58,6 +68,7 @@ export const ready: Start = { kind: "Ready", seconds: 0 }
 
 const start: FastCheck.Arbitrary<Start> = FastCheck.oneof(
   { weight: 2, arbitrary: FastCheck.constant(ready) },
+  { weight: 2, arbitrary: FastCheck.record({ kind: FastCheck.constant("Late" as const), seconds }) },
   {
     weight: 3,
     arbitrary: FastCheck.record({ kind: FastCheck.constantFrom(...starts), seconds })
@@ -67,9 +78,22 @@ const start: FastCheck.Arbitrary<Start> = FastCheck.oneof(
 /** In one of three graphs some resource may not be acquired at once, or not at all. */
 const startOf = FastCheck.constantFrom(FastCheck.constant(ready), FastCheck.constant(ready), start)
 
-export const graph: FastCheck.Arbitrary<Graph> = FastCheck.tuple(FastCheck.integer({ min: 1, max: 7 }), startOf).chain((
-  [size, acquire]
-) =>
+const loose: FastCheck.Arbitrary<Option.Option<Loose>> = option(FastCheck.record({
+  runs: FastCheck.constantFrom<Loose["runs"]>("Before", "After"),
+  finalizer: FastCheck.oneof(
+    { weight: 3, arbitrary: behaviour },
+    { weight: 1, arbitrary: FastCheck.record({ kind: FastCheck.constant("Dies" as const), seconds }) }
+  )
+}))
+
+/** Half of the graphs have all their finalizers in a `Drain`. */
+const looseOf = FastCheck.constantFrom(FastCheck.constant(Option.none<Loose>()), loose)
+
+export const graph: FastCheck.Arbitrary<Graph> = FastCheck.tuple(
+  FastCheck.integer({ min: 1, max: 7 }),
+  startOf,
+  looseOf
+).chain(([size, acquire, loose]) =>
   FastCheck.record({
     nodes: FastCheck.tuple(...Array.from({ length: size }, (_, index) =>
       FastCheck.record({
@@ -83,6 +107,7 @@ export const graph: FastCheck.Arbitrary<Graph> = FastCheck.tuple(FastCheck.integ
         acquire,
         quiesce: behaviour,
         release: behaviour,
+        loose,
         drainTimeout: option(FastCheck.integer({ min: 0, max: 12 }))
       }))),
     preStopDelay: FastCheck.constantFrom(0, 0, 3),

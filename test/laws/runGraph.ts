@@ -9,7 +9,7 @@ import type { ShutdownReport } from "../../src/core/ShutdownReport.js"
 import { onMemoryHost } from "../../src/programs/internal/memoryHost.js"
 import { runService } from "../../src/programs/internal/runService.js"
 import * as WallClock from "../kit/wallClock.js"
-import type { Behaviour, Graph, Node, Start } from "./randomGraph.js"
+import type { Behaviour, Graph, Loose, Node, Start } from "./randomGraph.js"
 
 /** From the start to the first signal, in milliseconds. */
 const firstSignal = 200
@@ -31,18 +31,20 @@ const behave = ({ kind, seconds }: Behaviour): Effect.Effect<void> => {
 
 /** The acquire of a resource, which is uninterruptible by itself. Runs `failing` when it fails. */
 const acquireLike = ({ kind, seconds }: Start, failing: Effect.Effect<void>): Effect.Effect<void, string> => {
+  const fail = Effect.zipRight(failing, Effect.fail("cannot be acquired"))
   switch (kind) {
     case "Ready":
       return Effect.void
+    case "Late":
+      return Effect.sleep(seconds * 3500)
+    case "FailsLate":
+      return Effect.zipRight(Effect.sleep(seconds * 3500), fail)
     case "Hung":
       return Effect.interruptible(Effect.never)
     case "Deaf":
       return Effect.never
     case "Fails":
-      return Effect.interruptible(Effect.sleep(seconds * 25)).pipe(
-        Effect.zipRight(failing),
-        Effect.zipRight(Effect.fail("cannot be acquired"))
-      )
+      return Effect.zipRight(Effect.interruptible(Effect.sleep(seconds * 25)), fail)
   }
 }
 
@@ -57,16 +59,18 @@ export interface Observed {
   readonly failed: Option.Option<number>
   /** Which nodes were being acquired when the shutdown was requested. */
   readonly acquiring: ReadonlySet<string>
-  /** Which nodes were acquired. */
-  readonly acquired: ReadonlySet<string>
+  /** Which nodes were acquired, and when. */
+  readonly acquired: ReadonlyMap<string, number>
   /** Whether what is provided outside has begun, and ended, its release. */
   readonly outer: { readonly begun: boolean; readonly ended: boolean }
-  /** Node `of` was released while its dependent `by` still worked; or what is outside of all, while a node worked. */
+  /** Node `of` was released while its dependent `by` was not done; or what is outside of all, while a node was not. */
   readonly violations: ReadonlyArray<{ readonly of: string; readonly by: string }>
   /** The units of work in flight of each node when it was quiesced. */
   readonly accepted: ReadonlyMap<string, number>
   /** What became of the daemons of each node that ended, or still ran, after its drain began. */
   readonly daemons: ReadonlyMap<string, DaemonCounts>
+  /** The finalizers in no `Drain`, by their node. */
+  readonly loose: ReadonlyMap<string, "Added" | "Running" | "Ended" | "Failed">
 }
 
 interface DaemonCounts {
@@ -90,20 +94,40 @@ export const run = ({ again, clockSteps, nodes, outer, preStopDelay }: Graph): E
     const violations: Array<{ of: string; by: string }> = []
     const accepted = new Map<string, number>()
     const daemons = new Map<string, DaemonCounts>()
+    const loose = new Map<string, "Added" | "Running" | "Ended" | "Failed">()
     const acquiring = new Set<string>()
-    const acquired = new Set<string>()
+    const acquired = new Map<string, number>()
     const outside = { begun: false, ended: false }
     let failed = Option.none<number>()
     const name = (index: number) => `n${index}`
 
-    /** Notes what still works of those that depend on the resource, or use what is provided outside. */
+    /** Notes what is not done of those that depend on the resource, or use what is provided outside. */
     const noteViolations = (of: string, users: Iterable<number>) => {
-      for (const by of users) {
-        if (working[by]! > 0) violations.push({ of, by: name(by) })
-        const left = `${name(by)} daemons`
-        if ((daemons.get(left)?.running ?? 0) > 0) violations.push({ of, by: left })
+      for (const user of users) {
+        const by = name(user)
+        if (working[user]! > 0) violations.push({ of, by })
+        if ((daemons.get(`${by} daemons`)?.running ?? 0) > 0) violations.push({ of, by: `${by} daemons` })
+        if (acquiring.has(by)) violations.push({ of, by: "start" })
+        const finalizer = loose.get(by)
+        if (finalizer === "Added" || finalizer === "Running") violations.push({ of, by: "scope" })
       }
     }
+
+    const addLoose = (node: Node, index: number, runs: Loose["runs"]) =>
+      Option.match(Option.filter(node.loose, (_) => _.runs === runs), {
+        onNone: () => Effect.void,
+        onSome: ({ finalizer }) => {
+          loose.set(name(index), "Added")
+          return Effect.addFinalizer(() => {
+            loose.set(name(index), "Running")
+            noteViolations(`${name(index)} loose`, dependents(nodes, index))
+            return Effect.onExit(
+              behave(finalizer),
+              (exit) => Effect.sync(() => loose.set(name(index), Exit.isSuccess(exit) ? "Ended" : "Failed"))
+            )
+          })
+        }
+      })
 
     /** Forks the first daemon, which forks the next one. */
     const leaveBehind = (counts: DaemonCounts, [first, ...next]: ReadonlyArray<Behaviour>): Effect.Effect<void> =>
@@ -130,7 +154,9 @@ export const run = ({ again, clockSteps, nodes, outer, preStopDelay }: Graph): E
         const counts = { running: 0, finished: 0, interrupted: 0 }
         daemons.set(`${name(index)} daemons`, counts)
         const owner = yield* makeDaemons({ name: name(index), daemonTimeout: Duration.seconds(5) })
+        yield* addLoose(node, index, "After")
         yield* drained(node, index)
+        yield* addLoose(node, index, "Before")
         yield* owner.own(Effect.forEach(node.daemons, (chain) => leaveBehind(counts, chain)))
       }))
 
@@ -145,7 +171,7 @@ export const run = ({ again, clockSteps, nodes, outer, preStopDelay }: Graph): E
               failed = Option.orElseSome(failed, () => now)
             })
           ).pipe(Effect.onExit(() => Effect.sync(() => acquiring.delete(name(index)))))
-          acquired.add(name(index))
+          acquired.set(name(index), yield* monotonicMillis)
           const counts = { inFlight: node.work.length, finished: 0, handedBack: 0, cut: 0 }
           working[index] = node.work.length
           const fibers = yield* Effect.forEach(node.work, (work) =>
@@ -239,5 +265,5 @@ export const run = ({ again, clockSteps, nodes, outer, preStopDelay }: Graph): E
     const report = Option.getOrThrow((yield* lifecycle.snapshot).report)
     const begun = yield* Fiber.join(request)
     const deadline = begun.requested + 25_000
-    return { ...begun, report, deadline, ended, failed, acquired, outer: outside, violations, accepted, daemons }
+    return { ...begun, report, deadline, ended, failed, acquired, outer: outside, violations, accepted, daemons, loose }
   })

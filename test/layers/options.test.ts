@@ -4,9 +4,10 @@ import { Cause, Context, Effect, Exit, Layer, Redacted, type Scope } from "effec
 import { createServer } from "node:http"
 import * as Database from "../../src/layers/database/Database.js"
 import * as HttpServer from "../../src/layers/http/HttpServer.js"
+import { JobCarrier, type Service as JobCarrierService } from "../../src/layers/jobs/JobCarrier.js"
 import type { JobSource } from "../../src/layers/jobs/JobSource.js"
 import * as JobSourceMemory from "../../src/layers/jobs/JobSourceMemory.js"
-import * as JobSourceOutbox from "../../src/layers/jobs/outbox/JobSourceOutbox.js"
+import * as JobCarrierRedis from "../../src/layers/jobs/redis/JobCarrierRedis.js"
 import * as JobSourceRedis from "../../src/layers/jobs/redis/JobSourceRedis.js"
 import * as JobSourceSql from "../../src/layers/jobs/sql/JobSourceSql.js"
 import * as WorkerPool from "../../src/layers/jobs/WorkerPool.js"
@@ -18,6 +19,7 @@ class Letters extends WorkerPool.Tag("letters")<Letters, string>() {}
 const unused = Layer.mergeAll(
   Layer.succeed(Database.Database, {} as Database.Service),
   Layer.succeed(SqlClient.SqlClient, {} as SqlClient.SqlClient),
+  Layer.succeed(JobCarrier, {} as JobCarrierService),
   JobSourceMemory.layer()
 )
 
@@ -39,7 +41,7 @@ type Opened = Effect.Effect<unknown, unknown, Scope.Scope>
 
 const http = (options: object): Opened => HttpServer.make(createServer, { port: 0, ...options })
 const build = (
-  layer: Layer.Layer<never, unknown, Database.Database | SqlClient.SqlClient | JobSource>
+  layer: Layer.Layer<never, unknown, Database.Database | SqlClient.SqlClient | JobSource | JobCarrier>
 ): Opened => Layer.build(Layer.provide(layer, unused))
 const pool = (options: object) =>
   build(Layer.discard(Letters.layer({ concurrency: 1, process: () => Effect.void, ...options })))
@@ -48,7 +50,8 @@ const database = (options: object) =>
 const memory = (options: object) => build(Layer.discard(JobSourceMemory.layer(options)))
 const sql = (options: object) => build(Layer.discard(JobSourceSql.layer(options)))
 const redis = (options: object) => build(Layer.discard(JobSourceRedis.layer({ url, ...options })))
-const outbox = (options: object) => build(Layer.discard(JobSourceOutbox.layer(options)))
+const carried = (options: object) => build(Layer.discard(JobSourceSql.layerCarried(options)))
+const carrier = (options: object) => build(Layer.discard(JobCarrierRedis.layer({ url, ...options })))
 
 const cases: ReadonlyArray<
   readonly [
@@ -91,7 +94,12 @@ const cases: ReadonlyArray<
     pollInterval: duration(true, false),
     connectTimeout: duration(true, false)
   }],
-  ["JobSourceOutbox", outbox, { pollInterval: duration(true, false), offerAgainAfter: duration(true, false) }]
+  ["JobSourceSql", carried, { offerAgainAfter: duration(true, false) }],
+  ["JobCarrierRedis", carrier, {
+    redeliverAfter: duration(true, false),
+    pollInterval: duration(true, false),
+    connectTimeout: duration(true, false)
+  }]
 ]
 
 describe("the options of every layer", () => {

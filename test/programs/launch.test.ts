@@ -1,11 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Exit, Fiber, Layer, Scope, TestClock } from "effect"
+import { Effect, Layer, TestClock } from "effect"
 import * as Drain from "../../src/core/Drain.js"
-import type { Terminal } from "../../src/core/Host.js"
-import * as Lifecycle from "../../src/core/Lifecycle.js"
 import * as Shutdown from "../../src/core/Shutdown.js"
 import { type ShutdownReport, toJson } from "../../src/core/ShutdownReport.js"
-import { drawShutdown } from "../../src/programs/internal/output.js"
 import * as TestApp from "../../src/testing/TestApp.js"
 
 const outcomes = (report: ShutdownReport) => report.drains.map((drain) => [drain.name, drain.outcome])
@@ -145,58 +142,5 @@ describe("launch", () => {
       yield* app.signal("SIGTERM")
       const report = yield* app.report
       assert.deepStrictEqual(yield* app.files, new Map([["report.json", toJson(report)]]))
-    }))
-})
-
-/** A terminal of this height, and what is drawn there when. */
-const terminalWith = (rows: number, drawn: Array<readonly [number, string]>): Terminal => ({
-  columns: 80,
-  rows,
-  print: () => Effect.void,
-  liveRegion: Effect.succeed((text) => Effect.map(Clock.currentTimeMillis, (at) => void drawn.push([at, text])))
-})
-
-describe("the shutdown on a terminal", () => {
-  it.effect("is drawn ten times a second, and a last time when the service has stopped", () =>
-    Effect.gen(function*() {
-      const lifecycle = yield* Lifecycle.make({ gracePeriod: "25 seconds" })
-      yield* lifecycle.transition("Running")
-      yield* lifecycle.shutdown.begin({ reason: "SIGINT" })
-      yield* lifecycle.transition("Draining")
-      const drawn: Array<readonly [number, string]> = []
-      const drawing = yield* Effect.fork(drawShutdown(lifecycle, terminalWith(24, drawn)))
-      yield* TestClock.adjust("250 millis")
-      yield* lifecycle.transition("Stopped")
-      yield* Fiber.join(drawing)
-      assert.deepStrictEqual(drawn.map(([at]) => at), [0, 100, 200, 250])
-      assert.include(drawn[0]![1], "SIGINT")
-    }))
-
-  it.scoped("fits the terminal: resources that are being released are shown, then those that did not end well", () =>
-    Effect.gen(function*() {
-      const lifecycle = yield* Lifecycle.make({ gracePeriod: "25 seconds" })
-      const scope = yield* Scope.make()
-      const release = (n: number) => n === 2 ? Effect.sleep("1 second") : n === 4 ? Effect.fail("no") : Effect.void
-      yield* Effect.forEach(
-        Array.from({ length: 6 }, (_, index) => index),
-        (n) => Drain.acquire({ name: `r${n}`, acquire: Effect.void, release: () => release(n) })
-      ).pipe(
-        Scope.extend(scope),
-        Effect.provideService(Shutdown.Shutdown, lifecycle.shutdown)
-      )
-      yield* lifecycle.transition("Running")
-      yield* lifecycle.shutdown.begin({ reason: "SIGINT" })
-      yield* lifecycle.transition("Draining")
-      const drawn: Array<readonly [number, string]> = []
-      yield* Effect.forkDaemon(Scope.close(scope, Exit.void))
-      yield* Effect.forkScoped(drawShutdown(lifecycle, terminalWith(6, drawn)))
-      yield* TestClock.adjust("100 millis")
-      assert.deepStrictEqual(drawn.at(-1)![1].split("\n"), [
-        "SIGINT: draining, 24.9s left  (once more: stop waiting)",
-        "  ● r4  Drained      0ms",
-        "  ◕ r2  releasing",
-        "  ○ r1  open",
-        "  … and 3 more: 2 Drained, 1 open"
-      ])
     }))
 })

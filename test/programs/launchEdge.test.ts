@@ -188,6 +188,16 @@ describe("launch, in a real process", () => {
     assert.include(child.output, "duplicate, ignored")
   })
 
+  it("takes a signal for no duplicate that came soon after the event loop was blocked", async () => {
+    const child = start("blockedAndSlow", { GRACE_PERIOD: "25s" })
+    await child.waitFor(/running/)
+    child.kill("SIGTERM")
+    await child.waitFor(/the event loop was blocked[^]*worker waits/)
+    child.kill("SIGTERM")
+    assert.deepStrictEqual(await child.ended, { code: 1, signal: null })
+    assert.include(child.output, "expedited")
+  })
+
   for (
     const [variable, value, says] of [
       ["GRACE_PERIOD", "soon", /GRACE_PERIOD.*Expected a duration with its unit/],

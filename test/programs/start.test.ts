@@ -1,6 +1,8 @@
+import { SqlClient } from "@effect/sql"
 import { Context, Effect, Exit, Layer, LogLevel, Schedule } from "effect"
 import { assert, describe, it } from "vitest"
 import * as Drain from "../../src/core/Drain.js"
+import * as Database from "../../src/layers/database/Database.js"
 import { runInMemory } from "./serviceWorld.js"
 
 const resource = (name: string, steps: Drain.Steps<void> = {}) =>
@@ -229,22 +231,6 @@ describe("a signal during the start", () => {
     assert.strictEqual(exit, "15s exit 0")
   })
 
-  it("drains what is acquired late before what it uses is released", async () => {
-    const late = Layer.scopedDiscard(Drain.acquire({
-      name: "late",
-      acquire: Effect.sleep("1 second"),
-      drain: () => Effect.sleep("1 second")
-    }))
-    const { journal } = await runInMemory(late.pipe(Layer.provide(database)), [[200, "SIGTERM"]])
-    assert.deepStrictEqual(journal.slice(-5), [
-      "1s late draining",
-      "2s late Drained",
-      "2s database releasing",
-      "2s database Drained",
-      "2s app Stopped"
-    ])
-  })
-
   it("lets the drains of what was acquired take all the time when the acquires stop", async () => {
     const busy = resource("pool", { drain: () => Effect.sleep("20 seconds") })
     const waits = Layer.effectDiscard(Effect.never)
@@ -291,5 +277,18 @@ describe("a start that takes long", () => {
       "30s WARN starting for 30s, waits for queue"
     ])
     assert.strictEqual(exit, "2m 5s exit 0")
+  })
+
+  it("names the migrations of a database", async () => {
+    const client = Object.assign(() => Effect.void, {
+      literal: () => "",
+      unsafe: () => Effect.void,
+      withTransaction: () => Effect.never
+    })
+    const slow = Database.migrations({}).pipe(
+      Layer.provide(Layer.succeed(SqlClient.SqlClient, client as unknown as SqlClient.SqlClient))
+    )
+    const { log } = await runInMemory(slow, [[12_000, "SIGTERM"]])
+    assert.strictEqual(log[0], "10s WARN starting for 10s, waits for migrations")
   })
 })

@@ -1,5 +1,6 @@
 import { NodeRuntime } from "@effect/platform-node"
-import { Effect, Layer, Redacted } from "effect"
+import { SqlClient } from "@effect/sql"
+import { Effect, Layer, Option, Redacted } from "effect"
 import { Database, JobSourceRedis, JobSourceSql, launch, WorkerPool } from "../../../dist/index.js"
 import {
   concurrency,
@@ -10,21 +11,27 @@ import {
   offeredJobs,
   printLine,
   stopTimeout,
-  url
+  url,
+  writesRow
 } from "../program.js"
 
 class Pool extends WorkerPool.Tag(NAME)<Pool, Job>() {}
 
 const Source = url.startsWith("redis:")
   ? Layer.orDie(JobSourceRedis.layer({ url: Redacted.make(url) }))
-  : Layer.orDie(JobSourceSql.layer().pipe(Layer.provide(Database.layer({ url: Redacted.make(url) }))))
+  : Layer.orDie(JobSourceSql.layer().pipe(Layer.provideMerge(Database.layer({ url: Redacted.make(url) }))))
 
 const Workers = Pool.layer({
   concurrency,
   drainTimeout: stopTimeout,
-  process: (job, { attempt }) => {
+  process: (job, { attempt, complete, id }) => {
     jobStarted(job, attempt)
-    return job.long ? Effect.never : Effect.void
+    if (job.long) return Effect.never
+    if (!writesRow) return Effect.void
+    return Effect.flatMap(
+      Effect.serviceOption(SqlClient.SqlClient),
+      (sql) => complete(Option.getOrThrow(sql)`INSERT INTO results VALUES (${id})`)
+    )
   },
   onEvent: (event) => event._tag === "Succeeded" ? Effect.sync(jobAcknowledged) : Effect.void
 })

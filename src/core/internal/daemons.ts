@@ -5,6 +5,7 @@ import type { BudgetError } from "../ShutdownConfig.js"
 import { drainable } from "./budget.js"
 import { drainTimeouts } from "./drainTimeouts.js"
 import { observersOf, observersOfForked } from "./effectInternals.js"
+import { type RefValue, refValue } from "./fiberState.js"
 import { makeInFlight } from "./inFlight.js"
 import { unsafeMonotonicMillis } from "./monotonic.js"
 
@@ -26,6 +27,8 @@ interface Options {
 export interface Daemons {
   /** Makes this the owner of every daemon that is forked in the effect, at any depth. */
   readonly own: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Makes this the owner of every daemon that a fiber forks, for as long as the fiber has this value. */
+  readonly owner: RefValue
 }
 
 /** The owner of the daemons that the current fiber forks. Forks inherit it, so it costs nothing to pass it on. */
@@ -67,7 +70,12 @@ export const makeDaemons = (
     let drainTimeout = timeout
     let finished = 0
     let interrupting = false
-    const daemons: Daemons = { own: (effect) => Effect.locally(effect, currentOwner, daemons) }
+    const daemons: Daemons = {
+      own: (effect) => Effect.locally(effect, currentOwner, daemons),
+      get owner() {
+        return refValue(currentOwner, daemons)
+      }
+    }
 
     const count = (exit: Exit.Exit<unknown, unknown>) => {
       if (!interrupting || Exit.isSuccess(exit) || !Cause.isInterrupted(exit.cause)) finished++

@@ -1,5 +1,5 @@
 import { Duration } from "effect"
-import type { Progress } from "../Shutdown.js"
+import type { Progress, Resource } from "../Shutdown.js"
 import { DrainReport, type Outcome } from "../ShutdownReport.js"
 import { wholeMillis } from "./monotonic.js"
 
@@ -34,3 +34,19 @@ export const drainReport = (
     cut
   }, { disableValidation: true })
 }
+
+/** The report of a resource that is not released when the process ends, in a shutdown that was requested at `from`. */
+export const abandonedReport = (
+  { name, progress }: Resource,
+  { at, began, from }: { readonly from: number; readonly began: number; readonly at: number }
+): DrainReport =>
+  new DrainReport({
+    name,
+    outcome: "Abandoned",
+    started: wholeMillis(began - from),
+    elapsed: wholeMillis(at - began),
+    finished: 0,
+    handedBack: 0,
+    cut: progress().inFlight,
+    reason: "not released when the process ended"
+  }, { disableValidation: true })

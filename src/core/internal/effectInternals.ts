@@ -1,4 +1,4 @@
-import type { Cause, Context, Effect, Fiber, Layer, Scope } from "effect"
+import type { Cause, Context, Effect, Fiber, FiberRefs, Layer, Scope } from "effect"
 
 /*
  * All that is read of Effect 3 beyond its public types. The test of this module checks each member, and says what is missing
@@ -11,6 +11,10 @@ export const observersOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Readon
 
 /** How many observers a fiber without a parent has that was only forked: its supervisor, and `Fiber.roots`. */
 export const observersOfForked = 2
+
+/** Replaces the fiber refs of the fiber that runs now. `Effect.updateFiberRefs` copies them first. */
+export const replaceRefs = (fiber: Fiber.RuntimeFiber<unknown, unknown>, refs: FiberRefs.FiberRefs): void =>
+  (fiber as unknown as { readonly setFiberRefs: (refs: FiberRefs.FiberRefs) => void }).setFiberRefs(refs)
 
 /** Builds a layer, or takes the one that is built, until the scope closes. */
 export type Build = <ROut, E, RIn>(

@@ -79,7 +79,10 @@ export const makeInFlight = <D>(): Effect.Effect<InFlight<D>> =>
       units: () => Array.from(running),
       add,
       fork: (data, effect) =>
-        Effect.uninterruptible(Effect.tap(Effect.forkDaemon(effect), (fiber) => Effect.sync(() => add(fiber, data)))),
+        Effect.uninterruptible(Effect.map(Effect.forkDaemon(effect), (fiber) => {
+          add(fiber, data)
+          return fiber
+        })),
       awaitAtMost,
       awaitEmpty: awaitAtMost(0),
       interrupt,

@@ -45,13 +45,22 @@ export const durationOption = (
 ): Duration.Duration =>
   Option.getOrElse(parseDuration(input, limits), () => refuse(owner, option, input, expectedDuration(limits)))
 
-/** The count that the option of `owner` has: an integer, or infinite if `unlimited`. Throws as `durationOption` does. */
+/** The count that the option of `owner` has: an integer, at most `most`, or infinite if `unlimited`. Throws as `durationOption` does. */
 export const countOption = (
   owner: string,
   option: string,
   value: number,
-  { least, unlimited = false }: { readonly least: number; readonly unlimited?: boolean }
-): number =>
-  value >= least && (Number.isInteger(value) || (unlimited && value === Infinity))
-    ? value
-    : refuse(owner, option, value, `an integer of at least ${least}${unlimited ? ", or infinite" : ""}`)
+  { least, most, unlimited = false }: {
+    readonly least: number
+    readonly most?: number
+    readonly unlimited?: boolean
+  }
+): number => {
+  if (value >= least && value <= (most ?? Infinity) && (Number.isInteger(value) || (unlimited && value === Infinity))) {
+    return value
+  }
+  const range = most === undefined
+    ? `of at least ${least}${unlimited ? ", or infinite" : ""}`
+    : `from ${least} to ${most}`
+  return refuse(owner, option, value, `an integer ${range}`)
+}

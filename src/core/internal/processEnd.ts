@@ -2,7 +2,7 @@ import { Duration, Effect, type Fiber, type Scope } from "effect"
 import { closeSync, fstatSync } from "node:fs"
 import { isatty } from "node:tty"
 import { bounded } from "./bounded.js"
-import { busyThreadPool } from "./threadPool.js"
+import { makeThreadPoolLooks } from "./threadPool.js"
 import { startWatchdog } from "./watchdog.js"
 
 /** Time to flush stdout and stderr: the reader of a pipe may have stopped reading. */
@@ -27,18 +27,18 @@ export const processEnd = (process: NodeJS.Process) => {
   const exitProcess = process.exit.bind(process)
   /** The highest code that was asked for since the main fiber has ended. */
   let requested = 0
-  let exiting = false
+  /** What the thread pool was found to work on when the exit has last looked. */
+  let keeps: string | undefined
   let watchdogs = 0
   /** The Workers that were started before the first watchdog: ids of threads are counted up. */
   let workers = 0
 
-  const busy = () => busyThreadPool({ pid: process.pid, resources: process.getActiveResourcesInfo(), workers })
-  const reason = () => {
-    const pool = exiting ? busy() : undefined
-    return pool === undefined
+  const look = makeThreadPoolLooks()
+  const busy = () => look({ pid: process.pid, resources: process.getActiveResourcesInfo(), workers })
+  const reason = () =>
+    keeps === undefined
       ? "the shutdown has not ended"
-      : `libuv's thread pool is busy (${pool}), and Node waits for it before it exits`
-  }
+      : `libuv's thread pool is busy (${keeps}), and Node waits for it before it exits`
 
   const endWithin = (within: Duration.DurationInput): Effect.Effect<void, never, Scope.Scope> =>
     Effect.acquireRelease(
@@ -63,19 +63,27 @@ export const processEnd = (process: NodeJS.Process) => {
     process.stderr.write("", flushed)
   })
 
-  /** Looks again after 1, 2, 4 and at last every 16 milliseconds: there is no event for it. */
-  const whenIdle = (millis: number): Effect.Effect<void> =>
-    Effect.suspend(() => busy() === undefined ? Effect.void : Effect.delay(whenIdle(Math.min(2 * millis, 16)), millis))
+  /**
+   * Looks again after 1, 2, 4 and at last every 16 milliseconds: there is no event for it. The pool is idle when it was
+   * found to be so three times in a row: a thread that computes may not have run between two looks.
+   */
+  const whenIdle = (millis: number, seenIdle = 0): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const found = busy()
+      if (found !== undefined) keeps = found
+      if (found === undefined && seenIdle === 2) return Effect.void
+      return Effect.delay(
+        Effect.suspend(() => found === undefined ? whenIdle(1, seenIdle + 1) : whenIdle(Math.min(2 * millis, 16))),
+        found === undefined ? 1 : millis
+      )
+    })
 
   /** `process.exit` joins libuv's thread pool, after it has stopped the watchdog: calls it when nothing is to be joined. */
   const exit = (code: number): Effect.Effect<never> =>
     Effect.gen(function*() {
       yield* bounded({ within: flushTimeout })(flush)
-      exiting = true
-      if (busy() !== undefined) {
-        if (watchdogs === 0) yield* endWithin(defaultTimeout)
-        yield* whenIdle(1)
-      }
+      if (watchdogs === 0 && busy() !== undefined) yield* endWithin(defaultTimeout)
+      yield* whenIdle(1)
       closeHungUpTerminals()
       return exitProcess(Math.max(code, requested))
     }).pipe(Effect.scoped)

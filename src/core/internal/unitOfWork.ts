@@ -1,4 +1,5 @@
 import { Effect, FiberRef } from "effect"
+import { type RefValue, refValue } from "./fiberState.js"
 
 /** What a unit of work, such as a job, holds of resources that can be taken from it. */
 export interface UnitOfWork {
@@ -32,8 +33,7 @@ export const makeUnitOfWork = (): UnitOfWork => {
 /** The unit of work that the current fiber belongs to. Forks inherit it. */
 const current = FiberRef.unsafeMake<UnitOfWork | undefined>(undefined)
 
-/** Runs an effect, and what it forks, as a part of the unit. */
-export const inUnitOfWork = (unit: UnitOfWork) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.locally(effect, current, unit)
+/** Makes a fiber, and what it forks, a part of the unit. */
+export const ofUnitOfWork = (unit: UnitOfWork): RefValue => refValue(current, unit)
 
 export const currentUnitOfWork: Effect.Effect<UnitOfWork | undefined> = FiberRef.get(current)

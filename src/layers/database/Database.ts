@@ -23,89 +23,17 @@
  */
 import type { Migrator, SqlClient, SqlError } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
-import { Config, type ConfigError, Duration, Effect, Layer, type Option, Redacted } from "effect"
-import type { Timeouts } from "../../core/Drain.js"
-import { countOption, durationOption } from "../../core/internal/options.js"
+import { Config, ConfigError, type Duration, Effect, Either, Layer, type Option, Redacted } from "effect"
+import { durationOption } from "../../core/internal/options.js"
 import type { BudgetError } from "../../core/ShutdownConfig.js"
 import { Database, DatabaseError, execute, type Row, type Service } from "./contract.js"
 import { fromPgClient as overPgClient } from "./internal/fromPgClient.js"
 import { once as runOnce } from "./internal/idempotent.js"
 import { migrate, type Migrations } from "./internal/migrations.js"
-import { open } from "./internal/open.js"
+import { open, parseUrl } from "./internal/open.js"
+import { type ClientOptions, type Options, resolveOptions } from "./internal/options.js"
 
-export { Database, DatabaseError, execute, type Migrations, type Row, type Service }
-
-/**
- * The options of `PgClient.layer`, with its meaning: where a server is (`host`, `port`, `path`, `database`, `username`, `password`,
- * `ssl`, `stream`), how names, JSON and types are converted, `applicationName` (`lastcall` by default) and `spanAttributes`. What `url`
- * says goes before the others; without both, the environment of `pg` (`PGHOST` and the like) names the server. PGlite uses
- * the conversions and `spanAttributes`.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ClientOptions extends Omit<PgClient.PgClientConfig, "url" | "maxConnections" | "connectTimeout"> {
-  /** How many connections stay open when they are idle. None by default. Not used by PGlite. */
-  readonly minConnections?: number | undefined
-  /** How long a connection may be idle before it is closed. 10 seconds by default; without end if infinite. Not used by PGlite. */
-  readonly idleTimeout?: Duration.DurationInput | undefined
-  /**
-   * How long a connection is used before it is replaced, once it is idle. Without end by default. Less than an hour moves the
-   * connections to a new server behind the same name. Not used by PGlite.
-   */
-  readonly connectionTTL?: Duration.DurationInput | undefined
-}
-
-/**
- * How a database is found and used. `drainTimeout` bounds the wait for leased connections, `releaseTimeout` taking them back and
- * closing them; by default each has what the shutdown's budget has.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Options extends Timeouts, ClientOptions {
-  /**
-   * Where the database is, unless `host` and the others say so:
-   *
-   * - `postgres://user:password@host:port/database`: a server;
-   * - `pglite:./folder`, `pglite:///absolute/folder`: embedded, in that folder, which one process at a time can open. The lock of a
-   *   process that was killed is taken over: at once where its pid can be checked, and from another container when it has not been
-   *   renewed for 15 seconds on this machine, or a minute on another one;
-   * - `pglite:memory`: embedded, gone with the process.
-   */
-  readonly url?: Redacted.Redacted | undefined
-  /** The name in reports, logs and errors. `database` by default. */
-  readonly name?: string | undefined
-  /**
-   * The most connections to a server that are open at a time, besides one for the reserved client and one for each listener. 10 by
-   * default: a server allows 100 in all, and ten keep it busy. Callers beyond that wait in a queue. PGlite has one connection.
-   */
-  readonly maxConnections?: number | undefined
-  /**
-   * How long a server may take to accept a connection and, at start, to answer the first statement. 5 seconds by default: a server
-   * that accepts and never answers must not hold up a start, or its interruption.
-   */
-  readonly connectTimeout?: Duration.DurationInput | undefined
-  /**
-   * How long a transaction may be idle, with no statement in flight, before the server ends it and its connection. A minute by
-   * default: the locks of a process that is frozen, or whose machine is gone, would otherwise last until TCP gives up, after two hours.
-   * Zero and infinity leave it to the server's configuration. Not used by PGlite.
-   */
-  readonly idleTransactionTimeout?: Duration.DurationInput | undefined
-  /**
-   * How long a statement may take before it is cancelled and fails; its connection is closed if the server does not answer even then.
-   * Without end by default: what is too long depends on the statement. Not for streams, and not for the statements that begin and end
-   * transactions, which have half a minute. PGlite cannot cancel a statement, so it is not used there.
-   */
-  readonly statementTimeout?: Duration.DurationInput | undefined
-  /**
-   * Whether a connection keeps the statements that it repeats prepared in the server, the last hundred: those with values, outside of
-   * transactions. Such a statement takes about a quarter less time. A statement that the server will not run any more, because its columns
-   * have changed, is sent again unprepared. By default prepared unless there is a pooler such as PgBouncer in front of the server,
-   * which may run each statement on another connection; the first answer shows whether there is. Not used by PGlite.
-   */
-  readonly preparedStatements?: boolean | undefined
-}
+export { type ClientOptions, Database, DatabaseError, execute, type Migrations, type Options, type Row, type Service }
 
 /**
  * Opens the database that the options name, and provides its `SqlClient`, which is a `PgClient` too. It takes the place of
@@ -117,8 +45,10 @@ export interface Options extends Timeouts, ClientOptions {
  *
  * **In use:** waiting for a connection is as interruptible as its caller. Interrupting a statement cancels it in the server, also when
  * every connection is in use; interrupting a transaction rolls it back. A transaction whose commit the server answers with a rollback
- * fails. After an outage the next statements use new connections. PGlite runs a statement in this process's own thread: it cannot be
- * interrupted, and blocks the event loop.
+ * fails. After an outage the next statements use new connections. A connection that the network has forgotten without a word is destroyed, and
+ * its statement fails: see "Connections that fall silent" in the guide. PGlite runs a statement in this process's own thread: it cannot be
+ * interrupted, and blocks the event loop. A fiber that keeps its one connection for more than 10 seconds while others wait for it is named
+ * in a warning, with its spans.
  *
  * A stream fetches rows as they are read. On a server, outside of a transaction, it holds a connection and is a transaction of its own:
  * committed at its end, rolled back if its consumer fails or is interrupted. On PGlite it holds no connection; what locks or changes
@@ -139,35 +69,7 @@ export interface Options extends Timeouts, ClientOptions {
 export const layer = (
   options: Options
 ): Layer.Layer<Database | PgClient.PgClient | SqlClient.SqlClient, DatabaseError | BudgetError> =>
-  Layer.scopedContext(Effect.suspend(() => {
-    const {
-      connectTimeout = "5 seconds",
-      connectionTTL = Duration.infinity,
-      idleTimeout = "10 seconds",
-      idleTransactionTimeout = "1 minute",
-      maxConnections = 10,
-      minConnections = 0,
-      name = "database"
-    } = options
-    return open({
-      ...options,
-      url: options.url,
-      statementTimeout: durationOption(name, "statementTimeout", options.statementTimeout ?? Duration.infinity, {
-        positive: true,
-        unlimited: true
-      }),
-      preparedStatements: options.preparedStatements,
-      name,
-      minConnections: countOption(name, "minConnections", minConnections, { least: 0 }),
-      idleTimeout: durationOption(name, "idleTimeout", idleTimeout, { positive: true, unlimited: true }),
-      connectionTTL: durationOption(name, "connectionTTL", connectionTTL, { positive: true, unlimited: true }),
-      maxConnections: countOption(name, "maxConnections", maxConnections, { least: 1 }),
-      connectTimeout: durationOption(name, "connectTimeout", connectTimeout, { positive: true }),
-      idleTransactionTimeout: durationOption(name, "idleTransactionTimeout", idleTransactionTimeout, {
-        unlimited: true
-      })
-    })
-  }))
+  Layer.scopedContext(Effect.suspend(() => open(resolveOptions(options))))
 
 /**
  * The same as `layer`, with options from the configuration.
@@ -183,6 +85,35 @@ export const layerConfig = (
 > => Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))
 
 /**
+ * A URL for `Options` from the configuration, checked without opening anything: a service that reads its settings first says what is
+ * wrong in it before it listens. Fails with a `ConfigError` that does not repeat the URL, any part of which may be a password.
+ *
+ * **Not promised:** that there is a database, or that the files which the URL names (`sslrootcert`) can be read.
+ *
+ * @example
+ * ```ts
+ * import { Config, Effect, Layer } from "effect"
+ * import { Database } from "lastcall"
+ *
+ * const Settings = Config.all({ database: Database.urlConfig("DATABASE_URL"), port: Config.port("PORT") })
+ *
+ * export const Live = Layer.unwrapEffect(Effect.map(Settings, ({ database }) => Database.layer({ url: database })))
+ * ```
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const urlConfig = (name: string): Config.Config<Redacted.Redacted> =>
+  // Not over `Config.redacted`: an error behind two steps has lost the name.
+  Config.mapOrFail(Config.string(name), (text) => {
+    const url = Redacted.make(text)
+    return Either.mapBoth(parseUrl(url), {
+      onLeft: ({ message }) => ConfigError.InvalidData([], message),
+      onRight: () => url
+    })
+  })
+
+/**
  * The database that `DATABASE_URL` names, by default the embedded one in `./data`: a service starts without a server on a laptop, and
  * with one in production, unchanged.
  *
@@ -195,7 +126,7 @@ export const layerFromEnv: Layer.Layer<
 > = layerConfig({ url: Config.withDefault(Config.redacted("DATABASE_URL"), Redacted.make("pglite:./data")) })
 
 /**
- * The `Database` over an app's own `PgClient.layer` or `PgClient.layerFromPool`: `once`, `migrations`, `JobSourceSql` and the outbox run
+ * The `Database` over an app's own `PgClient.layer` or `PgClient.layerFromPool`: `once`, `migrations` and `JobSourceSql` run
  * on its connections and share its transactions. Listening takes a connection of its own for each listener.
  *
  * **Not promised**, where `Database.layer` promises it: that leases are renewed while every connection of the pool is in use (there is
@@ -243,7 +174,7 @@ export const migrations = (
 /**
  * Runs the writes in one transaction, unless they were committed under this key before; then it runs nothing and returns none. A
  * request that may be repeated is so written once, by its `Idempotency-Key`, and so is a job whose source shares no transaction with the
- * database (`JobSourceRedis` without `JobSourceOutbox`), by its id. Joins the transaction around it.
+ * database (`JobSourceRedis`), by its id. Joins the transaction around it.
  *
  * **Promised:** of concurrent callers with one key, one writes; the others wait for its commit, and one of them writes if it fails.
  * **Not promised:** anything about effects outside the database, or after the key has expired.

@@ -1,7 +1,8 @@
 /** What the SQL job engines may use of the database. */
 import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
-import { Cause, Context, Effect, Exit, Predicate, Schema, type Stream } from "effect"
+import { Cause, Context, Effect, Exit, Option, Predicate, Schema, type Stream } from "effect"
+import type { ThreadConnection } from "../../core/internal/threadConnection.js"
 
 /**
  * What the Tag `Database` provides. See its fields.
@@ -12,6 +13,8 @@ import { Cause, Context, Effect, Exit, Predicate, Schema, type Stream } from "ef
 export interface Service {
   /** Which database it is: both speak the same SQL, but PGlite has one connection and one process. */
   readonly kind: "pglite" | "postgres"
+  /** How many transactions can be open at a time; none when an app's own client does not say it. One on PGlite. */
+  readonly connections: Option.Option<number>
   /**
    * A client on a connection of its own, for statements that must not wait behind work: lease renewals above all. It answers
    * while every connection of the pool is in use, and joins no transaction of the other client. PGlite has one connection, so
@@ -20,10 +23,18 @@ export interface Service {
   readonly reserved: SqlClient.SqlClient
   /**
    * The payloads of `NOTIFY channel`. A lost connection is replaced with a backoff: the stream never fails, and ends when the
-   * database is released. Whenever listening begins, the first time included, it emits an empty string, because notifications may
+   * database is released. Behind a pooler that lets no notification through (transaction pooling), it logs a warning and is silent.
+   * Whenever listening begins, the first time included, it emits an empty string, because notifications may
    * have been missed before: read the state itself then.
    */
   readonly listen: (channel: string) => Stream.Stream<string>
+  /**
+   * Starts a thread with a connection of its own, or returns the one that was started: it repeats statements while the event loop is
+   * blocked. None on PGlite, whose statements run on the thread that is blocked.
+   *
+   * @internal
+   */
+  readonly thread?: Effect.Effect<ThreadConnection> | undefined
   /** Notifies the listeners of all processes. In a transaction they are notified when it commits, and only then. */
   readonly notify: (channel: string, payload: string) => Effect.Effect<void, SqlError.SqlError>
 }
@@ -52,6 +63,24 @@ export class DatabaseError extends Schema.TaggedError<DatabaseError>()("Database
   message: Schema.String
 }) {}
 
+/**
+ * Logs a warning when fewer jobs can have a transaction open than a pool runs at a time. Not on PGlite, whose one connection is no
+ * setting.
+ */
+export const warnOfFewConnections = (
+  { connections, kind }: Service,
+  pool: { readonly name: string; readonly concurrency?: number | undefined }
+): Effect.Effect<void> => {
+  const { concurrency = 0, name } = pool
+  const available = Option.getOrElse(connections, () => concurrency)
+  return kind === "pglite" || available >= concurrency
+    ? Effect.void
+    : Effect.logWarning(
+      `${name}: concurrency is ${concurrency}, but the database has ${available} connections, for which jobs and requests will wait: ` +
+        `set maxConnections above ${concurrency}, or concurrency below ${available}`
+    )
+}
+
 /** The Tags of `@effect/sql` and `@effect/sql-pg`, by their keys: importing it here would make an optional peer a required one. */
 export const SqlClientTag = Context.GenericTag<SqlClient.SqlClient>("@effect/sql/SqlClient")
 export const PgClientTag = Context.GenericTag<PgClient.PgClient>("@effect/sql-pg/PgClient")
@@ -68,6 +97,32 @@ export const TransactionTag = Context.GenericTag<
  * @category models
  */
 export type Row = Readonly<Record<string, unknown>>
+
+const briefMark = "/* brief */ "
+
+/**
+ * Marks a statement that takes milliseconds, whatever others do: on PostgreSQL its connection is destroyed when it is not answered
+ * within ten seconds, as when the network or a pooler has forgotten the connection.
+ *
+ * @internal
+ */
+export const brief = (text: string): string => briefMark + text
+
+/** @internal */
+export const isBrief = (text: string): boolean => text.startsWith(briefMark)
+
+const ownMark = "/* own */ "
+
+/**
+ * Marks a statement of the library that may wait for other transactions: on PostgreSQL its connection is destroyed when nothing arrives
+ * for five minutes, unless the server says that it works on it.
+ *
+ * @internal
+ */
+export const own = (text: string): string => isBrief(text) ? text : ownMark + text
+
+/** @internal */
+export const isOwn = (text: string): boolean => text.startsWith(ownMark)
 
 interface RawResult {
   readonly rows?: ReadonlyArray<Row>
@@ -89,6 +144,13 @@ export const execute = (
     sql.unsafe(text, values).raw,
     (raw) => (Array.isArray(raw) ? raw as Array<RawResult> : [raw as RawResult]).flatMap((result) => result.rows ?? [])
   )
+
+/**
+ * The same for a statement of the library. See `own`.
+ *
+ * @internal
+ */
+export const executeOwn: typeof execute = (sql, text, values) => execute(sql, own(text), values)
 
 const isSqlError = (error: unknown): error is SqlError.SqlError => Predicate.isTagged(error, "SqlError")
 

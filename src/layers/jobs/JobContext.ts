@@ -22,7 +22,7 @@
  * @module
  * @since 0.1.0
  */
-import { Data, type Effect, type Option } from "effect"
+import { Data, type Duration, type Effect, type Option } from "effect"
 import type { JobSourceError, LeaseLost } from "./JobSource.js"
 
 /**
@@ -51,8 +51,8 @@ export interface JobContext<in out Cursor> {
   readonly draining: Effect.Effect<void>
   /**
    * `draining` for promises. Over a durable source it is aborted with `draining`; over any source it is aborted when the job
-   * is interrupted. The reason is `Draining`. A process that fails with this reason, or with an error caused by it,
-   * is handed back, too.
+   * is interrupted. The reason is `Draining`, or `Cancelled` if the job was cancelled. A process that fails with
+   * `Draining`, or with an error caused by it, is handed back, too.
    */
   readonly signal: AbortSignal
   /**
@@ -79,10 +79,41 @@ export interface JobContext<in out Cursor> {
     cursor: Cursor,
     writes: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | LeaseLost | JobSourceError, R>
+  /**
+   * Puts the job off: it becomes available again after the delay, with its attempt kept, and then the process is interrupted. With
+   * `cursor` the next run starts with it, otherwise with the cursor of the last checkpoint. For work whose time has not come: a rate
+   * limit, a file that is not there yet. Nothing limits how often a job does so.
+   *
+   * Over a durable source a drain does not wait for the delay: the job is in the queue, and any process runs it. Over memory it
+   * runs when the drain lasts that long, and counts as cut otherwise. In a transaction of the process it takes effect when that
+   * transaction commits, and the process is interrupted after that.
+   *
+   * Fails as `complete(Effect.void)` does, and with `JobSourceError` when the cursor does not encode.
+   */
+  readonly snooze: (
+    delay: Duration.DurationInput,
+    options?: { readonly cursor: Cursor }
+  ) => Effect.Effect<void, LeaseLost | JobSourceError>
 }
 
 /**
- * The reason of `JobContext.signal` when it is aborted.
+ * The reason of `JobContext.signal` when the job was cancelled.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Cancelled extends Data.TaggedError("Cancelled")<{
+  /** The name of the pool. */
+  readonly pool: string
+  readonly id: string
+}> {
+  override get message() {
+    return `${this.pool}: job ${this.id} was cancelled`
+  }
+}
+
+/**
+ * The reason of `JobContext.signal` when it is aborted for another reason.
  *
  * @since 0.1.0
  * @category errors

@@ -1,8 +1,8 @@
 /**
  * The contract between worker pools and the engines that store their jobs.
  *
- * An engine implements `Service` and passes the conformance suite. Implementations: `JobSourceMemory`, `JobSourceSql`,
- * `JobSourceRedis`, and `JobSourceOutbox` in front of another engine.
+ * An engine implements `Service` and passes the conformance suite. Implementations: `JobSourceMemory`, `JobSourceSql` with or
+ * without a `JobCarrier`, and `JobSourceRedis`.
  *
  * @example
  * ```ts
@@ -21,10 +21,14 @@
  * @module
  * @since 0.1.0
  */
-import { Context, type DateTime, type Duration, type Effect, type Option, type Scope } from "effect"
-import { JobSourceError, LeaseLost, QueueFull } from "./internal/sourceErrors.js"
+import { type Array, Context, type DateTime, type Duration, type Effect, type Option, type Scope } from "effect"
+import type { OrphanTurn } from "./internal/orphanTurn.js"
+import { InvalidPosition, JobSourceError, LeaseLost, QueueFull } from "./internal/sourceErrors.js"
+import type { WhileBlocked } from "./internal/whileBlocked.js"
+import type { QueueControl, StoredJob } from "./QueueControl.js"
 
-export { JobSourceError, LeaseLost, QueueFull }
+export { InvalidPosition, JobSourceError, LeaseLost, QueueFull }
+export type { OrphanTurn, StoredJob }
 
 /**
  * One job that this process has claimed. It holds the job until it settles it, or until the lease expires because it was not
@@ -50,7 +54,8 @@ export interface Claim {
 
 /**
  * How `JobQueue.transact` settles the job in the commit of its writes: `Ack` removes the job from the queue. `Checkpoint`
- * stores a cursor, and with `handBack` also makes the job available to other processes.
+ * stores a cursor, and with `handBack` also makes the job available to other processes. `Snooze` makes the job available after
+ * the delay without spending the attempt, and stores the cursor, if there is one.
  *
  * @since 0.1.0
  * @category models
@@ -58,24 +63,7 @@ export interface Claim {
 export type Settlement =
   | { readonly _tag: "Ack" }
   | { readonly _tag: "Checkpoint"; readonly cursor: unknown; readonly handBack: boolean }
-
-/**
- * Whether an orphan runs in this process. A job that ends its process spends an attempt of each job that runs beside it, but
- * no more than one: these are orphans then, and run beside it no more.
- *
- * @since 0.1.0
- * @category models
- */
-export interface OrphanTurn {
-  /** Whether an orphan runs. */
-  readonly isTaken: () => boolean
-  /** Takes the turn for an orphan that is about to run. Returns `false` when it is taken. */
-  readonly take: () => boolean
-  /** The orphan has ended: another one may run. */
-  readonly release: Effect.Effect<void>
-  /** Completes when it is not taken. */
-  readonly awaitRelease: Effect.Effect<void>
-}
+  | { readonly _tag: "Snooze"; readonly delay: Duration.Duration; readonly cursor: Option.Option<unknown> }
 
 /**
  * One named queue of an engine.
@@ -87,7 +75,7 @@ export interface OrphanTurn {
  * @since 0.1.0
  * @category models
  */
-export interface JobQueue {
+export interface JobQueue extends QueueControl {
   /**
    * Stores all of the jobs or none, except that a job whose id is in the queue is left unchanged. Returns their ids. Joins the
    * caller's transaction where the engine has transactions: the jobs become visible with its commit.
@@ -103,7 +91,7 @@ export interface JobQueue {
    */
   readonly wait: Effect.Effect<void, JobSourceError>
   /**
-   * Claims up to `limit` available jobs, oldest first, among them at most one orphan: none unless `orphan`, which is `true`
+   * Claims up to `limit` available jobs, by priority and then oldest first, among them at most one orphan: none unless `orphan`, which is `true`
    * by default. Returns none when there are none: it does not wait for jobs.
    */
   readonly claim: (
@@ -111,14 +99,30 @@ export interface JobQueue {
     options?: { readonly orphan?: boolean | undefined }
   ) => Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
   /**
-   * Runs `writes` and settles the job. Where the engine has transactions, both are one short transaction, and `LeaseLost`
-   * rolls the writes back. Otherwise the job is settled after the writes.
+   * Runs `writes`, and then settles the job. Where the engine has transactions, both are one short transaction, and `LeaseLost`
+   * rolls the writes back.
    */
   readonly transact: <A, E, R>(
     claim: Claim,
     writes: Effect.Effect<A, E, R>,
     settlement: Settlement
   ) => Effect.Effect<A, E | LeaseLost | JobSourceError, R>
+  /** Acknowledges the jobs; one statement for all of them. Skips the claims whose lease was lost, and returns them. */
+  readonly acknowledge: (claims: ReadonlyArray<Claim>) => Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
+  /**
+   * Acknowledges jobs together with `writes`, which gets the claims that are still held. Returns its value, and the claims whose
+   * lease was lost. Where the engine has transactions it is one, in which all jobs are acknowledged by the first statement: no lease
+   * of the others can be lost from there on. Elsewhere the leases are checked and renewed, and the jobs acknowledged after the
+   * writes. Fails with `LeaseLost`, without the writes, when no claim is held.
+   */
+  readonly transactAll: <A, E, R>(
+    claims: Array.NonEmptyReadonlyArray<Claim>,
+    writes: (held: Array.NonEmptyReadonlyArray<Claim>) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<
+    { readonly value: A; readonly lost: ReadonlyArray<Claim> },
+    E | LeaseLost | JobSourceError,
+    R
+  >
   /** Spends the attempt and makes the job available after `delay`. */
   readonly retry: (
     claim: Claim,
@@ -131,6 +135,12 @@ export interface JobQueue {
    * Skips the claims whose lease was lost, and returns them.
    */
   readonly handBack: (claims: ReadonlyArray<Claim>) => Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
+  /**
+   * Renews leases while the event loop is blocked, where the engine can. None where no pool runs jobs.
+   *
+   * @internal
+   */
+  readonly whileBlocked?: WhileBlocked | undefined
   /** Renews the leases and returns the claims whose lease was lost. Does not wait for connections that jobs may hold. */
   readonly renew: (claims: ReadonlyArray<Claim>) => Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
   /** The number of jobs that are available now or later, excluding claimed ones. */
@@ -188,9 +198,23 @@ export interface OfferOptions {
   readonly id?: string | undefined
   /**
    * How long a given `id` is kept after its job was acknowledged. 5 minutes by default: longer than clients repeat a
-   * request, and short enough that kept ids need little room. Zero frees it at once, for work that recurs by name.
+   * request, and short enough that kept ids need little room. Zero frees it at once, for work that recurs by name. Zero by
+   * default with `uniqueFor`.
    */
   readonly keepIdFor?: Duration.DurationInput | undefined
+  /**
+   * For how long after this offer the given `id` is taken, also when its job is acknowledged before: of the jobs that are offered with
+   * one id, at most one is accepted in each such period. A job that lives longer than the period keeps its id as long. Not set
+   * by default. Needs an `id`. The id is free at once when the job is cancelled, or its dead letter is discarded.
+   */
+  readonly uniqueFor?: Duration.DurationInput | undefined
+  /**
+   * Which jobs are claimed first: those of 0, the default, before those of 1, and so on up to 9. Jobs of one priority are
+   * claimed in the order in which they became due. A job keeps its priority when it is retried or handed back. Nothing
+   * is claimed as long as there are jobs before it: a job of 9 waits for all others. An orphan is claimed when its turn comes,
+   * whatever its priority. An offer with a priority fails with `JobSourceError` where `Service.priorities` is `false`.
+   */
+  readonly priority?: number | undefined
 }
 
 /**
@@ -205,34 +229,12 @@ export interface OfferAllOptions extends Omit<OfferOptions, "id"> {
 }
 
 /**
- * A job as its queue stores it.
- *
- * @since 0.1.0
- * @category models
- */
-export interface StoredJob {
-  /** The id that `offer` was given, or has returned. */
-  readonly id: string
-  /**
-   * `Waiting` includes delayed jobs. `Running` includes jobs of a dead process until their lease expires. `Dead` is a dead
-   * letter.
-   */
-  readonly state: "Waiting" | "Running" | "Dead"
-  /** Encoded. */
-  readonly payload: unknown
-  /** The attempt that waits, runs, or was the last one; 1 for the first. */
-  readonly attempt: number
-  /** The cursor of the last checkpoint, encoded; none before the first. */
-  readonly cursor: Option.Option<unknown>
-}
-
-/**
  * A job that failed for the last time.
  *
  * @since 0.1.0
  * @category models
  */
-export interface DeadLetter extends Omit<StoredJob, "state"> {
+export interface DeadLetter extends Pick<StoredJob, "id" | "payload" | "attempt" | "cursor"> {
   /** The error of the last attempt, as text. */
   readonly error: string
   /** When the last attempt failed. */
@@ -253,6 +255,8 @@ export interface QueueOptions {
    * available again within 15 seconds.
    */
   readonly lease?: Duration.DurationInput | undefined
+  /** How many of its jobs this process runs at a time, where a pool opens it: an engine may warn that it has less for them. */
+  readonly concurrency?: number | undefined
 }
 
 /**
@@ -267,6 +271,8 @@ export interface Service {
    * jobs that it cannot finish. A pool over memory empties its queue, after everything that offers jobs was released.
    */
   readonly durable: boolean
+  /** Whether claims follow `OfferOptions.priority`. Where they do not, offers with a priority are refused. */
+  readonly priorities: boolean
   /** How often leases are renewed. */
   readonly renewEvery: Duration.Duration
   /** Lets the pools over this source run one orphan at a time, so that it can end no other orphan along with the process. */

@@ -16,13 +16,27 @@
  * @module
  * @since 0.1.0
  */
-import { Clock, Config, type ConfigError, Deferred, Duration, Effect, Exit, FiberId, Layer, Option } from "effect"
+import {
+  Clock,
+  Config,
+  type ConfigError,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  FiberId,
+  Layer,
+  Option,
+  SubscriptionRef
+} from "effect"
 import { monotonicMillis } from "../../core/internal/monotonic.js"
 import { countOption, durationOption } from "../../core/internal/options.js"
-import { settleAfterWrites } from "./internal/afterWrites.js"
+import { settleAfterWrites, transactAllAfterWrites } from "./internal/afterWrites.js"
+import { makeCancellations } from "./internal/cancellations.js"
+import { memoryListing } from "./internal/memoryListing.js"
 import { makeMemoryQueue } from "./internal/memoryQueue.js"
 import { makeOrphanTurn } from "./internal/orphanTurn.js"
-import { idsFault, keepIdForMillis } from "./internal/storable.js"
+import { idsFault, keepIdForMillis, uniqueForMillis } from "./internal/storable.js"
 import {
   type Claim,
   type JobQueue,
@@ -96,11 +110,13 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
     const queues = new Map<string, JobQueue>()
     return {
       durable,
+      priorities: true,
       orphanTurn: makeOrphanTurn(),
       renewEvery: Duration.millis(Math.floor(Duration.toMillis(lease) / 3)),
       open: ({ lease: queueLease, name }) =>
-        Effect.sync(() => {
-          const queue = queues.get(name) ?? makeQueue(name, {
+        Effect.gen(function*() {
+          const paused = yield* SubscriptionRef.make(false)
+          const queue = queues.get(name) ?? makeQueue(name, paused, {
             capacity,
             durable,
             lease: Duration.toMillis(leaseOf(queueLease ?? lease))
@@ -131,11 +147,13 @@ export const layerConfig = (
 
 const makeQueue = (
   name: string,
+  paused: SubscriptionRef.SubscriptionRef<boolean>,
   { durable, ...options }: { readonly capacity: number; readonly durable: boolean; readonly lease: number }
 ): JobQueue => {
   const { capacity, lease } = options
   const queue = makeMemoryQueue(options)
   const now = monotonicMillis
+  const cancellations = makeCancellations()
   const leaseLost = (claim: Claim) => new LeaseLost({ queue: name, id: claim.id })
   const fenced = <A>(claim: Claim, f: (now: number) => A): Effect.Effect<A, LeaseLost> =>
     Effect.flatMap(now, (now) => queue.isHeld(now, claim) ? Effect.succeed(f(now)) : leaseLost(claim))
@@ -147,11 +165,18 @@ const makeQueue = (
       return lost
     })
 
+  const acknowledge: JobQueue["acknowledge"] = (claims) => forEachHeld(claims, (claim, now) => queue.remove(now, claim))
+  const leaseDuringWrites = durable ? lease : Number.POSITIVE_INFINITY
+  const holdAll = transactAllAfterWrites(name, {
+    acknowledge,
+    hold: (claims) => forEachHeld(claims, (claim, now) => queue.setLease(claim, now + leaseDuringWrites))
+  })
+
   return {
     offer: (payloads, options = {}) =>
       Effect.flatMap(now, (now): Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull> => {
         const { delay = Duration.zero, ids } = options
-        const cause = ids === undefined ? undefined : idsFault(payloads.length, ids)
+        const cause = idsFault(payloads.length, options)
         if (cause !== undefined) return new JobSourceError({ operation: "offer", queue: name, cause })
         const added = ids === undefined ? payloads.length : new Set(ids.filter((id) => !queue.has(now, id))).size
         return added > 0 && queue.size() + added > capacity
@@ -159,7 +184,9 @@ const makeQueue = (
           : Effect.succeed(queue.add(now, payloads, {
             delay: Duration.toMillis(delay),
             ids,
-            keepIdFor: keepIdForMillis(options)
+            keepIdFor: keepIdForMillis(options),
+            uniqueFor: uniqueForMillis(options),
+            priority: options.priority
           }))
       }),
     wait: Effect.interruptible(Effect.acquireUseRelease(
@@ -180,21 +207,35 @@ const makeQueue = (
     transact: (claim, writes, settlement) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
-          yield* fenced(claim, (now) => queue.setLease(claim, durable ? now + lease : Number.POSITIVE_INFINITY))
+          yield* fenced(claim, (now) => queue.setLease(claim, now + leaseDuringWrites))
           const value = yield* Effect.ensuring(
             restore(writes),
             Effect.map(now, (now) => queue.setLease(claim, now + lease))
           )
           yield* settleAfterWrites(fenced(claim, (now) => {
             if (settlement._tag === "Ack") return queue.remove(now, claim)
+            if (settlement._tag === "Snooze") {
+              if (Option.isSome(settlement.cursor)) queue.setCursor(claim, settlement.cursor.value)
+              return queue.putBack(now, claim, { attemptSpent: false, delay: Duration.toMillis(settlement.delay) })
+            }
             queue.setCursor(claim, settlement.cursor)
             if (settlement.handBack) queue.putBack(now, claim, { attemptSpent: false, delay: 0 })
           }))
           return value
         })
       ),
-    retry: (claim, { delay }) =>
-      fenced(claim, (now) => queue.putBack(now, claim, { attemptSpent: true, delay: Duration.toMillis(delay) })),
+    acknowledge,
+    transactAll: (claims, writes) =>
+      holdAll(claims, (held) =>
+        Effect.ensuring(
+          writes(held),
+          forEachHeld(held, (claim, now) => queue.setLease(claim, now + lease))
+        )),
+    retry: (claim, { delay, error }) =>
+      fenced(
+        claim,
+        (now) => queue.putBack(now, claim, { attemptSpent: true, delay: Duration.toMillis(delay), error })
+      ),
     deadLetter: (claim, error) =>
       Effect.flatMap(
         Clock.currentTimeMillis,
@@ -203,8 +244,20 @@ const makeQueue = (
     handBack: (claims) =>
       forEachHeld(claims, (claim, now) => queue.putBack(now, claim, { attemptSpent: false, delay: 0 })),
     renew: (claims) => forEachHeld(claims, (claim, now) => queue.renew(claim, now + lease)),
+    cancel: (ids) =>
+      Effect.uninterruptible(Effect.flatMap(now, (now) => {
+        const { count, tokens } = queue.cancel(now, ids)
+        return Effect.as(
+          Effect.forEach(tokens, (token) => cancellations.announce(name, token), { discard: true }),
+          count
+        )
+      })),
+    onCancel: cancellations.open(name),
     size: Effect.sync(() => queue.size()),
-    find: (id) => Effect.map(now, (now) => queue.find(now, id)),
+    paused,
+    setPaused: (isPaused) =>
+      Effect.zipRight(Effect.sync(() => queue.setPaused(isPaused)), SubscriptionRef.set(paused, isPaused)),
+    ...memoryListing(name, queue),
     deadLetters: {
       list: (limit, after) => Effect.sync(() => queue.deadLetters(after).slice(0, limit)),
       get: (id) => Effect.sync(() => Option.fromNullable(queue.deadLetters().find((letter) => letter.id === id))),

@@ -4,85 +4,46 @@
  * @module
  * @since 0.1.0
  */
-import type { ConfigError, DateTime, Duration, Option, Schema } from "effect"
-import { Config, Context, Effect, Layer, Schedule } from "effect"
-import type { Steps, Timeouts } from "../../core/Drain.js"
+import type { ConfigError } from "effect"
+import { Config, Context, Duration, Effect, Layer, Schedule } from "effect"
 import { countOption, durationOption } from "../../core/internal/options.js"
-import type { Progress } from "../../core/Shutdown.js"
 import type { BudgetError } from "../../core/ShutdownConfig.js"
+import { makeClient } from "./internal/makeClient.js"
 import { makePool } from "./internal/makePool.js"
+import type {
+  BatchConfigOptions,
+  BatchOptions,
+  ClientOptions,
+  ConfigOptions,
+  Options,
+  RateLimit,
+  Schemas
+} from "./internal/poolOptions.js"
+import type { RedriveMatchingOptions, RunningJob, Service, Status } from "./internal/poolService.js"
+import { makeRateLimit } from "./internal/rateLimit.js"
+import type { BatchProcess } from "./internal/runBatch.js"
 import { makeCodec } from "./internal/runJob.js"
+import { inBatches, type PoolJobs, singly } from "./internal/workers.js"
 import type { JobContext } from "./JobContext.js"
 import type { JobEvent } from "./JobEvent.js"
-import type { DeadLetters, JobSourceError, OfferAllOptions, OfferOptions, QueueFull, StoredJob } from "./JobSource.js"
+import type { JobSourceError, OfferAllOptions, OfferOptions, QueueFull } from "./JobSource.js"
 import { JobSource } from "./JobSource.js"
+import type { PauseScope, PoolControl } from "./QueueControl.js"
 
-export type { JobContext }
-
-/**
- * The settings of a pool. Only `concurrency` and `process` have no defaults.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Options<Job, Cursor, E, R, R2 = never> extends Timeouts {
-  /** The number of jobs that run at a time, at least 1. A job is claimed when a slot is free for it, never ahead. */
-  readonly concurrency: number
-  /**
-   * Processes one job, outside any transaction, in a span of its own. It is interrupted when the drain timeout has passed;
-   * then the job is handed back with its attempt kept, so the process must be able to start again, or to continue from
-   * its cursor.
-   */
-  readonly process: (job: Job, context: JobContext<Cursor>) => Effect.Effect<unknown, E, R>
-  /**
-   * When a failed job runs again, and when it is moved to the dead letters: the schedule's delays, for as many attempts as
-   * the schedule allows. The schedule restarts for each job and is stepped by the number of attempts. By default five
-   * attempts, about 1, 2, 4 and 8 seconds apart: a job survives an outage of seconds, and a bug does not occupy the
-   * pool for a day. See `defaults`.
-   */
-  readonly retry?: Schedule.Schedule<unknown, void> | undefined
-  /**
-   * Failures that must not be retried: the job is moved to the dead letters at once. None by default. The errors of
-   * `process` are inferred when `permanent` is written after it.
-   */
-  readonly permanent?: ((error: NoInfer<E>) => boolean) | undefined
-  /**
-   * How long the lease of a job lasts unless it is renewed. The pool renews it while the job runs. By default the lease of
-   * the source.
-   */
-  readonly lease?: Duration.DurationInput | undefined
-  /**
-   * As `daemonTimeout` of `HttpServer`, for fibers that jobs left behind with `Effect.forkDaemon`. 5 seconds by default.
-   */
-  readonly daemonTimeout?: Duration.DurationInput | undefined
-  /**
-   * When the pool stops claiming jobs: when the shutdown begins (`"LameDuck"`), or when everything that depends on the
-   * pool has been released (`"Release"`: right for pools whose results a request waits for). `"LameDuck"` by default
-   * over a durable source, because another process can run the jobs. A pool over memory always uses `"Release"`, and
-   * empties its queue after everything that offers jobs has been released.
-   */
-  readonly quiesceOn?: Steps<unknown>["quiesceOn"]
-  /**
-   * Runs for every event of the pool, in order, from before its first job until it is closed. It delays the job of its
-   * event: hand the event to another fiber if that takes time. Failures are logged, and have no other effect. None by
-   * default.
-   */
-  readonly onEvent?: ((event: JobEvent) => Effect.Effect<unknown, unknown, R2>) | undefined
+export type {
+  BatchConfigOptions,
+  BatchOptions,
+  ClientOptions,
+  ConfigOptions,
+  JobContext,
+  Options,
+  RateLimit,
+  RedriveMatchingOptions,
+  RunningJob,
+  Schemas,
+  Service,
+  Status
 }
-
-type Scalars = Pick<Options<never, never, never, never>, "concurrency" | "lease" | "daemonTimeout" | keyof Timeouts>
-
-/**
- * `Options` in which `concurrency`, `lease`, `daemonTimeout`, `drainTimeout` and `releaseTimeout` may each be a `Config`.
- *
- * @since 0.1.0
- * @category models
- */
-export type ConfigOptions<Job, Cursor, E, R, R2 = never> =
-  & Omit<Options<Job, Cursor, E, R, R2>, keyof Scalars>
-  & {
-    readonly [K in keyof Scalars]: Scalars[K] | Config.Config<Exclude<Scalars[K], undefined>>
-  }
 
 /**
  * The defaults of `Options`. `retry`: five attempts, about 1, 2, 4 and 8 seconds apart, varied by up to a fifth so that jobs
@@ -96,91 +57,17 @@ export const defaults: { readonly retry: Schedule.Schedule<unknown, void> } = {
 }
 
 /**
- * A job that this process runs now.
- *
- * @since 0.1.0
- * @category models
- */
-export interface RunningJob {
-  /** The id of the job. */
-  readonly id: string
-  /** 1 for the first attempt. */
-  readonly attempt: number
-  /** When this run of the job began. */
-  readonly startedAt: DateTime.Utc
-  /** The cursor of the job's last checkpoint, encoded; none before the first. */
-  readonly cursor: Option.Option<unknown>
-}
-
-/**
- * The state of a pool and its counts. A unit of work is one run of a job. `finished` counts runs whose success, retry or
- * dead letter was written to the source. `cut` counts runs that could not be written to the source, so that their lease
- * will expire, and the jobs that a pool over memory leaves behind.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Status extends Progress {
-  /** `Running`, `Quiesced`, `Interrupting` or `Closed`; or `Waiting for the source: ...` or `Crashed: ...`, with the error. */
-  readonly condition: string
-  /** The number of jobs that run at a time at most. */
-  readonly concurrency: number
-}
-
-/**
- * The operations of a pool.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Service<in Job> {
-  /**
-   * Offers a job and returns its id. Joins the transaction of the caller, if the source has transactions. Fails with
-   * `QueueFull` when a bounded source has no room, and with `JobSourceError` when the source is unavailable.
-   */
-  readonly offer: (job: Job, options?: OfferOptions) => Effect.Effect<string, JobSourceError | QueueFull>
-  /** Offers all of the jobs or none, except those whose ids the queue already has. Returns the ids in order. */
-  readonly offerAll: (
-    jobs: ReadonlyArray<Job>,
-    options?: OfferAllOptions
-  ) => Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull>
-  /** The state of this pool in this process. */
-  readonly status: Effect.Effect<Status>
-  /** The jobs that this process runs, oldest first. */
-  readonly running: Effect.Effect<ReadonlyArray<RunningJob>>
-  /** A job as its queue stores it, in whatever process it runs; none once it was acknowledged. */
-  readonly find: (id: string) => Effect.Effect<Option.Option<StoredJob>, JobSourceError>
-  /** The dead letters of the queue as they are stored, also those that do not decode. */
-  readonly deadLetters: DeadLetters
-}
-
-/**
- * How jobs and cursors are encoded for the source. Without a schema a value is stored unchanged, so over a durable source it
- * must be plain JSON. A stored job that does not decode is moved to the dead letters. A job that does not encode
- * fails `offer` with a `JobSourceError`.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Schemas<Job, Cursor> {
-  /** The schema of the jobs. It needs no services. */
-  readonly payload?: Schema.Schema.AnyNoContext & { readonly Type: Job }
-  /** The schema of the cursors. It needs no services. */
-  readonly cursor?: Schema.Schema.AnyNoContext & { readonly Type: Cursor }
-}
-
-/**
  * The class that `Tag` makes: the tag of the pool with its operations and layers.
  *
  * @since 0.1.0
  * @category models
  */
 export interface TagClass<in out Self, Name extends string, in out Job, in out Cursor>
-  extends Context.TagClass<Self, `lastcall/WorkerPool/${Name}`, Service<Job>>
+  extends Context.TagClass<Self, `lastcall/WorkerPool/${Name}`, Service<Job>>, PoolControl<Self>
 {
   /**
    * Offers a job and returns its id. In a transaction that the source joins, the job becomes visible with the commit. Fails
-   * with `QueueFull` when a bounded source has no room, and with `JobSourceError` when the source is unavailable.
+   * with `QueueFull` when the queue has no room (`capacity` of its source), and with `JobSourceError` when the source is unavailable.
    */
   readonly offer: (job: Job, options?: OfferOptions) => Effect.Effect<string, JobSourceError | QueueFull, Self>
   /** Offers all of the jobs or none, except those whose ids the queue already has. Returns the ids in order. */
@@ -205,6 +92,25 @@ export interface TagClass<in out Self, Name extends string, in out Job, in out C
   readonly layerConfig: <E, R, R2 = never>(
     options: ConfigOptions<Job, Cursor, E, R, R2>
   ) => Layer.Layer<Self, JobSourceError | BudgetError | ConfigError.ConfigError, JobSource | R | R2>
+  /**
+   * As `layer`, for a pool that runs jobs in batches: one call of `processAll`, and one transaction, for up to `batchSize` jobs. For jobs
+   * that are cheaper together, such as rows to insert. A batch has no cursors. A job that is cancelled is left out of the writes of its
+   * batch, which is interrupted when none of its jobs is left.
+   */
+  readonly layerBatched: <E, R, R2 = never>(
+    options: BatchOptions<Job, E, R, R2>
+  ) => Layer.Layer<Self, JobSourceError | BudgetError, JobSource | R | R2>
+  /** `layerBatched` with options from the configuration. Fails with a `ConfigError` when one of them is missing or invalid. */
+  readonly layerBatchedConfig: <E, R, R2 = never>(
+    options: BatchConfigOptions<Job, E, R, R2>
+  ) => Layer.Layer<Self, JobSourceError | BudgetError | ConfigError.ConfigError, JobSource | R | R2>
+  /**
+   * The operations of the pool without its workers, for processes that offer jobs which others run: `running` is empty, and so is
+   * `status`. It runs nothing, so it has nothing to drain and is not in the shutdown report: offers succeed until the source is
+   * released. Fails with `JobSourceError` when the source cannot open the queue, or is not durable: no other process could run
+   * its jobs.
+   */
+  readonly layerClient: <R = never>(options?: ClientOptions<R>) => Layer.Layer<Self, JobSourceError, JobSource | R>
 }
 
 /**
@@ -247,30 +153,55 @@ export const Tag =
     const payload = makeCodec(schemas.payload)
     const cursor = makeCodec(schemas.cursor)
 
-    const layer = <E, R, R2 = never>(options: Options<Job, Cursor, E, R, R2>) =>
+    const poolLayer = <R>(
+      { concurrency, lease, onEvent, permanent, retry = defaults.retry, ...rest }:
+        & Omit<Options<never, never, never, never, R>, "process" | "permanent">
+        & { readonly permanent?: ((error: never) => boolean) | undefined },
+      jobs: (services: Context.Context<never>) => PoolJobs<Job>
+    ) =>
       Layer.scoped(
         Pool,
         Effect.gen(function*() {
-          const { lease, onEvent, permanent, process, quiesceOn, retry = defaults.retry, ...timeouts } = options
-          const services = yield* Effect.context<R | R2>()
           return yield* makePool(name, yield* JobSource, {
-            ...timeouts,
-            concurrency: countOption(name, "concurrency", options.concurrency, { least: 1 }),
+            drainTimeout: rest.drainTimeout,
+            releaseTimeout: rest.releaseTimeout,
+            daemonTimeout: rest.daemonTimeout,
+            quiesceOn: rest.quiesceOn,
+            concurrency: countOption(name, "concurrency", concurrency, { least: 1 }),
             lease: lease === undefined
               ? undefined
               : durationOption(name, "lease", lease, { positive: true, unlimited: true }),
-            quiesceOn,
+            rateLimit: rest.rateLimit && makeRateLimit(name, rest.rateLimit),
             retry,
-            isPermanent: (failure) => permanent?.(failure as E) ?? false,
-            onEvent: onEvent &&
-              ((event) =>
-                Effect.catchAllCause(Effect.provide(Effect.suspend(() => onEvent(event)), services), (cause) =>
-                  Effect.logWarning(`${name}: onEvent failed`, cause)))
-          }, {
+            isPermanent: (failure) => permanent?.(failure as never) ?? false,
+            onEvent: onEvent as ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined
+          }, jobs(yield* Effect.context<R>()))
+        })
+      )
+
+    const layer = <E, R, R2 = never>(options: Options<Job, Cursor, E, R, R2>) => {
+      const process = options.process as (job: Job, context: JobContext<Cursor>) => Effect.Effect<unknown, unknown>
+      return poolLayer<R | R2>(options, (services) => singly({ payload, cursor, process, services }))
+    }
+
+    const layerBatched = <E, R, R2 = never>(options: BatchOptions<Job, E, R, R2>) => {
+      const processAll = options.processAll as BatchProcess<Job>["processAll"]
+      return poolLayer<R | R2>(options, (services) =>
+        inBatches({
+          batchSize: countOption(name, "batchSize", options.batchSize, { least: 1 }),
+          batchWait: durationOption(name, "batchWait", options.batchWait ?? Duration.zero)
+        }, { payload, processAll, services }))
+    }
+
+    const layerClient = <R = never>({ onEvent }: ClientOptions<R> = {}) =>
+      Layer.scoped(
+        Pool,
+        Effect.gen(function*() {
+          const services = yield* Effect.context<R>()
+          return yield* makeClient(name, yield* JobSource, {
             payload,
-            cursor,
-            process: (job, context) =>
-              Effect.provide(process(job, context), services)
+            onEvent: onEvent as ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined,
+            services
           })
         })
       )
@@ -280,19 +211,42 @@ export const Tag =
       offerAll: (jobs: ReadonlyArray<Job>, options?: OfferAllOptions) =>
         Effect.flatMap(Pool, (pool) => pool.offerAll(jobs, options)),
       status: Effect.flatMap(Pool, (pool) => pool.status),
+      pause: (scope: PauseScope) => Effect.flatMap(Pool, (pool) => pool.pause(scope)),
+      resume: (scope: PauseScope) => Effect.flatMap(Pool, (pool) => pool.resume(scope)),
       layer,
-      layerConfig: <E, R, R2 = never>(options: ConfigOptions<Job, Cursor, E, R, R2>) => {
+      layerBatched,
+      layerBatchedConfig: <E, R, R2 = never>(options: BatchConfigOptions<Job, E, R, R2>) => {
+        const { batchSize, batchWait } = options
         const scalars = Config.all({
-          concurrency: asConfig(options.concurrency),
-          lease: asConfig(options.lease),
-          daemonTimeout: asConfig(options.daemonTimeout),
-          drainTimeout: asConfig(options.drainTimeout),
-          releaseTimeout: asConfig(options.releaseTimeout)
+          ...scalarsOf(options),
+          batchSize: asConfig(batchSize),
+          batchWait: asConfig(batchWait)
         })
-        return Layer.unwrapEffect(Effect.map(scalars, (scalars) => layer<E, R, R2>({ ...options, ...scalars })))
-      }
+        return Layer.unwrapEffect(
+          Effect.map(scalars, (scalars) => layerBatched<E, R, R2>({ ...options, ...scalars }))
+        )
+      },
+      layerClient,
+      layerConfig: <E, R, R2 = never>(options: ConfigOptions<Job, Cursor, E, R, R2>) =>
+        Layer.unwrapEffect(
+          Effect.map(Config.all(scalarsOf(options)), (scalars) => layer<E, R, R2>({ ...options, ...scalars }))
+        )
     })
   }
+
+/** The options that every pool may read from the configuration. */
+const scalarsOf = (
+  options: Pick<
+    ConfigOptions<never, never, never, never>,
+    "concurrency" | "lease" | "daemonTimeout" | "drainTimeout" | "releaseTimeout"
+  >
+) => ({
+  concurrency: asConfig(options.concurrency),
+  lease: asConfig(options.lease),
+  daemonTimeout: asConfig(options.daemonTimeout),
+  drainTimeout: asConfig(options.drainTimeout),
+  releaseTimeout: asConfig(options.releaseTimeout)
+})
 
 const asConfig = <A>(value: A | Config.Config<A>): Config.Config<A> =>
   Config.isConfig(value) ? value as Config.Config<A> : Config.succeed(value as A)

@@ -4,8 +4,11 @@
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { LifecycleState } from "../../core/ShutdownReport.js"
-import { DeadLetter, Import, Rejects, Rows } from "./Domain.js"
+import * as JobConsole from "../../layers/jobs/JobConsole.js"
+import { DeadLetter, Guess, Import, Rejects, Rows } from "./Domain.js"
 import * as Errors from "./Errors.js"
+import { TaskState } from "./ScheduledTasks.js"
+import { LastShutdown } from "./ServiceState.js"
 
 const maxInt = 2 ** 31 - 1
 
@@ -23,6 +26,18 @@ const text = Schema.String.pipe(
 )
 
 const id = HttpApiSchema.param("id", Schema.String)
+
+/** The handlers read the body themselves. */
+const withFile = (operation: object) => ({
+  ...operation,
+  requestBody: {
+    required: true,
+    content: {
+      "text/csv": { schema: { type: "string", format: "binary" } },
+      "application/x-ndjson": { schema: { type: "string", format: "binary" } }
+    }
+  }
+})
 
 const create = HttpApiEndpoint.post("create", "/imports")
   .setUrlParams(Schema.Struct({
@@ -51,19 +66,29 @@ const create = HttpApiEndpoint.post("create", "/imports")
       "an empty value. With an `Idempotency-Key` the same file is imported once, however often it is sent. The " +
       "response's `Location` is the import."
   )
-  .annotate(OpenApi.Transform, (operation) => ({
-    ...operation,
-    requestBody: {
-      required: true,
-      content: {
-        "text/csv": { schema: { type: "string", format: "binary" } },
-        "application/x-ndjson": { schema: { type: "string", format: "binary" } }
-      }
-    }
+  .annotate(OpenApi.Transform, withFile)
+
+const guess = HttpApiEndpoint.post("guess", "/columns")
+  .setUrlParams(Schema.Struct({ truncated: Schema.optionalWith(Schema.BooleanFromString, { default: () => false }) }))
+  .setHeaders(Schema.Struct({
+    "content-type": Schema.optional(Schema.String),
+    "content-encoding": Schema.optional(Schema.String)
   }))
+  .addSuccess(Guess)
+  .addError(Errors.UnsupportedContentType)
+  .addError(Errors.BodyTooLarge)
+  .addError(Errors.InvalidFile)
+  .addError(Errors.UploadAborted)
+  .annotate(
+    OpenApi.Description,
+    "Guesses the types of the columns from the first rows of a file, at most 256 KiB of it; `truncated` says that there are " +
+      "more. Stores nothing."
+  )
+  .annotate(OpenApi.Transform, withFile)
 
 class Imports extends HttpApiGroup.make("imports")
   .add(create)
+  .add(guess)
   .add(
     HttpApiEndpoint.get("list", "/imports").addSuccess(Schema.Struct({ imports: Schema.Array(Import) }))
       .annotate(OpenApi.Description, "The latest 100 imports, newest first.")
@@ -77,6 +102,11 @@ class Imports extends HttpApiGroup.make("imports")
     HttpApiEndpoint.get("rejects")`/imports/${id}/rejects`.setUrlParams(Page).addSuccess(Rejects)
       .addError(Errors.ImportNotFound)
       .annotate(OpenApi.Description, "Rows that were rejected, and why.")
+  )
+  .add(
+    HttpApiEndpoint.get("rejectsCsv")`/imports/${id}/rejects.csv`
+      .addSuccess(HttpApiSchema.Text({ contentType: "text/csv" })).addError(Errors.ImportNotFound)
+      .annotate(OpenApi.Description, "All rejected rows as one CSV file, for a download.")
   )
   .add(
     HttpApiEndpoint.get("events")`/imports/${id}/events`
@@ -126,14 +156,38 @@ class DeadLetters extends HttpApiGroup.make("deadLetters")
 {}
 
 /** The state of the service itself. */
-class Service extends HttpApiGroup.make("service").add(
-  HttpApiEndpoint.get("status", "/status").addSuccess(Schema.Struct({ state: LifecycleState }))
-) {}
+class Service extends HttpApiGroup.make("service")
+  .add(HttpApiEndpoint.get("status", "/status").addSuccess(Schema.Struct({ state: LifecycleState })))
+  .add(
+    HttpApiEndpoint.get("events", "/service/events")
+      .addSuccess(HttpApiSchema.Text({ contentType: "text/event-stream" }))
+      .annotate(
+        OpenApi.Description,
+        "Server-sent events: `service` with the state, the time that remains and the resources, whenever they have changed. In a " +
+          "drain it ends with the last other request: reconnect then."
+      )
+  )
+  .add(
+    HttpApiEndpoint.get("lastShutdown", "/service/last-shutdown").addSuccess(LastShutdown)
+      .annotate(OpenApi.Description, "The report of the shutdown before this start, if `SHUTDOWN_REPORT` keeps it.")
+  )
+  .add(
+    HttpApiEndpoint.get("tasks", "/service/tasks").addSuccess(Schema.Struct({ tasks: Schema.Array(TaskState) }))
+      .annotate(OpenApi.Description, "What this process runs by the clock: the next run, and how the last one ended.")
+  )
+  .add(
+    HttpApiEndpoint.post("runTask")`/service/tasks/${HttpApiSchema.param("name", Schema.String)}/run`
+      .addSuccess(HttpApiSchema.Empty(202)).addError(Errors.TaskNotFound)
+      .annotate(OpenApi.Description, "Asks for a run at once. While one runs, one more follows it.")
+  )
+{}
 
 export class Api
-  extends HttpApi.make("importer").add(Imports).add(DeadLetters).add(Service).annotateContext(OpenApi.annotations({
-    title: "Importer",
-    description:
-      "Loads uploaded CSV and NDJSON files into PostgreSQL, each row exactly once, however often the service is restarted."
-  }))
+  extends HttpApi.make("importer").add(Imports).add(DeadLetters).add(JobConsole.Group).add(Service).annotateContext(
+    OpenApi.annotations({
+      title: "Importer",
+      description:
+        "Loads uploaded CSV and NDJSON files into PostgreSQL, each row exactly once, however often the service is restarted."
+    })
+  )
 {}

@@ -1,18 +1,20 @@
 /**
- * The service. Its parts are released in reverse: the requests first, then the workers, then the database.
+ * The service. Its parts are released in reverse: the requests and the records of Kafka first, then the workers, then the database.
  */
-import { Config, ConfigError, Effect, Either, Layer, Logger, Option, Redacted } from "effect"
+import { Config, ConfigError, Duration, Effect, Either, Layer, Logger, Option, Redacted } from "effect"
 import { createServer } from "node:http"
 import { Host } from "../../core/Host.js"
 import * as Database from "../../layers/database/Database.js"
 import * as HttpServer from "../../layers/http/HttpServer.js"
-import * as JobSourceOutbox from "../../layers/jobs/outbox/JobSourceOutbox.js"
-import * as JobSourceRedis from "../../layers/jobs/redis/JobSourceRedis.js"
+import * as JobCarrierRedis from "../../layers/jobs/redis/JobCarrierRedis.js"
 import * as JobSourceSql from "../../layers/jobs/sql/JobSourceSql.js"
 import { Http } from "./Http.js"
+import { KafkaImports } from "./kafkaImports.js"
+import { kafkaUrl } from "./kafkaUrl.js"
 import { workers } from "./load.js"
 import { migrations } from "./migrations.js"
 import { OrphanCleanup } from "./orphanCleanup.js"
+import { ScheduledTasks } from "./ScheduledTasks.js"
 import { DeadLetters } from "./store/DeadLetters.js"
 import { Imports } from "./store/Imports.js"
 import { Loads } from "./store/Loads.js"
@@ -29,23 +31,27 @@ const jobsUrl = Config.option(
 
 const redis = (url: Redacted.Redacted) =>
   Layer.mapError(
-    JobSourceRedis.layer({ url }),
+    JobCarrierRedis.layer({ url }),
     (error) =>
       error.reason === "InvalidUrl"
-        ? new JobSourceRedis.RedisError({ ...error, message: `JOBS_URL: ${error.message}` })
+        ? new JobCarrierRedis.RedisError({ ...error, message: `JOBS_URL: ${error.message}` })
         : error
   )
 
-/** The queue, in Redis or by default in the database. With either, each row is imported exactly once. */
+/** The jobs are in the database. Redis distributes them, or by default the database does. With either, each row is imported exactly once. */
 const Jobs = (url: Option.Option<Redacted.Redacted>) =>
   Option.match(url, {
     onNone: () => JobSourceSql.layer(),
-    onSome: (url) => JobSourceOutbox.layer().pipe(Layer.provide(redis(url)))
+    onSome: (url) => JobSourceSql.layerCarried().pipe(Layer.provide(redis(url)))
   })
 
 /** Logs for reading on a terminal, structured lines elsewhere, which is what Effect logs without the logger of `runMain`. */
 const Logging = Layer.unwrapEffect(
-  Effect.map(Host, ({ terminal }) => Option.isSome(terminal) ? Logger.pretty : Layer.empty)
+  Effect.map(Host, ({ terminal }) =>
+    Option.match(terminal, {
+      onNone: () => Layer.empty,
+      onSome: ({ colors }) => Logger.replace(Logger.defaultLogger, Logger.prettyLogger({ colors }))
+    }))
 )
 
 const integer = (name: string, from: number, to: number) =>
@@ -70,13 +76,17 @@ const settings = Config.all({
   host: Config.withDefault(host, "127.0.0.1"),
   /** How many imports this process loads at a time. */
   workers: Config.withDefault(integer("WORKERS", 1, 64), 4),
-  jobs: jobsUrl
+  jobs: jobsUrl,
+  /** `KafkaImports` reads it again. */
+  kafka: kafkaUrl,
+  /** An embedded one by default: the service starts without a server on a laptop. */
+  database: Config.withDefault(Database.urlConfig("DATABASE_URL"), Redacted.make("pglite:./data"))
 })
 
 /** Everything but the server and the database, which tests provide. */
 export const Service = (concurrency: number, jobs = Option.none<Redacted.Redacted>()) =>
-  Layer.merge(Http, OrphanCleanup).pipe(
-    Layer.provide([Imports.Default, Uploads.Default, DeadLetters.Default]),
+  Layer.mergeAll(Http, OrphanCleanup, KafkaImports).pipe(
+    Layer.provide([Imports.Default, Uploads.Default, DeadLetters.Default, ScheduledTasks.Default]),
     Layer.provide(workers(concurrency)),
     Layer.provide(Loads.Default),
     Layer.provide(Jobs(jobs)),
@@ -84,19 +94,20 @@ export const Service = (concurrency: number, jobs = Option.none<Redacted.Redacte
   )
 
 /** An error in the URL names the variable that holds it. */
-const database = Layer.mapError(
-  Database.layerFromEnv,
-  (error) =>
+const openDatabase = (url: Redacted.Redacted) =>
+  Layer.mapError(Database.layer({ url }), (error) =>
     error._tag === "DatabaseError" && error.reason === "InvalidUrl"
       ? new Database.DatabaseError({ ...error, message: `DATABASE_URL: ${error.message}` })
-      : error
-)
+      : error)
+
+/** The streams of the page end by themselves, or follow the drain of the server to its end. */
+const streamTimeout = Duration.infinity
 
 /** The server is acquired first: it answers probes while the database opens, and a port in use is reported before that. */
 export const App = Layer.unwrapEffect(
-  Effect.map(settings, ({ host, jobs, port, workers }) =>
+  Effect.map(settings, ({ database, host, jobs, port, workers }) =>
     Service(workers, jobs).pipe(
-      Layer.provide(database),
-      Layer.provide(HttpServer.withLogAddress(HttpServer.layer(createServer, { host, port })))
+      Layer.provide(openDatabase(database)),
+      Layer.provide(HttpServer.withLogAddress(HttpServer.layer(createServer, { host, port, streamTimeout })))
     ))
 ).pipe(Layer.provide(Logging))

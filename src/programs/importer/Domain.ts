@@ -3,6 +3,7 @@
  */
 import { Schema } from "effect"
 import * as WorkerPool from "../../layers/jobs/WorkerPool.js"
+import { types } from "./columnTypes.js"
 
 export const ImportId = Schema.UUID.pipe(Schema.brand("ImportId"))
 export type ImportId = typeof ImportId.Type
@@ -51,13 +52,32 @@ const RowNumber = Schema.Int
 export const Rows = page(Schema.Struct({ rowNumber: RowNumber, data: Schema.Unknown }))
 export type Rows = typeof Rows.Type
 
-export const Rejects = page(Schema.Struct({
+export const Reject = Schema.Struct({
   rowNumber: RowNumber,
   reason: Schema.String,
   /** The beginning of the row in the file. */
   excerpt: Schema.String
-}))
+})
+export type Reject = typeof Reject.Type
+
+export const Rejects = page(Reject)
 export type Rejects = typeof Rejects.Type
+
+/** What the first rows of a file look like. */
+export const Guess = Schema.Struct({
+  columns: Schema.Array(Schema.Struct({
+    name: Schema.String,
+    /** The narrowest type that all values have; `string` if none has. */
+    type: Schema.Literal(...types),
+    /** Whether a value is empty or missing. */
+    optional: Schema.Boolean,
+    /** Whether `columns` of an upload can name it: a name with a comma cannot be declared. */
+    declarable: Schema.Boolean
+  })),
+  /** The first rows, a text for each column. */
+  rows: Schema.Array(Schema.Array(Schema.String))
+})
+export type Guess = typeof Guess.Type
 
 /** The payload of a job. */
 export const ImportJob = Schema.Struct({ importId: ImportId })

@@ -4,8 +4,9 @@
 import { HttpApiBuilder, HttpApiScalar, HttpApp, HttpServerResponse } from "@effect/platform"
 import { Cause, Effect, Layer, Option, Predicate } from "effect"
 import { Api } from "./Api.js"
-import { DeadLettersLive, ImportsLive, ServiceLive } from "./apiHandlers.js"
-import { page } from "./Page.js"
+import { DeadLettersLive, ImportsLive, JobsLive } from "./apiHandlers.js"
+import { PageLive } from "./Page.js"
+import { ServiceLive } from "./serviceHandlers.js"
 
 const json = (status: number, _tag: string, message: string) =>
   HttpServerResponse.unsafeJson({ _tag, message }, { status })
@@ -39,9 +40,7 @@ const retryAfter = HttpApiBuilder.middleware((app) =>
   )
 )
 
-const Page = HttpApiBuilder.Router.use((router) => router.get("/", HttpServerResponse.html(page)))
-
 export const Http = HttpApiBuilder.serve().pipe(
-  Layer.provide([errors, retryAfter, Page, HttpApiBuilder.middlewareOpenApi(), HttpApiScalar.layer()]),
-  Layer.provide(Layer.provide(HttpApiBuilder.api(Api), [ImportsLive, DeadLettersLive, ServiceLive]))
+  Layer.provide([errors, retryAfter, PageLive, HttpApiBuilder.middlewareOpenApi(), HttpApiScalar.layer()]),
+  Layer.provide(Layer.provide(HttpApiBuilder.api(Api), [ImportsLive, DeadLettersLive, JobsLive, ServiceLive]))
 )

@@ -2,13 +2,16 @@
  * The handlers of the API.
  */
 import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
-import { DateTime, Effect, Option, Stream } from "effect"
-import * as Shutdown from "../../core/Shutdown.js"
+import { Chunk, DateTime, Effect, Either, Option, Stream } from "effect"
+import * as JobConsole from "../../layers/jobs/JobConsole.js"
+import { JobSourceError } from "../../layers/jobs/JobSource.js"
 import { Api } from "./Api.js"
-import { type DeadLetter, Import, type ImportId } from "./Domain.js"
-import { ImportNotFound } from "./Errors.js"
+import { guess } from "./columnGuess.js"
+import { type DeadLetter, Guess, Import, Importer, type ImportId } from "./Domain.js"
+import { ImportNotFound, InvalidFile } from "./Errors.js"
 import { progressEvents } from "./progressEvents.js"
-import { bodyTooLarge, formatOf } from "./requestBody.js"
+import { rejectsCsv } from "./rejectsCsv.js"
+import { bodyTooLarge, formatOf, readBody } from "./requestBody.js"
 import { DeadLetters } from "./store/DeadLetters.js"
 import { Imports, type Lines } from "./store/Imports.js"
 import { upload } from "./upload.js"
@@ -25,6 +28,9 @@ const find = (id: string) =>
       isId(id) ? withDatabaseTimeout(imports.find(id)) : Effect.succeedNone,
       Option.match({ onNone: () => notFound(id), onSome: Effect.succeed })
     ))
+
+/** The largest sample of a file whose columns are guessed. */
+const sampleBytes = 256 * 1024
 
 const rowsPage = ({ lines, next }: Lines) =>
   HttpServerResponse.text(`{"rows":[${lines.join(",")}],"next":${next}}`, { contentType: "application/json" })
@@ -45,14 +51,43 @@ export const ImportsLive = HttpApiBuilder.group(Api, "imports", (handlers) =>
           const found = yield* upload({ name: name ?? `import.${format}`, format, columns, key }, request)
           return yield* Effect.orDie(accepted(found))
         }))
+      .handleRaw("guess", ({ headers, request, urlParams: { truncated } }) =>
+        Effect.gen(function*() {
+          const format = yield* formatOf(headers)
+          const chunks = yield* Stream.runCollect(readBody(request, sampleBytes))
+          const sample = Buffer.concat(Chunk.toReadonlyArray(chunks))
+          const found = yield* Either.mapLeft(
+            guess(format, sample, truncated),
+            (message) => new InvalidFile({ message })
+          )
+          return yield* Effect.orDie(HttpServerResponse.schemaJson(Guess)(found))
+        }))
       .handle("list", () => Effect.map(withDatabaseTimeout(imports.list(100)), (imports) => ({ imports })))
       .handle("get", ({ path }) => find(path.id))
-      .handleRaw("rows", ({ path, urlParams }) =>
-        Effect.flatMap(find(path.id), ({ id }) =>
-          Effect.map(withDatabaseTimeout(imports.rows(id, urlParams)), rowsPage)))
-      .handleRaw("rejects", ({ path, urlParams }) =>
-        Effect.flatMap(find(path.id), ({ id }) =>
-          Effect.map(withDatabaseTimeout(imports.rejects(id, urlParams)), rowsPage)))
+      .handleRaw(
+        "rows",
+        ({ path, urlParams }) =>
+          Effect.flatMap(find(path.id), ({ id }) =>
+            Effect.map(withDatabaseTimeout(imports.rows(id, urlParams)), rowsPage))
+      )
+      .handleRaw(
+        "rejects",
+        ({ path, urlParams }) =>
+          Effect.flatMap(find(path.id), ({ id }) =>
+            Effect.map(withDatabaseTimeout(imports.rejects(id, urlParams)), rowsPage))
+      )
+      .handleRaw("rejectsCsv", ({ path }) =>
+        Effect.gen(function*() {
+          const { id } = yield* find(path.id)
+          const services = yield* Effect.context<Imports>()
+          return HttpServerResponse.stream(
+            rejectsCsv(id).pipe(Stream.encodeText, Stream.provideContext(services)),
+            {
+              contentType: "text/csv; charset=utf-8",
+              headers: { "content-disposition": `attachment; filename="rejects-${id}.csv"` }
+            }
+          )
+        }))
       .handleRaw("events", ({ path }) =>
         Effect.gen(function*() {
           const found = yield* find(path.id)
@@ -77,12 +112,6 @@ export const ImportsLive = HttpApiBuilder.group(Api, "imports", (handlers) =>
             })
           )))
   }))
-
-export const ServiceLive = HttpApiBuilder.group(
-  Api,
-  "service",
-  (handlers) => handlers.handle("status", () => Effect.map(Shutdown.state, (state) => ({ state })))
-)
 
 /** The position after the last dead letter of a page, for the next request. */
 const toCursor = ({ failedAt, id }: DeadLetter) => `${DateTime.toEpochMillis(failedAt)}.${id}`
@@ -109,3 +138,16 @@ export const DeadLettersLive = HttpApiBuilder.group(
         .handle("retry", ({ path, urlParams }) => withDatabaseTimeout(letters.retry(path.id, urlParams)))
         .handle("discard", ({ path }) => withDatabaseTimeout(letters.discard(path.id))))
 )
+
+/** Any job of the pool. What is done to it is done to its import as well. */
+export const JobsLive = JobConsole.layer(Api, [
+  Effect.map(Effect.all([Importer, DeadLetters, Imports]), ([pool, letters, imports]) => ({
+    ...pool,
+    cancel: (ids: ReadonlyArray<string>) =>
+      Effect.forEach(ids.filter(isId), imports.cancel, { discard: true }).pipe(
+        Effect.mapError((cause) => new JobSourceError({ operation: "cancel", queue: pool.name, cause })),
+        Effect.zipRight(pool.cancel(ids))
+      ),
+    deadLetters: { ...pool.deadLetters, redrive: letters.redriveAll, discard: letters.discardAll }
+  }))
+])

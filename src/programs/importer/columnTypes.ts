@@ -4,9 +4,9 @@
 import { Either } from "effect"
 import { Broken } from "./parser/recordReader.js"
 
-const types = ["string", "number", "integer", "boolean", "date"] as const
+export const types = ["string", "number", "integer", "boolean", "date"] as const
 
-type ColumnType = typeof types[number]
+export type ColumnType = typeof types[number]
 
 /** A column whose values must have a type. */
 export interface Column {
@@ -56,6 +56,17 @@ const isJson: { readonly [Type in ColumnType]: (value: unknown) => boolean } = {
   boolean: (value) => typeof value === "boolean",
   date: (value) => typeof value === "string" && isDate(value)
 }
+
+/** Digits that a number would lose, such as those of postal codes and telephone numbers. */
+const hasDigitsToKeep = (text: string) => /^([-+]?0\d|\+)/.test(text)
+
+/** Whether a CSV value has this type, and stays what it is. */
+export const fitsText = (type: ColumnType, text: string): boolean =>
+  fromText[type](text.trim()) !== undefined &&
+  !((type === "integer" || type === "number") && hasDigitsToKeep(text.trim()))
+
+/** Whether a JSON value has this type. */
+export const fitsJson = (type: ColumnType, value: unknown): boolean => isJson[type](value)
 
 const excerpt = (value: string) => value.length > 60 ? `${value.slice(0, 60)}…` : value
 

@@ -14,7 +14,7 @@ import { type Existing, heartbeat, Uploads } from "./store/Uploads.js"
 import { cleanUp, RequestLimits, withDatabaseTimeout } from "./withDatabaseTimeout.js"
 
 /** Large enough to be quick, small enough for one statement and one step of the parser. */
-const chunkBytes = 256 * 1024
+export const chunkBytes = 256 * 1024
 
 export interface Request {
   readonly name: string
@@ -24,7 +24,8 @@ export interface Request {
 }
 
 /** The hash of what distinguishes two uploads: how the file is read, and its content. */
-const fingerprint = ({ columns, format }: Request) => createHash("sha256").update(`${format}\n${columns}\n`)
+export const fingerprint = ({ columns, format }: Pick<Request, "columns" | "format">) =>
+  createHash("sha256").update(`${format}\n${columns}\n`)
 
 const cancelled = new UploadCancelled({ message: "the import was cancelled during its upload" })
 

@@ -2,18 +2,31 @@ import { Cause, Duration, Effect, Exit, Option } from "effect"
 import { bounded } from "../../core/internal/bounded.js"
 import { remainingInside } from "../../core/internal/budget.js"
 import { causeMessage } from "../../core/internal/errorMessage.js"
+import { turn } from "../../core/internal/eventLoop.js"
 import type { Lifecycle } from "../../core/Lifecycle.js"
 import { reportOutside, timeOutside } from "./outsideDrains.js"
 
+/** Logs the failure of a finalizer outside of any `Drain`, and adds it to the report. */
+export const failFinalizer = (lifecycle: Lifecycle, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  const failure = `a finalizer failed: ${causeMessage(cause)}`
+  return Effect.zipRight(
+    Effect.logError(failure, cause),
+    lifecycle.fail("a finalizer failed", failure, Cause.squash(cause))
+  )
+}
+
 /**
- * Runs `close`, which releases everything, within the time that remains inside of `launch`. Releases that wait for a finalizer that hangs then
- * run all the same, in order, with no time left. The time that finalizers in no `Drain` take is reported as `scope`.
+ * Runs `close`, then the releases that it has not run (of what was acquired late, or in a scope that nothing closes), within
+ * the time that remains inside of `launch`. Releases that wait for a finalizer that hangs then run all the same, in order,
+ * with no time left. The time that finalizers in no `Drain` take is reported as `scope`.
  */
 export const closeScope = (lifecycle: Lifecycle, close: Effect.Effect<unknown>): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { shutdown } = lifecycle
     const from = yield* shutdown.elapsed
-    const closed = yield* bounded({ within: remainingInside(shutdown.config, yield* shutdown.remaining) })(close)
+    const within = remainingInside(shutdown.config, yield* shutdown.remaining)
+    const closed = yield* bounded({ within })(Effect.validate(close, lifecycle.finalize))
+    yield* turn
     const outside = yield* timeOutside(lifecycle, from)
     // What hangs is the last of them.
     const ended = Option.isSome(closed) ? outside : outside.filter(({ next }) => Option.isSome(next))
@@ -40,8 +53,6 @@ export const closeScope = (lifecycle: Lifecycle, close: Effect.Effect<unknown>):
       })
       yield* bounded({ within: shutdown.config.reserve })(lifecycle.finalize)
     } else if (Exit.isFailure(closed.value)) {
-      const failure = `a finalizer failed: ${causeMessage(closed.value.cause)}`
-      yield* Effect.logError(failure, closed.value.cause)
-      yield* lifecycle.fail("a finalizer failed", failure, Cause.squash(closed.value.cause))
+      yield* failFinalizer(lifecycle, closed.value.cause)
     }
   })

@@ -5,6 +5,14 @@ import { countUses } from "../../core/internal/memoMap.js"
 
 type OnFailure = (cause: Cause.Cause<unknown>) => Effect.Effect<void>
 
+/** What happens while a layer is built. */
+interface Observers {
+  /** A layer fails from which no other layer recovers. Runs before anything is released. */
+  readonly onFailure: OnFailure
+  /** A finalizer dies that the build itself has run, because the layer failed or was interrupted. */
+  readonly onFinalizerFailure: OnFailure
+}
+
 /** One layer while it is built. */
 interface Part {
   readonly op: LayerOp
@@ -44,8 +52,8 @@ export interface ObservedBuild<E, RIn> {
 /**
  * `Layer.build`, with two differences.
  *
- * `onFailure` runs when a layer fails from which no other layer recovers, and before anything is released. `Layer.merge`
- * itself fails only when every layer of it has ended, so an acquire that hangs would hide the failure.
+ * Failures are seen when they happen. `Layer.merge` itself fails only when every layer of it has ended, so an acquire that
+ * hangs would hide the failure. And what dies in a finalizer looks like what dies in an acquire.
  *
  * Closing the scope releases all that was acquired, also while the build goes on. Effect adds what a layer is made of to the
  * scope only when the layer is built.
@@ -55,7 +63,7 @@ export interface ObservedBuild<E, RIn> {
 export const observedBuild = <ROut, E, RIn>(
   root: Layer.Layer<ROut, E, RIn>,
   scope: Scope.CloseableScope,
-  onFailure: OnFailure
+  { onFailure, onFinalizerFailure }: Observers
 ): Effect.Effect<ObservedBuild<E, RIn>> =>
   Effect.gen(function*() {
     const top: Part = { op: { _op_layer: "MergeAll" }, onFailure, scopes: yield* Scope.make() }
@@ -64,6 +72,7 @@ export const observedBuild = <ROut, E, RIn>(
     const acquires = new Map<Part, Fiber.RuntimeFiber<unknown, unknown>>()
     const idle = yield* Effect.makeLatch(true)
     const observedLayers = new WeakMap<AnyLayer, AnyLayer>()
+    const seenDefects = new Set<unknown>()
     const closedLatches = new WeakMap<Scope.Scope, Effect.Latch>()
 
     /** Opens when a scope is closed: its first finalizer is the last to run. */
@@ -84,8 +93,26 @@ export const observedBuild = <ROut, E, RIn>(
           Scope.addFinalizerExit(part.scopes, (exit) => Effect.zipRight(Scope.close(scope, exit), closed.await))
       )
 
+    /** The defects in the cause that are seen for the first time. */
+    const newDefects = (cause: Cause.Cause<unknown>) =>
+      [...Cause.defects(cause)].filter((defect) => !seenDefects.has(defect) && seenDefects.add(defect))
+
     const onExit = ({ onFailure }: Part, exit: Exit.Exit<unknown, unknown>) =>
       Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause) ? onFailure(exit.cause) : Effect.void
+
+    const onAcquired = (part: Part, exit: Exit.Exit<unknown, unknown>) => {
+      if (Exit.isFailure(exit)) newDefects(exit.cause)
+      return onExit(part, exit)
+    }
+
+    /** A part consists of its acquires and of finalizers. */
+    const onBuilt = (part: Part, exit: Exit.Exit<unknown, unknown>) => {
+      const defects = Exit.isFailure(exit) ? newDefects(exit.cause) : []
+      return Effect.zipRight(
+        Effect.forEach(defects, (defect) => onFinalizerFailure(Cause.die(defect)), { discard: true }),
+        onExit(part, exit)
+      )
+    }
 
     const observeAcquire = <A, E, R>(acquire: Effect.Effect<A, E, R>) =>
       Effect.flatMap(FiberRef.get(current), (part) =>
@@ -97,7 +124,7 @@ export const observedBuild = <ROut, E, RIn>(
           () => acquire,
           (_, exit) => {
             acquires.delete(part)
-            return Effect.zipRight(acquires.size === 0 ? idle.open : Effect.void, onExit(part, exit))
+            return Effect.zipRight(acquires.size === 0 ? idle.open : Effect.void, onAcquired(part, exit))
           }
         ))
 
@@ -149,7 +176,7 @@ export const observedBuild = <ROut, E, RIn>(
               (part) => Effect.locally(build, current, part),
               (part, exit) => {
                 building.delete(part)
-                return onExit(part, exit)
+                return onBuilt(part, exit)
               }
             ))
         }

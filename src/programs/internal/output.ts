@@ -1,9 +1,10 @@
-import { Duration, Effect, FiberRef, LogLevel, Option, Order, Schedule } from "effect"
+import { Duration, Effect, FiberRef, LogLevel, Option, Order } from "effect"
 import { Host, type Terminal } from "../../core/Host.js"
 import { bounded } from "../../core/internal/bounded.js"
 import { checkSequence } from "../../core/internal/budget.js"
 import { shortDuration } from "../../core/internal/duration.js"
 import { countOthers, excerpt, mostDrains } from "../../core/internal/excerpt.js"
+import { oneLine, padTo, textWidth } from "../../core/internal/textWidth.js"
 import type { Event, Lifecycle, Snapshot } from "../../core/Lifecycle.js"
 import type { Resource, Stage } from "../../core/Shutdown.js"
 import { format, type ShutdownReport } from "../../core/ShutdownReport.js"
@@ -70,13 +71,26 @@ const marks: Record<Stage, string> = {
   closed: "●"
 }
 
-const resourceLine = (resource: Resource, width: number): string => {
+const statusOf = (resource: Resource): string => {
   const { inFlight } = resource.progress()
-  const status = Option.match(resource.report, {
+  return Option.match(resource.report, {
     onNone: () => inFlight === 0 ? resource.stage : `${resource.stage.padEnd(13)}${inFlight} in flight`,
     onSome: (report) => `${report.outcome.padEnd(13)}${shortDuration(report.elapsed)}`
   })
-  return `  ${marks[resource.stage]} ${resource.name.padEnd(width)}  ${status}`
+}
+
+/** A line for each resource. Where there is little room the names are cut, down to this, and not what follows them. */
+const leastName = 8
+const resourceLines = (resources: ReadonlyArray<Resource>, columns: number): ReadonlyArray<string> => {
+  const lines = resources.map((resource) => ({
+    mark: marks[resource.stage],
+    name: oneLine(resource.name),
+    status: statusOf(resource)
+  }))
+  // A mark between spaces, two spaces before the status, and the last column, which stays empty.
+  const room = columns - 7 - Math.max(0, ...lines.map(({ status }) => status.length))
+  const width = Math.min(Math.max(leastName, room), Math.max(0, ...lines.map(({ name }) => textWidth(name))))
+  return lines.map(({ mark, name, status }) => `  ${mark} ${padTo(name, width)}  ${status}`)
 }
 
 /** What is being released comes first, then what did not end well, then what is still to be released. */
@@ -90,11 +104,14 @@ const rankOfResource = (resource: Resource): number =>
     : 2
 
 /** The cause and the time that remains, then the resources in the order of their release, as many as have room. */
-const shutdownFrame = (snapshot: Snapshot, remaining: Duration.Duration, rows: number): string => {
+const shutdownFrame = (
+  snapshot: Snapshot,
+  remaining: Duration.Duration,
+  { columns, rows }: { readonly columns: number; readonly rows: number }
+): string => {
   // Three lines are for the cause, for the number of the others, and for the cursor.
   const { others, shown } = excerpt(snapshot.resources.toReversed(), Math.max(1, rows - 3), rankOfResource)
-  const width = Math.max(0, ...shown.map(({ name }) => name.length))
-  const reason = Option.match(snapshot.request, { onNone: () => "", onSome: ({ reason }) => reason })
+  const reason = Option.match(snapshot.request, { onNone: () => "", onSome: ({ reason }) => oneLine(reason) })
   const state = snapshot.state === "LameDuck" ? "still serving" : "draining"
   // Always with tenths: a text whose width changes flickers.
   const left = `${(Duration.toMillis(remaining) / 1000).toFixed(1)}s left`
@@ -103,30 +120,38 @@ const shutdownFrame = (snapshot: Snapshot, remaining: Duration.Duration, rows: n
     Option.match(report, { onNone: () => stage, onSome: (_) => _.outcome })
   return [
     `${reason}: ${state}, ${left}  (${hint})`,
-    ...shown.map((resource) => resourceLine(resource, width)),
+    ...resourceLines(shown, columns),
     ...(others.length === 0 ? [] : [`  … and ${countOthers(others.map(status))}`])
   ].join("\n")
 }
 
-/** Draws the shutdown on the terminal, ten times a second, until the service has stopped. */
+/**
+ * Shows the shutdown on the terminal until the service has stopped. It is drawn ten times a second, and less often where that
+ * takes long: writing to a slow terminal blocks the event loop, which has to drain.
+ */
 export const drawShutdown = (lifecycle: Lifecycle, terminal: Terminal): Effect.Effect<void> =>
   Effect.scoped(Effect.gen(function*() {
     // The terminal has echoed ^C on the line of the cursor.
     yield* terminal.print("")
-    const draw = yield* terminal.liveRegion
+    if (Option.isNone(terminal.liveRegion)) return yield* logEvents(lifecycle)
+    const draw = yield* terminal.liveRegion.value
     const drawFrame = Effect.flatMap(
       Effect.zip(lifecycle.snapshot, lifecycle.shutdown.remaining),
-      ([snapshot, remaining]) => draw(shutdownFrame(snapshot, remaining, terminal.rows))
+      ([snapshot, remaining]) => draw(shutdownFrame(snapshot, remaining, terminal))
+    )
+    const drawAndPause = Effect.flatMap(
+      Effect.timed(drawFrame),
+      ([took]) => Effect.sleep(Duration.max("100 millis", Duration.times(took, 9)))
     )
     const stopped = lifecycle.follow(({ state }) => Effect.succeed(state === "Stopped"))
-    yield* Effect.raceFirst(Effect.repeat(drawFrame, Schedule.spaced("100 millis")), stopped)
+    yield* Effect.raceFirst(Effect.forever(drawAndPause), stopped)
     yield* drawFrame
   }))
 
 const atLeastWarning = Order.max(LogLevel.Order)(LogLevel.Warning)
 
 /**
- * Shows the shutdown until the service has stopped: drawn on a terminal, a log line for each event elsewhere. After a
+ * Shows the shutdown until the service has stopped: drawn on a terminal that can, a log line for each event elsewhere. After a
  * failed start only warnings, so that the line that says why is easy to find.
  */
 export const showShutdown = (lifecycle: Lifecycle): Effect.Effect<void> =>

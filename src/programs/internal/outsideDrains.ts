@@ -36,8 +36,8 @@ export const reportOutside = (
   { name, ...outcome }: Outcome & { readonly name: string }
 ): Effect.Effect<void> => Effect.flatMap(registerOutside(lifecycle, name), (report) => report(outcome))
 
-/** Shorter stretches are noise on a busy machine. */
-const noticeable = Duration.millis(500)
+/** In milliseconds: shorter stretches are noise on a busy machine. */
+const noticeable = 500
 
 /** A stretch of time in which no `Drain` ran. */
 interface Outside {
@@ -53,19 +53,21 @@ export const timeOutside = (
   from: Duration.Duration
 ): Effect.Effect<ReadonlyArray<Outside>> =>
   Effect.zipWith(snapshot, shutdown.elapsed, ({ resources }, now) => {
-    const reports = Array.getSomes(resources.map(({ report }) => report)).sort((a, b) =>
-      Duration.toMillis(a.started) - Duration.toMillis(b.started)
-    )
+    // In numbers: there may be thousands, and the event loop is blocked meanwhile.
+    const releases = Array.getSomes(resources.map(({ report }) => report)).map(({ elapsed, name, started }) => {
+      const start = Duration.toMillis(started)
+      return { start, end: start + Duration.toMillis(elapsed), name }
+    }).sort((a, b) => a.start - b.start)
     const found = Array.empty<Outside>()
-    let end = from
-    const add = (started: Duration.Duration, next: Option.Option<string>) => {
-      const elapsed = Duration.subtract(started, end)
-      if (Duration.greaterThanOrEqualTo(elapsed, noticeable)) found.push({ started: end, elapsed, next })
+    let end = Duration.toMillis(from)
+    const add = (start: number, next: Option.Option<string>) => {
+      if (start - end < noticeable) return
+      found.push({ started: Duration.millis(end), elapsed: Duration.millis(start - end), next })
     }
-    for (const report of reports) {
-      add(report.started, Option.some(report.name))
-      end = Duration.max(end, Duration.sum(report.started, report.elapsed))
+    for (const release of releases) {
+      add(release.start, Option.some(release.name))
+      end = Math.max(end, release.end)
     }
-    add(now, Option.none())
+    add(Duration.toMillis(now), Option.none())
     return found
   })

@@ -2,6 +2,7 @@ import { Cause, type ConfigError, Duration, Effect, Exit, Fiber, Layer, Option, 
 import { Host } from "../../core/Host.js"
 import { bounded } from "../../core/internal/bounded.js"
 import { causeMessage } from "../../core/internal/errorMessage.js"
+import { turn } from "../../core/internal/eventLoop.js"
 import { type Lifecycle, make } from "../../core/Lifecycle.js"
 import { type BudgetError, defaults } from "../../core/ShutdownConfig.js"
 import { closeScope } from "./closeScope.js"
@@ -57,7 +58,7 @@ const runLayer = <ROut, E, RIn>(
     yield* closeScope(
       lifecycle,
       from === "Starting"
-        ? Effect.zipRight(Scope.close(scope, yield* interrupt), released)
+        ? Effect.validate(Scope.close(scope, yield* interrupt), released)
         : Scope.close(scope, Exit.void)
     )
     return { output, watchdog }
@@ -67,11 +68,13 @@ const runLayer = <ROut, E, RIn>(
 const numbered = (number: number) => (path: string): string =>
   number === 1 ? path : path.replace(/(?=(\.[^./\\]*)?$)/, `-${number}`)
 
-/** Stops the lifecycle, and publishes its report. Returns the exit code. */
+/** Stops the lifecycle, and publishes its report. Returns the exit code. With thousands of resources each step takes a while. */
 const publish = (lifecycle: Lifecycle, output: Fiber.Fiber<void>, number: number): Effect.Effect<number> =>
   Effect.gen(function*() {
     const { config } = lifecycle.shutdown
+    yield* turn
     yield* lifecycle.transition("Stopped")
+    yield* turn
     // It ends at `Stopped`, unless a terminal or a logger blocks it.
     yield* bounded({ within: config.duplicateWindow })(Fiber.await(output))
     const report = Option.getOrThrow((yield* lifecycle.snapshot).report)

@@ -9,19 +9,14 @@ import type { Signal } from "../../core/ShutdownConfig.js"
 interface Received {
   /** Signals without duplicates. */
   readonly count: number
-  /** The monotonic instant of the last one, later by the time for which the event loop was blocked since. */
+  /** The monotonic instant of the last one. */
   readonly last: Option.Option<number>
 }
 
-/** No signal arrives while the event loop is blocked: a duplicate is late by that much, and still a duplicate. */
-const delayed = (received: Received, duration: Duration.Duration): Received => ({
-  ...received,
-  last: Option.map(received.last, (last) => last + Duration.toMillis(duration))
-})
-
 /**
  * Handles the events of the host sequentially. The first signal requests the shutdown, the second expedites it, the third
- * exits at once; a signal within `duplicateWindow` of the last one is ignored.
+ * exits at once; a signal within `duplicateWindow` of the last one is ignored,
+ * also one that a blocked event loop may have delayed.
  */
 export const handleEvents = (lifecycle: Lifecycle, events: Queue.Dequeue<HostEvent>): Effect.Effect<never> =>
   Effect.gen(function*() {
@@ -29,11 +24,12 @@ export const handleEvents = (lifecycle: Lifecycle, events: Queue.Dequeue<HostEve
     const { config } = lifecycle.shutdown
     const received = yield* Ref.make<Received>({ count: 0, last: Option.none() })
 
-    const onSignal = (signal: Signal) =>
+    const onSignal = (signal: Signal, delay: Duration.Duration) =>
       Effect.gen(function*() {
         const now = yield* monotonicMillis
         const { count, last } = yield* Ref.get(received)
-        if (Option.isSome(last) && now - last.value < Duration.toMillis(config.duplicateWindow)) {
+        const sent = now - Duration.toMillis(delay)
+        if (Option.isSome(last) && sent - last.value < Duration.toMillis(config.duplicateWindow)) {
           return yield* lifecycle.recordSignal(signal, "duplicate, ignored")
         }
         yield* Ref.set(received, { count: count + 1, last: Option.some(now) })
@@ -57,7 +53,6 @@ export const handleEvents = (lifecycle: Lifecycle, events: Queue.Dequeue<HostEve
 
     const onBlocked = (duration: Duration.Duration) =>
       Effect.gen(function*() {
-        yield* Ref.update(received, (received) => delayed(received, duration))
         const { request, state } = yield* lifecycle.snapshot
         // Only a warning once there is a deadline: loading big modules or an embedded database blocks for seconds.
         const from = Option.match(request, { onNone: () => state, onSome: ({ from }) => from })
@@ -69,7 +64,7 @@ export const handleEvents = (lifecycle: Lifecycle, events: Queue.Dequeue<HostEve
     const onEvent = (event: HostEvent): Effect.Effect<void> => {
       switch (event._tag) {
         case "Signal":
-          return onSignal(event.signal)
+          return onSignal(event.signal, event.delay ?? Duration.zero)
         case "Interrupted":
           return lifecycle.shutdown.begin({ reason: "interrupted" })
         case "Uncaught":

@@ -7,6 +7,7 @@ import { monotonicMillis, wholeMillis } from "../../core/internal/monotonic.js"
 import { once } from "../../core/internal/once.js"
 import type { Lifecycle } from "../../core/Lifecycle.js"
 import { Shutdown } from "../../core/Shutdown.js"
+import { failFinalizer } from "./closeScope.js"
 import { observedBuild } from "./observedBuild.js"
 import { printFailure } from "./output.js"
 import { reportOutside } from "./outsideDrains.js"
@@ -23,8 +24,8 @@ export interface Start {
    * of the time that remains, the reserve aside; the other half is for what was acquired.
    */
   readonly interrupt: Effect.Effect<Exit.Exit<unknown, unknown>>
-  /** Completes when all that the build itself releases is released. */
-  readonly released: Effect.Effect<void>
+  /** Completes when all that the build itself releases is released, unless it was abandoned. */
+  readonly released: Effect.Effect<unknown>
 }
 
 const describe = (acquires: ReadonlyArray<Option.Option<string>>): string => {
@@ -58,7 +59,11 @@ export const start = <ROut, E, RIn>(
     )
     // What a failure releases is released while the service drains.
     const onFailure = (cause: Cause.Cause<unknown>) => Effect.zipRight(fail(cause), shutdown.draining)
-    const { acquires, build, idle } = yield* observedBuild(layer, scope, onFailure)
+    // Before a shutdown is requested the build runs no finalizer but of a layer that it recovers from, or fails with.
+    const onFinalizerFailure = (cause: Cause.Cause<unknown>) =>
+      Effect.flatMap(lifecycle.snapshot, ({ request }) =>
+        Option.isSome(request) ? failFinalizer(lifecycle, cause) : Effect.void)
+    const { acquires, build, idle } = yield* observedBuild(layer, scope, { onFailure, onFinalizerFailure })
     const building = yield* Effect.provideService(build, Shutdown, shutdown).pipe(
       Effect.interruptible,
       Effect.forkDaemon
@@ -72,7 +77,11 @@ export const start = <ROut, E, RIn>(
     return {
       ended: Effect.raceFirst(Fiber.await(building), Effect.forever(logSlow)).pipe(
         // The service logs with the loggers that the layer has set.
-        Effect.tap(Exit.match({ onFailure: fail, onSuccess: () => Fiber.inheritAll(building) }))
+        Effect.tap(Exit.match({
+          onFailure: fail,
+          onSuccess: () =>
+            Fiber.inheritAll(building)
+        }))
       ),
       interrupt: Effect.gen(function*() {
         const started = yield* shutdown.elapsed
@@ -88,9 +97,6 @@ export const start = <ROut, E, RIn>(
         const built = Option.getOrElse(yield* Fiber.poll(building), () => Exit.interrupt(building.id()))
         return Option.match(failed, { onNone: () => built, onSome: Exit.failCause })
       }),
-      released: Effect.gen(function*() {
-        if ((yield* acquires).length === 0) yield* Fiber.await(building)
-        yield* lifecycle.finalize
-      })
+      released: Effect.flatMap(acquires, ({ length }) => length === 0 ? Fiber.await(building) : Effect.void)
     }
   })

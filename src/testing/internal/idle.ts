@@ -21,11 +21,17 @@ export const refuseClock: Effect.Effect<Option.Option<string>> = Effect.zipWith(
 /** By its monotonic time, as its sleeps are: a test may set the wall time. */
 const instantOf = (clock: TestClock.TestClock) => Effect.sync(() => unsafeMonotonicMillis(clock))
 
+/** The time from one instant to a later one, rounded up to what moves the clock: a `Duration` has whole nanoseconds. */
+const durationTo = (now: number, next: number): Duration.Duration => {
+  const rounded = Duration.millis(next - now)
+  return now + Duration.toMillis(rounded) >= next ? rounded : Duration.sum(rounded, Duration.nanos(1n))
+}
+
 /** The time to the next timer; none when no timer is set. */
 export const nextTimer = (clock: TestClock.TestClock): Effect.Effect<Option.Option<Duration.Duration>> =>
   Effect.zipWith(clock.sleeps, instantOf(clock), (sleeps, now) => {
     const next = Math.min(...Chunk.toReadonlyArray(sleeps).filter((instant) => instant > now))
-    return Number.isFinite(next) ? Option.some(Duration.millis(next - now)) : Option.none()
+    return Number.isFinite(next) ? Option.some(durationTo(now, next)) : Option.none()
   })
 
 /** A look at everything that changes while something moves. Two equal looks: nothing has moved between them. */

@@ -20,13 +20,12 @@ export interface ConnectionCase {
   readonly test: (serve: Serve) => Effect.Effect<void, never, Scope.Scope>
 }
 
-/** Completes when the server has read everything sent before: it responds on another connection. */
-export const awaitServerRead = (server: Server) =>
-  Effect.scoped(Effect.gen(function*() {
-    const client = yield* server.connect
-    yield* client.send(get("/livez", "Connection: close"))
-    yield* client.closed
-  }))
+/** Completes when the server has read everything sent before: it responds on this connection, and closes it. */
+export const awaitServerReadOver = (client: Client) =>
+  Effect.zipRight(client.send(get("/livez", "Connection: close")), client.closed)
+
+/** The same over a new connection, which the server accepts before its drain. */
+export const awaitServerRead = (server: Server) => Effect.scoped(Effect.flatMap(server.connect, awaitServerReadOver))
 
 /** A connection that has had a response and stays open. */
 export const usedConnection = (server: Server) =>

@@ -2,7 +2,7 @@ import { HttpServerRequest } from "@effect/platform"
 import { assert } from "@effect/vitest"
 import { Deferred, Effect } from "effect"
 import * as Shutdown from "../../../src/core/Shutdown.js"
-import { responses } from "../../fixtures/http/client.js"
+import { get, responses } from "../../fixtures/http/client.js"
 import { echo, summarize } from "../../fixtures/http/serving.js"
 import {
   chat,
@@ -15,7 +15,7 @@ import {
   upgrade,
   webSocket
 } from "../../fixtures/http/webSocket.js"
-import { awaitServerRead, type ConnectionCase, usedConnection } from "./connectionCase.js"
+import { awaitServerRead, awaitServerReadOver, type ConnectionCase, usedConnection } from "./connectionCase.js"
 
 /** WebSockets, whose handlers know nothing of the drain unless the situation says so. */
 export const webSockets: ReadonlyArray<ConnectionCase> = [
@@ -35,15 +35,33 @@ export const webSockets: ReadonlyArray<ConnectionCase> = [
       })
   },
   {
+    situation: "a WebSocket whose `idleLinger` is longer than `streamTimeout`",
+    behavior:
+      "is closed with 1001 after `streamTimeout`, because a later message would not be handled; it counts as finished",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const journal: Array<string> = []
+        const server = yield* serve(chat(journal), { idleLinger: "15 seconds", streamTimeout: "4 seconds" })
+        const client = yield* openChat(server)
+        const drained = yield* server.beginDrain
+        assert.strictEqual((yield* replyToClose(client)).split("hello")[1], closeFrame)
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 1, cut: 0 })
+        assert.deepStrictEqual(journal, ["Success"])
+      })
+  },
+  {
     situation: "a WebSocket with messages in flight, such as calls of `@effect/rpc`",
     behavior:
       "gets their replies, also after `streamTimeout`; then it is closed with 1001 at once, and counts as finished",
     test: (serve) =>
       Effect.gen(function*() {
         const { app, journal, respond } = yield* slowChat
-        const server = yield* serve(app, { idleLinger: "5 seconds", streamTimeout: "500 millis" })
+        const server = yield* serve(app, { idleLinger: "15 seconds", streamTimeout: "4 seconds" })
         const client = yield* openChat(server)
         const idle = yield* openChat(server)
+        const probe = yield* server.connect
+        yield* probe.send(get("/livez"))
+        yield* probe.until(/200 OK/)
         yield* client.send(text("slow"))
         yield* awaitServerRead(server)
         const drained = yield* server.beginDrain
@@ -52,11 +70,11 @@ export const webSockets: ReadonlyArray<ConnectionCase> = [
         // Closed after `streamTimeout`, because `idleLinger` is longer here.
         yield* replyToClose(idle)
         yield* client.send(text("late"))
-        yield* Effect.sleep("50 millis")
+        yield* awaitServerReadOver(probe)
         yield* respond
         yield* replyToClose(client, "slow")
-        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Interrupted", finished: 1, cut: 1 })
-        assert.deepStrictEqual(journal, ["hello", "hello", "slow", "next", "Failure", "Success"])
+        assert.deepStrictEqual(summarize(yield* drained), { outcome: "Drained", finished: 2, cut: 0 })
+        assert.deepStrictEqual(journal, ["hello", "hello", "slow", "next", "Success", "Success"])
       })
   },
   {

@@ -7,6 +7,7 @@ import {
   Effect,
   Exit,
   Fiber,
+  FiberRef,
   FiberSet,
   Layer,
   RuntimeFlags,
@@ -22,7 +23,8 @@ import {
   observersOfForked,
   type Operation,
   operationOf,
-  opOf
+  opOf,
+  replaceRefs
 } from "../../../src/core/internal/effectInternals.js"
 import { mainFiber } from "../../../src/core/internal/mainFiber.js"
 
@@ -62,6 +64,17 @@ describe("A fiber of Effect", () => {
       "FiberRefs.locals: the context does not name the fiber that Effect.run* has started"
     )
   })
+})
+
+describe("The refs of a fiber of Effect", () => {
+  it.effect("can be replaced by the fiber itself", () =>
+    Effect.gen(function*() {
+      const ref = FiberRef.unsafeMake("a")
+      const refs = yield* Effect.getFiberRefs
+      yield* FiberRef.set(ref, "b")
+      yield* Effect.withFiberRuntime<void>((fiber) => Effect.sync(() => replaceRefs(fiber, refs)))
+      assert.strictEqual(yield* FiberRef.get(ref), "a")
+    }))
 })
 
 describe("A layer of Effect", () => {

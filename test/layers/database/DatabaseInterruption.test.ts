@@ -3,6 +3,7 @@ import * as Sql from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Stream } from "effect"
+import { brief, own } from "../../../src/layers/database/contract.js"
 import { Connection } from "../../../src/layers/database/internal/connection.js"
 import { makeConnectionPool } from "../../../src/layers/database/internal/connectionPool.js"
 import { makeErrors } from "../../../src/layers/database/internal/errors.js"
@@ -112,7 +113,7 @@ describe("Database: every point of interruption", () => {
     60_000
   )
 
-  it.effect("a COMMIT without an answer loses its connection, a statement of the app does not", () =>
+  it.effect("a COMMIT without an answer loses its connection, a brief statement sooner, one of the library later, one of the app does not", () =>
     Effect.gen(function*() {
       const errors = makeErrors(Sql)
       const silent = () => {
@@ -127,22 +128,41 @@ describe("Database: every point of interruption", () => {
         }, errors)
         return connection
       }
-      const look = (connection: Connection, all: boolean) => {
-        for (let n = 0; n < 3; n++) connection.destroyIfSilent(2, all)
+      /** Looks at a connection until it is destroyed, and returns how often it has. */
+      const look = (connection: Connection, all = false) => {
+        let looks = 1
+        while (
+          !connection.destroyIfSilent({ brief: 1, transaction: 2, own: 3, others: all ? 2 : Infinity }) && looks < 10
+        ) {
+          looks++
+        }
+        return looks
       }
       const committing = silent()
       const commit = yield* Effect.fork(Effect.flip(committing.commit("COMMIT")))
       yield* Effect.yieldNow()
-      look(committing, false)
+      assert.strictEqual(look(committing), 3)
       assert.include((yield* Fiber.join(commit)).message, "connection was lost")
       assert.isFalse(committing.usable)
+
+      const claiming = silent()
+      const claim = yield* Effect.fork(Effect.flip(claiming.query(brief("SELECT 1"), [], "object")))
+      yield* Effect.yieldNow()
+      assert.strictEqual(look(claiming), 2)
+      assert.include((yield* Fiber.join(claim)).message, "connection was lost")
+
+      const offering = silent()
+      const offer = yield* Effect.fork(Effect.flip(offering.query(own("SELECT 1"), [], "object")))
+      yield* Effect.yieldNow()
+      assert.strictEqual(look(offering), 4)
+      assert.include((yield* Fiber.join(offer)).message, "connection was lost")
 
       const querying = silent()
       const query = yield* Effect.fork(Effect.flip(querying.query("SELECT 1", [], "object")))
       yield* Effect.yieldNow()
-      look(querying, false)
+      assert.strictEqual(look(querying), 10)
       assert.isTrue(querying.usable)
-      look(querying, true)
+      assert.strictEqual(look(querying, true), 1)
       assert.include((yield* Fiber.join(query)).message, "connection was lost")
     }))
 

@@ -1,95 +1,17 @@
-import { SqlClient, SqlSchema } from "@effect/sql"
+import { SqlClient } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
-import { assert, beforeAll, describe, expectTypeOf, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Layer, Queue, Redacted, Schema, Stream, String } from "effect"
-import pg from "pg"
+import { assert, expectTypeOf, it } from "@effect/vitest"
+import { Context, Effect, Layer, Queue, Redacted, Stream } from "effect"
 import * as Database from "../../../src/layers/database/Database.js"
 import { JobSource } from "../../../src/layers/jobs/JobSource.js"
 import * as JobSourceSql from "../../../src/layers/jobs/sql/JobSourceSql.js"
-import { databaseFolder } from "../../kit/pglite.js"
 import { describePostgres } from "../../kit/postgres.js"
 
-/** An app as it is written for `PgClient`: it reads JSON and camel case, listens, and converts types. */
-const app = Effect.gen(function*() {
-  const sql = yield* PgClient.PgClient
-  yield* sql`DROP TABLE IF EXISTS people`
-  yield* sql`CREATE TABLE people (id bigint, first_name text, home_address jsonb)`
-  yield* sql`INSERT INTO people ${
-    sql.insert({ id: 1, firstName: "Ada", homeAddress: sql.json({ streetName: "Main", rooms: [{ floorNumber: 1 }] }) })
-  }`
-  const find = SqlSchema.single({
-    Request: Schema.Number,
-    Result: Schema.Struct({ id: Schema.Number, firstName: Schema.String, homeAddress: Schema.Unknown }),
-    execute: (id) => sql`SELECT * FROM people WHERE id = ${id}`
-  })
-  const transformed = yield* sql.withTransaction(find(1))
-  const [raw] = yield* sql.withoutTransforms()<{ stored: string; first_name: string }>`
-    SELECT home_address::text AS stored, first_name FROM people`
-  const streamed = yield* Stream.runCollect(sql<{ firstName: string }>`SELECT first_name FROM people`.stream)
-  return { transformed, raw, streamed: [...streamed], generic: (yield* SqlClient.SqlClient) === sql }
-})
-
-const conversions = {
-  transformQueryNames: String.camelToSnake,
-  transformResultNames: String.snakeToCamel,
-  types: {
-    getTypeParser:
-      ((oid: number, format: "text") =>
-        oid === 20 ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser
-  }
-}
-
-const answer = {
-  transformed: { id: 1, firstName: "Ada", homeAddress: { streetName: "Main", rooms: [{ floorNumber: 1 }] } },
-  raw: { stored: `{"rooms": [{"floor_number": 1}], "street_name": "Main"}`, first_name: "Ada" },
-  streamed: [{ firstName: "Ada" }],
-  generic: true
-}
-
-const suite = (url: () => string) => {
-  const layer = (options: Database.Options) => Layer.orDie(Database.layer({ url: Redacted.make(url()), ...options }))
-
-  it.live("an app for `PgClient` runs unchanged, with its conversions", () =>
-    Effect.gen(function*() {
-      assert.deepStrictEqual(yield* Effect.provide(app, layer(conversions)), answer)
-    }))
-
-  it.scopedLive("it hears notifications, and only those", () =>
-    Effect.gen(function*() {
-      const context = yield* Layer.build(layer({}))
-      const sql = Context.get(context, PgClient.PgClient)
-      const listening = yield* Deferred.make<void>()
-      const started = Context.get(context, Database.Database).listen("some channel").pipe(
-        Stream.tap(() => Deferred.succeed(listening, void 0)),
-        Stream.runDrain
-      )
-      yield* Effect.forkScoped(started)
-      const heard = yield* Effect.fork(Stream.runCollect(Stream.take(sql.listen("some channel"), 1)))
-      yield* Deferred.await(listening)
-      // A listener says nothing of its start: the notification is repeated until it is there.
-      const notified = yield* Effect.fork(
-        Effect.forever(Effect.zipRight(sql.notify("some channel", "news"), Effect.sleep("20 millis")))
-      )
-      assert.deepStrictEqual([...(yield* Fiber.join(heard))], ["news"])
-      yield* Fiber.interrupt(notified)
-    }))
-}
-
-describe("Database on PGlite, in the place of PgClient", () => {
-  let folder: string
-  beforeAll(async () => {
-    folder = await databaseFolder()
-  })
-  suite(() => `pglite:${folder}`)
-})
-
 describePostgres("Database on PostgreSQL, in the place of PgClient", (server) => {
-  suite(() => server.url)
-
-  it.live("the app does the same over PgClient.layer", () =>
+  it.live("`PgClient` and `SqlClient` are one client", () =>
     Effect.gen(function*() {
-      const stock = PgClient.layer({ url: Redacted.make(server.url), ...conversions })
-      assert.deepStrictEqual(yield* Effect.provide(app, Layer.orDie(stock)), answer)
+      const same = Effect.zipWith(PgClient.PgClient, SqlClient.SqlClient, (pg, sql) => pg === sql)
+      assert.isTrue(yield* Effect.provide(same, Database.layer({ url: Redacted.make(server.url) })))
     }))
 
   it.live("it is found by host, port, user and database, and its configuration names them", () =>

@@ -142,8 +142,8 @@ describe.concurrent("HttpServer, connection by connection", () => {
   })
 
   it("the table of HTTP/2 in docs/http.md lists the tests of HTTP/2", () => {
-    const tests = read("./HttpServerHttp2.test.ts")
-    const titles = Array.from(tests.matchAll(/it\.scopedLive\("(.+)", /g), ([, title]) => title!)
+    const tests = read("./HttpServerHttp2.test.ts") + read("./HttpServerHttp2Endings.test.ts")
+    const titles = Array.from(tests.matchAll(/it\.scoped(?:Live)?\("(.+)", /g), ([, title]) => title!)
     const shown = rows.map((row) => row.replace(/^\| (.+) \| (.+) \|$/, "$1: $2"))
     const first = shown.indexOf(titles[0]!)
     assert.deepStrictEqual(shown.slice(first, first + titles.length), titles)

@@ -1,17 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Option, Queue, Scope } from "effect"
-import { createServer, type Server } from "node:http"
+import { Deferred, Effect, Fiber, TestClock } from "effect"
+import { createServer, type Server, type ServerResponse } from "node:http"
 import * as Http2 from "node:http2"
+import type { Socket } from "node:net"
 import { Server as SocketIoServer } from "socket.io"
 import { io } from "socket.io-client"
 import { WebSocket, WebSocketServer } from "ws"
-import * as Lifecycle from "../../../src/core/Lifecycle.js"
-import { Shutdown } from "../../../src/core/Shutdown.js"
-import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { connect, get, responses } from "../../fixtures/http/client.js"
-import { portOfServer } from "../../fixtures/http/drained.js"
+import { startDrained } from "../../fixtures/http/drainedServer.js"
 import { foreignApps, type Responder } from "../../fixtures/http/foreignApps.js"
-import { summarize } from "../../fixtures/http/serving.js"
+import { breakAndDisconnect } from "../../fixtures/http/rawHttp2.js"
 
 const webSocket = get(
   "/",
@@ -21,58 +19,11 @@ const webSocket = get(
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 )
 
-/** Drains a server in a lifecycle of the test. */
-const start = (
-  make: (responder: Responder) => { readonly server: HttpServer.NodeServer; readonly listen: () => void },
-  options: HttpServer.NodeServerDrainOptions = {}
-) =>
-  Effect.gen(function*() {
-    const lifecycle = yield* Lifecycle.make({ gracePeriod: "20 seconds" })
-    const arrivals = yield* Queue.unbounded<void>()
-    const responding = yield* Deferred.make<void>()
-    const slow = () => {
-      arrivals.unsafeOffer(undefined)
-      return Effect.runPromise(Deferred.await(responding))
-    }
-    const scope = yield* Scope.make()
-    const { listen, server } = make({ slow })
-    yield* HttpServer.drain(server, options).pipe(
-      Effect.provideService(Shutdown, lifecycle.shutdown),
-      Scope.extend(scope)
-    )
-    listen()
-    const port = yield* portOfServer(server)
-    yield* lifecycle.transition("Running")
-    const report = Effect.gen(function*() {
-      const { resources } = yield* lifecycle.snapshot
-      return summarize(Option.getOrThrow(resources.find(({ name }) => name === "http")!.report))
-    })
-    return {
-      port,
-      arrived: Queue.take(arrivals),
-      respond: Deferred.succeed(responding, void 0),
-      lameDuck: Effect.zipRight(
-        lifecycle.shutdown.begin({ reason: "test" }),
-        lifecycle.transition("LameDuck")
-      ),
-      /** Begins the release, and completes when the server no longer listens. Returns how to await the report. */
-      beginDrain: Effect.gen(function*() {
-        yield* lifecycle.shutdown.begin({ reason: "test" })
-        yield* lifecycle.transition("Draining")
-        const closing = yield* Effect.forkDaemon(Scope.close(scope, Exit.void))
-        yield* lifecycle.follow(({ resource }) =>
-          Effect.succeed(Option.exists(resource, ({ stage }) => stage !== "open" && stage !== "quiesced"))
-        )
-        return Effect.zipRight(Fiber.join(closing), report)
-      })
-    }
-  })
-
 for (const [name, app] of Object.entries(foreignApps)) {
   describe(`HttpServer.drain of ${name}`, () => {
     it.scopedLive("requests in flight get their response with close, new connections are refused", () =>
       Effect.gen(function*() {
-        const server = yield* start(app)
+        const server = yield* startDrained(app)
         const [idle, slow] = [yield* connect(server.port), yield* connect(server.port)]
         yield* idle.send(get("/idle"))
         yield* idle.until(/\/idle/)
@@ -88,7 +39,7 @@ for (const [name, app] of Object.entries(foreignApps)) {
 
     it.scopedLive("in lame duck responses say close, and pipelined ones only the last", () =>
       Effect.gen(function*() {
-        const server = yield* start(app)
+        const server = yield* startDrained(app)
         const client = yield* connect(server.port)
         yield* server.lameDuck
         yield* client.send(get("/slow") + get("/2"))
@@ -100,7 +51,7 @@ for (const [name, app] of Object.entries(foreignApps)) {
 
     it.scopedLive("a request that does not end gets a 503 after drainTimeout, and counts as cut", () =>
       Effect.gen(function*() {
-        const server = yield* start(app, { drainTimeout: "50 millis" })
+        const server = yield* startDrained(app, { drainTimeout: "50 millis" })
         const client = yield* connect(server.port)
         yield* client.send(get("/slow"))
         yield* server.arrived
@@ -112,7 +63,7 @@ for (const [name, app] of Object.entries(foreignApps)) {
 
     it.scopedLive("an event stream ends cleanly at once; any other stream is reset after streamTimeout", () =>
       Effect.gen(function*() {
-        const server = yield* start(app, { streamTimeout: "100 millis" })
+        const server = yield* startDrained(app, { streamTimeout: "100 millis" })
         const [events, rows] = [yield* connect(server.port), yield* connect(server.port)]
         yield* events.send(get("/events"))
         yield* events.until(/tick/)
@@ -124,14 +75,71 @@ for (const [name, app] of Object.entries(foreignApps)) {
         assert.strictEqual(rows.errorCode(), "ECONNRESET")
         assert.deepStrictEqual(yield* drained, { outcome: "Interrupted", finished: 1, cut: 1 })
       }))
+
+    it.scopedLive("an event stream that begins in the drain ends cleanly at once; any other is reset after streamTimeout", () =>
+      Effect.gen(function*() {
+        const server = yield* startDrained(app, { idleLinger: "5 seconds", streamTimeout: "300 millis" })
+        const [events, rows] = [yield* connect(server.port), yield* connect(server.port)]
+        for (const client of [events, rows]) {
+          yield* client.send(get("/first"))
+          yield* client.until(/\/first/)
+        }
+        const drained = yield* server.beginDrain
+        yield* rows.send(get("/rows"))
+        yield* rows.until(/\{\}/)
+        yield* events.send(get("/events"))
+        assert.match(yield* events.closed, /connection: close\r\n[^]*\r\n0\r\n\r\n$/i)
+        assert.notMatch(yield* rows.closed, /\r\n0\r\n\r\n$/)
+        assert.strictEqual(rows.errorCode(), "ECONNRESET")
+        assert.deepStrictEqual(yield* drained, { outcome: "Interrupted", finished: 1, cut: 1 })
+      }))
   })
 }
+
+describe("HttpServer.drain of a response whose head is sent in the drain", () => {
+  const respondLater = (listener: (response: ServerResponse) => void) => ({ slow }: Responder) => {
+    const server = createServer((_, response) => void slow().then(() => listener(response)))
+    return { server, listen: () => void server.listen(0, "127.0.0.1") }
+  }
+
+  const receive = (listener: (response: ServerResponse) => void) =>
+    Effect.gen(function*() {
+      const server = yield* startDrained(respondLater(listener), { streamTimeout: "15 seconds" })
+      const client = yield* connect(server.port)
+      yield* client.send(get("/"))
+      yield* server.arrived
+      const drained = yield* server.beginDrain
+      yield* server.respond
+      return { received: yield* client.closed, report: yield* drained }
+    })
+
+  it.scopedLive("ends an event stream after what it has written", () =>
+    Effect.gen(function*() {
+      const { received, report } = yield* receive((response) => {
+        response.writeHead(200, { "content-type": "text/event-stream" })
+        queueMicrotask(() => response.write("data: first\n\n"))
+      })
+      assert.match(received, /data: first\n\n\r\n0\r\n\r\n$/)
+      assert.deepStrictEqual(report, { outcome: "Drained", finished: 1, cut: 0 })
+    }))
+
+  it.scopedLive("leaves alone one that is complete, whatever its type", () =>
+    Effect.gen(function*() {
+      const { received, report } = yield* receive((response) => {
+        response.setHeader("content-type", "text/event-stream")
+        response.write("data: first\n\n")
+        response.end("data: last\n\n")
+      })
+      assert.match(received, /data: last\n\n\r\n0\r\n\r\n$/)
+      assert.deepStrictEqual(report, { outcome: "Drained", finished: 1, cut: 0 })
+    }))
+})
 
 describe("HttpServer.drain of pipelined requests", () => {
   it.scopedLive("cuts a stream that has not had its turn, whose listener goes on writing", () =>
     Effect.gen(function*() {
       const writing = yield* Effect.makeLatch()
-      const server = yield* start(({ slow }) => {
+      const server = yield* startDrained(({ slow }) => {
         const server = createServer((request, response) => {
           if (request.url === "/slow") return void slow().then(() => response.end("/slow"))
           const timer = setInterval(() => {
@@ -157,7 +165,7 @@ describe("HttpServer.drain of pipelined requests", () => {
 describe("HttpServer.drain over HTTP/2", () => {
   it.scopedLive("streams in flight finish; one that does not end gets a 503", () =>
     Effect.gen(function*() {
-      const server = yield* start(({ slow }) => {
+      const server = yield* startDrained(({ slow }) => {
         const server = Http2.createServer((request, response) => {
           if (request.url === "/slow") void slow().then(() => response.end("/slow"))
         })
@@ -179,6 +187,22 @@ describe("HttpServer.drain over HTTP/2", () => {
       assert.deepStrictEqual([yield* Fiber.join(slow), yield* Fiber.join(stuck)], [200, 503])
       assert.deepStrictEqual(yield* drained, { outcome: "Interrupted", finished: 1, cut: 1 })
     }))
+
+  it.scoped("a connection whose client breaks the protocol and disconnects is closed within 5 seconds", () =>
+    Effect.gen(function*() {
+      const closed = yield* Deferred.make<void>()
+      const { arrived, port } = yield* startDrained(({ slow }) => {
+        const server = Http2.createServer(() => void slow())
+        server.on(
+          "connection",
+          (socket: Socket) => socket.once("close", () => Deferred.unsafeDone(closed, Effect.void))
+        )
+        return { server, listen: () => server.listen(0, "127.0.0.1") }
+      })
+      yield* breakAndDisconnect(port, arrived)
+      yield* TestClock.adjust("5 seconds")
+      yield* Deferred.await(closed)
+    }))
 })
 
 describe("HttpServer.drain of WebSockets", () => {
@@ -196,7 +220,7 @@ describe("HttpServer.drain of WebSockets", () => {
 
   it.scopedLive("of ws are closed with 1001, and count as finished", () =>
     Effect.gen(function*() {
-      const server = yield* start(withUpgrades((server) => {
+      const server = yield* startDrained(withUpgrades((server) => {
         new WebSocketServer({ server }).on("connection", (socket) => socket.on("message", (data) => socket.send(data)))
       }))
       const client = new WebSocket(`ws://127.0.0.1:${server.port}`)
@@ -211,7 +235,7 @@ describe("HttpServer.drain of WebSockets", () => {
 
   it.scopedLive("of Socket.IO are closed, and their clients hear it at once", () =>
     Effect.gen(function*() {
-      const server = yield* start(withUpgrades((server) => void new SocketIoServer(server)))
+      const server = yield* startDrained(withUpgrades((server) => void new SocketIoServer(server)))
       const client = yield* Effect.acquireRelease(
         Effect.sync(() => io(`http://127.0.0.1:${server.port}`, { transports: ["websocket"], reconnection: false })),
         (client) => Effect.sync(() => client.close())
@@ -228,7 +252,7 @@ describe("HttpServer.drain of WebSockets", () => {
 
   it.scopedLive("are refused in the drain with a 503", () =>
     Effect.gen(function*() {
-      const server = yield* start(
+      const server = yield* startDrained(
         withUpgrades((server) => void new WebSocketServer({ server })),
         { idleLinger: "5 seconds" }
       )
@@ -245,7 +269,7 @@ describe("HttpServer.drain of WebSockets", () => {
 
   it.scopedLive("are opened after the responses before them", () =>
     Effect.gen(function*() {
-      const server = yield* start(({ slow }) => {
+      const server = yield* startDrained(({ slow }) => {
         const server = createServer((_, response) => void slow().then(() => response.end("slow")))
         new WebSocketServer({ server })
         return { server, listen: () => void server.listen(0, "127.0.0.1") }
@@ -259,7 +283,7 @@ describe("HttpServer.drain of WebSockets", () => {
 
   it.scopedLive("whose client ignores the close frame are cut after streamTimeout", () =>
     Effect.gen(function*() {
-      const server = yield* start(
+      const server = yield* startDrained(
         withUpgrades((server) => void new WebSocketServer({ server })),
         { streamTimeout: "100 millis" }
       )

@@ -3,6 +3,8 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { createServer } from "node:http"
+import * as Http2 from "node:http2"
+import * as Net from "node:net"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
@@ -10,6 +12,7 @@ import { exchangeOf } from "../../../src/layers/http/internal/http1.js"
 import { type Client, connect, get } from "../../fixtures/http/client.js"
 import { anyPort, start, summarize } from "../../fixtures/http/serving.js"
 import { long } from "../../kit/long.js"
+import { eventually } from "../../kit/until.js"
 
 const connections = 10
 const batch = 20
@@ -69,4 +72,44 @@ it.scopedLive(`${total} requests leave nothing in memory but the last one of eac
     const { cut, finished, inFlight } = resources.find(({ name }) => name === "http")!.progress()
     assert.deepStrictEqual({ finished, inFlight, cut }, { finished: total, inFlight: 0, cut: 0 })
     assert.deepStrictEqual(summarize(yield* (yield* server.beginDrain)), { outcome: "Drained", finished: 0, cut: 0 })
+  }))
+
+/** The preface of HTTP/2, settings, and a stream that depends on itself. */
+const invalid = Buffer.concat([
+  Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+  Buffer.from("000000040000000000", "hex"),
+  Buffer.from("00000b01250000000100000001008286844101", "hex"),
+  Buffer.from("78", "hex")
+])
+
+it.scopedLive("HTTP/2 connections whose clients break the protocol leave nothing in memory", () =>
+  Effect.gen(function*() {
+    const count = 50
+    const sockets: Array<WeakRef<object>> = []
+    const closed = yield* Effect.makeLatch(false)
+    let open = count
+    const create = () => {
+      const server = Http2.createServer()
+      return server.prependListener("connection", (socket: Net.Socket) => {
+        sockets.push(new WeakRef(socket))
+        socket.once("close", () => --open === 0 && closed.unsafeOpen())
+      })
+    }
+    const server = yield* start(
+      HttpServer.serve(HttpServerResponse.text("hello")).pipe(
+        Layer.provideMerge(Layer.orDie(HttpServer.layer(create, anyPort)))
+      )
+    )
+    for (let n = 0; n < count; n++) {
+      const client = Net.connect({ port: server.port, host: "127.0.0.1" })
+      client.on("error", () => {}).resume()
+      client.once("connect", () => client.end(invalid))
+    }
+    yield* closed.await
+    const kept = Effect.sync(() => {
+      collectGarbage()
+      return sockets.filter((socket) => socket.deref() !== undefined).length
+    })
+    // Node may keep the one that it used last.
+    yield* eventually("all sockets but one are collected", kept, (kept) => kept <= 1, 10_000)
   }))

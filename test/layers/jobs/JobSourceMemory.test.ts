@@ -5,15 +5,16 @@ import * as JobSourceMemory from "../../../src/layers/jobs/JobSourceMemory.js"
 import { jobSourceConformance } from "../../conformance/jobSource.js"
 
 jobSourceConformance("the source in memory", {
-  make: Effect.gen(function*() {
-    const source = yield* JobSourceMemory.make()
-    const lines = yield* Ref.make<ReadonlyArray<string>>([])
-    return {
-      sources: [source, source],
-      write: (line) => Ref.update(lines, (lines) => [...lines, line]),
-      written: Ref.get(lines)
-    }
-  }),
+  make: (world) =>
+    Effect.gen(function*() {
+      const source = yield* JobSourceMemory.make(world)
+      const lines = yield* Ref.make<ReadonlyArray<string>>([])
+      return {
+        sources: [source, source],
+        write: (line) => Ref.update(lines, (lines) => [...lines, line]),
+        written: Ref.get(lines)
+      }
+    }),
   lease: "10 seconds",
   passTime: TestClock.adjust,
   live: false,

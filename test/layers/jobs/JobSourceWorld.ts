@@ -30,15 +30,33 @@ export const everything = (queue: JobQueue, claim: Claim) =>
     deadLetter: Effect.flip(queue.deadLetter(claim, "no")),
     handBack: Effect.flip(queue.handBack([claim])),
     renew: Effect.flip(queue.renew([claim])),
+    cancel: Effect.flip(queue.cancel([claim.id])),
     size: Effect.flip(queue.size),
     find: Effect.flip(queue.find(claim.id)),
+    list: Effect.flip(queue.list({ state: "Waiting", limit: 1 })),
+    depth: Effect.flip(queue.depth),
+    setPaused: Effect.flip(queue.setPaused(true)),
     "deadLetters.list": Effect.flip(queue.deadLetters.list(1)),
     "deadLetters.get": Effect.flip(queue.deadLetters.get(claim.id)),
     "deadLetters.redrive": Effect.flip(queue.deadLetters.redrive([claim.id])),
     "deadLetters.discard": Effect.flip(queue.deadLetters.discard([claim.id]))
   }).pipe(Effect.map((errors) => Object.entries(errors).map(([name, { _tag }]) => `${name}: ${_tag}`)))
 
-const operations = ["offer", "claim", "ack", "retry", "deadLetter", "handBack", "renew", "size", "find"]
+const operations = [
+  "offer",
+  "claim",
+  "ack",
+  "retry",
+  "deadLetter",
+  "handBack",
+  "renew",
+  "cancel",
+  "size",
+  "find",
+  "list",
+  "depth",
+  "setPaused"
+]
 /** The result of `everything` while the engine is unavailable. */
 export const allFailed = [...operations, ...["list", "get", "redrive", "discard"].map((name) => `deadLetters.${name}`)]
   .map((name) => `${name}: JobSourceError`)

@@ -4,8 +4,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, ConfigProvider, Context, Duration, Effect, Exit, Fiber, Layer, Logger } from "effect"
 import { causeMessage } from "../../../src/core/internal/errorMessage.js"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
+import * as JobSourceMemory from "../../../src/layers/jobs/JobSourceMemory.js"
 import { App } from "../../../src/programs/importer/App.js"
+import { Importer } from "../../../src/programs/importer/Domain.js"
 import { Http } from "../../../src/programs/importer/Http.js"
+import { ScheduledTasks } from "../../../src/programs/importer/ScheduledTasks.js"
 import { DeadLetters } from "../../../src/programs/importer/store/DeadLetters.js"
 import { Imports } from "../../../src/programs/importer/store/Imports.js"
 import { Uploads } from "../../../src/programs/importer/store/Uploads.js"
@@ -13,7 +16,20 @@ import { RequestLimits } from "../../../src/programs/importer/withDatabaseTimeou
 import { databaseFolder } from "../../kit/pglite.js"
 import { describePostgresServer } from "../../kit/postgres.js"
 import { eventually } from "../../kit/until.js"
-import { type Answer, chunk, connect, ended, head, hear, load, openDatabase, post, request, start } from "./world.js"
+import {
+  type Answer,
+  chunk,
+  connect,
+  ended,
+  head,
+  hear,
+  load,
+  openDatabase,
+  post,
+  request,
+  spendAttempts,
+  start
+} from "./world.js"
 
 const many = (rows: number) => `n,text\n${Array.from({ length: rows }, (_, i) => `${i + 1},row ${i + 1}\n`).join("")}`
 
@@ -88,14 +104,7 @@ describe("a row that cannot be written", () => {
         yield* world.sql`ALTER TABLE import_rows ADD CHECK (row_number < 5)`
         const { body: { id } } = yield* post(world, many(10))
         const { body: { id: other } } = yield* post(world, many(10))
-        // Spends the attempts at once: by the schedule it takes minutes.
-        const spend = world.sql<{ id: string }>`
-        UPDATE lastcall_jobs SET attempt = 100, due_at = now() WHERE state = 'waiting' AND attempt > 1 RETURNING id`
-        const spent = new Set<string>()
-        yield* eventually("both imports have spent their attempts", spend, (rows) =>
-          rows.every(({ id }) =>
-            spent.add(id)
-          ) && spent.size === 2)
+        yield* spendAttempts(world, 2)
         const { failure, rowsLoaded, status } = yield* ended(world, id)
         yield* ended(world, other)
         assert.deepStrictEqual([status, rowsLoaded], ["Failed", 0])
@@ -119,9 +128,12 @@ describe("a row that cannot be written", () => {
         assert.deepStrictEqual(yield* page(`${Date.parse(letter.failedAt)}.${id}`), { deadLetters: [], next: null })
 
         yield* world.sql`ALTER TABLE import_rows DROP CONSTRAINT import_rows_row_number_check`
-        const retry = (id: string, query = "") =>
-          request(world, `/dead-letters/${id}/retry${query}`, { method: "POST" })
-        assert.strictEqual((yield* retry(id, "?fromStart=true")).status, 202)
+        const retry = (id: string) => request(world, `/dead-letters/${id}/retry`, { method: "POST" })
+        // The job console requeues the import as well.
+        const redriven = yield* request(world, `/queues/importer/dead-letters/${id}/redrive?fromStart=true`, {
+          method: "POST"
+        })
+        assert.strictEqual(redriven.status, 202)
         const done = yield* ended(world, id)
         assert.deepStrictEqual([done.status, done.rowsLoaded, done.failure], ["Completed", 10, undefined])
         const again = yield* retry(id)
@@ -200,6 +212,9 @@ describe("a defect in a handler", () => {
         Layer.provide(Layer.succeed(Imports, imports)),
         Layer.provide(Layer.mock(Uploads, { _tag: "importer/Uploads" })),
         Layer.provide(Layer.mock(DeadLetters, { _tag: "importer/DeadLetters" })),
+        Layer.provide(ScheduledTasks.Default),
+        Layer.provide(Importer.layer({ concurrency: 1, process: () => Effect.void })),
+        Layer.provide(JobSourceMemory.layer()),
         Layer.provide(Layer.succeed(RequestLimits, { bodyBytes: 1, databaseTimeout: Duration.seconds(1) })),
         Layer.provide(Logger.replace(Logger.defaultLogger, log))
       ))

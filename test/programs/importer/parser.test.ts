@@ -1,55 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Either, FastCheck as fc } from "effect"
-import * as Columns from "../../../src/programs/importer/columnTypes.js"
-import { Broken, maxRowBytes, maxSearchBytes } from "../../../src/programs/importer/parser/recordReader.js"
-import { inspectFile, rowReader } from "../../../src/programs/importer/parser/rows.js"
-
-type Format = "csv" | "ndjson"
-
-const bytes = (text: string | Uint8Array) => Buffer.from(text as string)
-
-/** The file in chunks, whose sizes are `sizes` in turn. */
-const cut = (file: Buffer, sizes: ReadonlyArray<number>) => {
-  const pieces: Array<Buffer> = []
-  for (let at = 0, i = 0; at < file.length; i++) {
-    const size = sizes[i % sizes.length]!
-    pieces.push(file.subarray(at, at + size))
-    at += size
-  }
-  return pieces
-}
-
-/** The rows of a file: the JSON of each, or `!` and the reason; or why the file is invalid. */
-const load = (
-  file: string | Uint8Array,
-  format: Format = "csv",
-  spec = "",
-  sizes: ReadonlyArray<number> = [65_536]
-) => {
-  const columns = Either.getOrThrow(Columns.parse(spec))
-  const pieces = cut(bytes(file), sizes)
-  const inspector = inspectFile(format, columns)
-  for (const piece of pieces) {
-    const seen = inspector.push(piece)
-    if (Either.isLeft(seen)) return seen.left
-  }
-  const summary = inspector.end()
-  if (Either.isLeft(summary)) return summary.left
-  const { names, offset, rows } = summary.right
-  const found = readFrom(file, { format, names, columns }, offset, sizes)
-  assert.strictEqual(found.length, rows, "the upload counted what the job found")
-  return found.map((row) => row.value instanceof Broken ? `!${row.value.reason}` : JSON.parse(row.value) as unknown)
-}
-
-const readFrom = (
-  file: string | Uint8Array,
-  layout: Parameters<typeof rowReader>[0],
-  offset: number,
-  sizes: ReadonlyArray<number>
-) => {
-  const rows = rowReader(layout, offset)
-  return [...cut(bytes(file).subarray(offset), sizes).flatMap((piece) => rows.push(piece)), ...rows.end()]
-}
+import { FastCheck as fc } from "effect"
+import { maxRowBytes, maxSearchBytes } from "../../../src/programs/importer/parser/recordReader.js"
+import { bytes, load, readFrom } from "./parserWorld.js"
 
 describe("CSV", () => {
   const table: ReadonlyArray<readonly [behaviour: string, file: string | Uint8Array, expected: unknown]> = [
@@ -216,71 +168,6 @@ describe("NDJSON", () => {
     const expected = ["!the row is larger than 1 MiB", "!the row is larger than 1 MiB", {}]
     assert.deepStrictEqual(load(file, "ndjson"), expected)
     assert.deepStrictEqual(load(file, "ndjson", "", [20_000_000]), expected)
-  })
-})
-
-describe("declared column types", () => {
-  const spec = "n:number,i:integer,b:boolean,d:date,s:string"
-
-  it("are the types of the values in the database; a value of another type rejects its row", () => {
-    const wrong = (column: string, expected: string, found: string) =>
-      `!${column}: expected ${expected}, but found "${found}"`
-    assert.deepStrictEqual(
-      load("n,i,b,d,s\n-1.50,+007,TRUE,2024-02-29,x\n.5,0,false,1999-12-31,\n", "csv", spec),
-      [{ n: -1.5, i: 7, b: true, d: "2024-02-29", s: "x" }, { n: 0.5, i: 0, b: false, d: "1999-12-31", s: "" }]
-    )
-    assert.deepStrictEqual(
-      load(
-        "n,i,b,d,s\nx,1,true,2024-01-01,\n1,1.5,true,2024-01-01,\n1,1,yes,2024-01-01,\n1,1,true,2023-02-29,\n,1,,,\n1e999,1,,,",
-        "csv",
-        spec
-      ),
-      [
-        wrong("n", "a number", "x"),
-        wrong("i", "an integer", "1.5"),
-        wrong("b", "true or false", "yes"),
-        wrong("d", "a date such as 2024-02-29", "2023-02-29"),
-        wrong("n", "a number", ""),
-        wrong("n", "a number", "1e999")
-      ]
-    )
-    assert.deepStrictEqual(
-      load(
-        "{\"n\":1,\"i\":2,\"b\":true,\"d\":\"2024-02-29\",\"s\":\"\"}\n{\"n\":\"1\"}\n{}\n{\"n\":1,\"i\":1.5}\n",
-        "ndjson",
-        spec
-      ),
-      [
-        { n: 1, i: 2, b: true, d: "2024-02-29", s: "" },
-        "!n: expected a number, but found \"1\"",
-        "!n: expected a number, but found nothing",
-        "!i: expected an integer, but found 1.5"
-      ]
-    )
-  })
-
-  it("with a question mark accept an empty value", () => {
-    assert.deepStrictEqual(load("n,x\n,1\n2,1\nz,1\n", "csv", "n:number?"), [
-      { n: null, x: "1" },
-      { n: 2, x: "1" },
-      "!n: expected a number, but found \"z\""
-    ])
-    assert.deepStrictEqual(load("{}\n{\"n\":null}\n", "ndjson", "n:number?"), [{}, { n: null }])
-  })
-
-  it("fail a file without such a column; an invalid declaration fails with what was expected", () => {
-    assert.strictEqual(
-      load("a,b\n1,2\n", "csv", "c:date"),
-      "the header has no column \"c\", whose type was declared"
-    )
-    const refused = (spec: string) => Either.getOrNull(Either.flip(Columns.parse(spec)))
-    assert.strictEqual(refused("a"), "expected name:type, but received \"a\"")
-    assert.strictEqual(
-      refused("a:float"),
-      "a: expected one of string, number, integer, boolean, date, but received \"float\""
-    )
-    assert.strictEqual(refused("a:date,a:date"), "the column \"a\" is declared twice")
-    assert.strictEqual(refused(""), null)
   })
 })
 

@@ -3,17 +3,23 @@ import { SqlClient } from "@effect/sql"
 import { Context, Duration, Effect, Exit, Layer, Logger, Redacted, Scope } from "effect"
 import * as Net from "node:net"
 import { afterAll, beforeAll, describe } from "vitest"
+import { Shutdown } from "../../../src/core/Shutdown.js"
 import * as Database from "../../../src/layers/database/Database.js"
 import * as HttpServer from "../../../src/layers/http/HttpServer.js"
 import { Service } from "../../../src/programs/importer/App.js"
+import { PageFolder } from "../../../src/programs/importer/Page.js"
 import { RequestLimits } from "../../../src/programs/importer/withDatabaseTimeout.js"
 import { databaseFolder } from "../../kit/pglite.js"
 import { describePostgres } from "../../kit/postgres.js"
+import { page } from "../../kit/programs.js"
+import { eventually } from "../../kit/until.js"
 
 export interface Options {
   readonly workers?: number
   readonly bodyBytes?: number
   readonly databaseTimeout?: Duration.DurationInput
+  /** The shutdown that the service sees; by default it is never requested. */
+  readonly shutdown?: Context.Tag.Service<Shutdown>
 }
 
 /** The service in this process, on a free port. */
@@ -28,7 +34,7 @@ export interface World {
 /** Starts the service over an open database, until the scope closes. */
 export const start = (
   database: Context.Context<Database.Database | SqlClient.SqlClient>,
-  { bodyBytes = 1_000_000, databaseTimeout = "10 seconds", workers = 2 }: Options = {}
+  { bodyBytes = 1_000_000, databaseTimeout = "10 seconds", shutdown, workers = 2 }: Options = {}
 ): Effect.Effect<World, unknown, Scope.Scope> =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
@@ -38,8 +44,10 @@ export const start = (
       Service(workers).pipe(
         Layer.provideMerge(HttpServer.layerTest),
         Layer.provide(Layer.succeed(RequestLimits, { bodyBytes, databaseTimeout: Duration.decode(databaseTimeout) })),
+        Layer.provide(Layer.sync(PageFolder, page)),
         Layer.provide(Layer.succeedContext(database)),
-        Layer.provide(Logger.remove(Logger.defaultLogger))
+        Layer.provide(Logger.remove(Logger.defaultLogger)),
+        Layer.provide(shutdown === undefined ? Layer.empty : Layer.succeed(Shutdown, shutdown))
       ),
       scope
     )
@@ -114,6 +122,18 @@ export const ended = (world: World, id: string): Effect.Effect<any> =>
     return JSON.parse(/data: (.*)\n\n$/.exec(body.replaceAll(": keep-alive\n\n", ""))![1]!)
   })
 
+/** Spends the attempts of so many imports that fail at once: by the schedule it takes minutes. */
+export const spendAttempts = ({ sql }: World, imports: number) => {
+  const spend = sql<{ id: string }>`
+    UPDATE lastcall_jobs SET attempt = 100, due_at = now() WHERE state = 'waiting' AND attempt > 1 RETURNING id`
+  const spent = new Set<string>()
+  return eventually(
+    `${imports} imports have spent their attempts`,
+    spend,
+    (rows) => rows.every(({ id }) => spent.add(id)) && spent.size === imports
+  )
+}
+
 /** Uploads a file, and waits for the final status of the import. */
 export const load = (world: World, body: RequestInit["body"], options?: Parameters<typeof post>[2]) =>
   Effect.gen(function*() {
@@ -152,3 +172,14 @@ export const head = (headers: Record<string, string> = {}) =>
   }\r\n`
 
 export const chunk = (text: string) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`
+
+/** A CSV file with this many rows. */
+export const many = (rows: number) =>
+  `n,text\n${Array.from({ length: rows }, (_, i) => `${i + 1},row ${i + 1}\n`).join("")}`
+
+/** How many rows a table has. */
+export const count = (world: World, table: string, where = "true") =>
+  Effect.map(
+    world.sql.unsafe<{ readonly n: number }>(`SELECT count(*)::int AS n FROM ${table} WHERE ${where}`),
+    ([row]) => row!.n
+  )

@@ -2,6 +2,7 @@ import type { SqlError } from "@effect/sql"
 import { Effect, Exit, Option } from "effect"
 import { bounded } from "../../../core/internal/bounded.js"
 import type { Errors } from "./errors.js"
+import { type Patience, patienceOf } from "./patience.js"
 
 /** The result of one statement. */
 interface StatementResult {
@@ -30,6 +31,13 @@ export interface Portal {
   readonly close: (done: (exit: QueryExit) => void) => void
 }
 
+/** The process of the server that a connection belongs to. */
+export interface Backend {
+  readonly pid: number
+  /** See `whichServer`. */
+  readonly server: string
+}
+
 /** A connection of the driver. Takes one statement at a time. */
 export interface DriverConnection {
   /** `done` is called once: when the connection is ready for the next statement, or lost. */
@@ -45,6 +53,10 @@ export interface DriverConnection {
     readonly isInTransaction: () => boolean
     readonly make: (text: string, values: ReadonlyArray<unknown>) => Portal
   }
+  /** Missing where the server cannot be asked what it does: there is none, or a pooler is in between. */
+  readonly backend?: () => Backend | undefined
+  /** The bytes that have arrived, and those that wait to be sent. Missing where there is no network. */
+  readonly traffic?: () => { readonly arrived: number; readonly unsent: number }
   /** Asks the server to cancel the statement in flight. Completes when the request has been sent; never fails. */
   readonly cancel: Effect.Effect<void>
   /** Closes the socket at once, without notice to the server. */
@@ -60,8 +72,11 @@ const answerTimeout = "3 seconds"
 export class Statement {
   exit: QueryExit | undefined
   isCancelled = false
-  /** How often `destroyIfSilent` has found it unanswered. */
+  /** How often `destroyIfSilent` has found it in flight since something arrived. */
   sightings = 0
+  /** How often in a row the server has said that it does not work on it. */
+  denials = 0
+  private arrived = 0
   private waiters: Array<() => void> | undefined
 
   constructor(
@@ -75,6 +90,19 @@ export class Statement {
     this.exit = exit
     if (!this.isCancelled) this.onExit?.(exit)
     this.waiters?.forEach((waiter) => waiter())
+  }
+
+  /** Counts one more look at it, while nothing arrives. Returns how many there were. */
+  sight(arrived: number): number {
+    if (this.sightings > 0 && this.arrived !== arrived) this.isWorkedOn()
+    this.arrived = arrived
+    return ++this.sightings
+  }
+
+  /** The server works on it: it is not silent. */
+  isWorkedOn() {
+    this.sightings = 0
+    this.denials = 0
   }
 
   /** Completes with the answer. */
@@ -92,8 +120,6 @@ export const statementOf = (
   rowMode: RowMode,
   onExit?: (exit: QueryExit) => void
 ) => new Statement(text, (driver, done) => driver.send(text, values, rowMode, done), onExit)
-
-const takesNoTime = (text: string) => /^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|CLOSE)\b/.test(text)
 
 /** A connection while it is leased. Sends one statement at a time; those that are submitted meanwhile wait in its queue. */
 export class Connection {
@@ -136,21 +162,35 @@ export class Connection {
 
   private orDestroy<A, E>(work: Effect.Effect<A, E>): Effect.Effect<void> {
     return Effect.map(bounded({ within: answerTimeout })(work), (exit) => {
-      if (Option.isSome(exit) && Exit.isSuccess(exit.value)) return
-      this.closedBy ??= this.errors.lost
-      this.driver.destroy()
+      if (Option.isNone(exit) || Exit.isFailure(exit.value)) this.destroy()
     })
   }
 
-  /**
-   * Destroys the connection when the statement in flight is one that takes no time, and this method has found it unanswered before as
-   * often as this. With `all`, every statement counts.
-   */
-  destroyIfSilent(sightings: number, all: boolean) {
-    const { current } = this
-    if (current === undefined || !(all || takesNoTime(current.text)) || current.sightings++ < sightings) return
+  /** Closes the socket: the statement in flight fails, and so does every later one. */
+  destroy() {
     this.closedBy ??= this.errors.lost
     this.driver.destroy()
+  }
+
+  get backend() {
+    return this.driver.backend?.()
+  }
+
+  /** The statement in flight, if it was found so often since something arrived, and has been sent. */
+  silentFor(sightings: number): Statement | undefined {
+    const { current } = this
+    if (current === undefined || current.sightings < sightings) return undefined
+    return this.driver.traffic?.().unsent === 0 ? current : undefined
+  }
+
+  /** Destroys the connection when this method has found the statement in flight unanswered too often. Returns whether it has. */
+  destroyIfSilent(patience: Patience): boolean {
+    const { current } = this
+    if (current === undefined) return false
+    const sightings = current.sight(this.driver.traffic?.().arrived ?? 0)
+    if (sightings <= patienceOf(current.text, patience)) return false
+    this.destroy()
+    return true
   }
 
   /**

@@ -1,9 +1,11 @@
 import type { SqlError } from "@effect/sql"
 import { Effect, Exit, type Scope, type Stream } from "effect"
+import type { ThreadConnection } from "../../../core/internal/threadConnection.js"
 import { currentUnitOfWork, type UnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Progress } from "../../../core/Shutdown.js"
 import { Connection, type DriverConnection, type Query, type Statement, statementOf } from "./connection.js"
 import type { Errors } from "./errors.js"
+import type { Patience } from "./patience.js"
 import { makePermits, PermitRequest } from "./permits.js"
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -27,8 +29,10 @@ export interface ConnectionPool {
   readonly awaitIdle: Effect.Effect<void>
   /** Revokes every lease, and fails the waiters. Bounded. */
   readonly revoke: Effect.Effect<void>
-  /** See `Connection.destroyIfSilent`. */
-  readonly destroySilent: (sightings: number, all: boolean) => void
+  /** The connections that are leased. */
+  readonly leased: () => ReadonlyArray<Connection>
+  /** See `Connection.destroyIfSilent`. Returns whether it has destroyed a connection. */
+  readonly destroySilent: (patience: Patience) => boolean
   readonly progress: () => Progress
 }
 
@@ -40,7 +44,11 @@ export interface Driver {
   readonly reserved: ConnectionPool
   /** The statement that begins a transaction. */
   readonly begin: string
-  readonly listen: (channel: string) => Stream.Stream<string>
+  readonly listen: (channel: string) => Stream.Stream<string, SqlError.SqlError>
+  /** The same for the library: it never fails. */
+  readonly hear: (channel: string) => Stream.Stream<string>
+  /** See `Database.Service`. Started anew by each run. */
+  readonly thread?: Effect.Effect<ThreadConnection, never, Scope.Scope>
   /** Runs while the database is open. */
   readonly watch: Effect.Effect<unknown>
   readonly quiesce: Effect.Effect<void>
@@ -180,9 +188,9 @@ export const makeConnectionPool = (
         })
       })
     ),
-    destroySilent: (sightings, all) => {
-      for (const connection of leased.keys()) connection.destroyIfSilent(sightings, all)
-    },
+    leased: () => [...leased.keys()],
+    destroySilent: (patience) =>
+      Array.from(leased.keys(), (connection) => connection.destroyIfSilent(patience)).includes(true),
     progress: () => ({ inFlight: leased.size, finished, handedBack: 0, cut })
   }
 }

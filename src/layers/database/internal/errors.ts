@@ -18,6 +18,12 @@ export const makeErrors = (sql: { readonly SqlError: Pick<typeof SqlError, "SqlE
     lost: () => make("The connection was lost", new Error("Connection destroyed")),
     timedOut: (timeout: Duration.Duration) =>
       make(`The statement took longer than ${Duration.format(timeout)}`, new Error("The statement was cancelled")),
+    deaf: () =>
+      make(
+        "LISTEN hears nothing behind this pooler, which gives each transaction any connection (transaction pooling): " +
+          "use session pooling, or connect to the server itself",
+        new Error("A notification of another connection did not arrive")
+      ),
     ownWait: () =>
       make(
         "The embedded database has one connection, and this fiber, or the one that forked it, holds it",

@@ -1,8 +1,11 @@
 import type { PgClient } from "@effect/sql-pg"
-import { Context, Deferred, Duration, Effect, FiberId, Redacted, type Scope } from "effect"
+import { Context, Deferred, Duration, Effect, FiberId, Option, Redacted, Scope } from "effect"
+import { once } from "../../../core/internal/once.js"
 import { Database, PgClientTag, TransactionTag } from "../contract.js"
+import { makeErrors } from "./errors.js"
+import { loadPostgresThread } from "./loadPostgresThread.js"
 import { postgresPeers } from "./peers.js"
-import { makeListen } from "./postgresListener.js"
+import { makeListening } from "./postgresListener.js"
 
 /** Runs the effect outside of the transaction around it. */
 const alone = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -53,11 +56,23 @@ export const fromPgClient: Effect.Effect<
     connectTimeout: Duration.decode(config.connectTimeout ?? "5 seconds")
   }
   const closed = Deferred.unsafeMake<void>(FiberId.none)
+  const scope = yield* Effect.scope
   yield* Effect.addFinalizer(() => Deferred.succeed(closed, void 0))
+  const notify = (channel: string, payload: string) =>
+    Effect.asVoid(sql.unsafe("SELECT pg_notify($1, $2)", [channel, payload]).raw)
+  const { hear } = makeListening({
+    pg,
+    server,
+    errors: makeErrors(peers["@effect/sql"]),
+    notify: (channel, payload) => alone(notify(channel, payload)),
+    closed: Deferred.await(closed)
+  })
   return Context.make(Database, {
     kind: "postgres",
+    connections: Option.fromNullable(config.maxConnections),
     reserved: outsideOfTransactions(sql, peers),
-    listen: makeListen(pg, server, Deferred.await(closed)),
-    notify: (channel, payload) => Effect.asVoid(sql.unsafe("SELECT pg_notify($1, $2)", [channel, payload]).raw)
+    listen: hear,
+    thread: once(() => Scope.extend(loadPostgresThread(pg, server), scope))(),
+    notify
   })
 })

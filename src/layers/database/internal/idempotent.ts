@@ -1,17 +1,17 @@
 import type { SqlClient, SqlError } from "@effect/sql"
 import { Duration, Effect, Option } from "effect"
-import { execute, SqlClientTag } from "../contract.js"
+import { brief, execute, executeOwn, SqlClientTag } from "../contract.js"
 
 const table = "lastcall_once"
 
 /** Creates the table where it is missing. Processes that find it missing at the same time wait for each other. */
 const ensureTable = (sql: SqlClient.SqlClient) =>
   Effect.flatMap(
-    execute(sql, `SELECT to_regclass('${table}') IS NOT NULL AS there`),
+    execute(sql, brief(`SELECT to_regclass('${table}') IS NOT NULL AS there`)),
     ([row]) =>
       row?.there === true ? Effect.void : Effect.zipRight(
-        sql`SELECT pg_advisory_xact_lock(hashtextextended(${table}, 0))`,
-        execute(
+        executeOwn(sql, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [table]),
+        executeOwn(
           sql,
           `CREATE TABLE IF NOT EXISTS ${table} (key text PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp());
         CREATE INDEX IF NOT EXISTS ${table}_at ON ${table} (at)`
@@ -28,7 +28,7 @@ export const once = <A, E, R>(
   Effect.flatMap(SqlClientTag, (sql) =>
     sql.withTransaction(Effect.gen(function*() {
       yield* ensureTable(sql)
-      const rows = yield* execute(
+      const rows = yield* executeOwn(
         sql,
         `WITH forgotten AS (
           DELETE FROM ${table} WHERE key IN (

@@ -1,6 +1,7 @@
 import type { Migrator, SqlClient, SqlError } from "@effect/sql"
 import { Effect, Option, Predicate, Record } from "effect"
-import { SqlClientTag } from "../contract.js"
+import { acquiring } from "../../../core/internal/acquiring.js"
+import { executeOwn, own, SqlClientTag } from "../contract.js"
 import { migratorPeers } from "./peers.js"
 
 /**
@@ -36,8 +37,8 @@ export const migrate = (
     }
     const sql = yield* SqlClientTag
     yield* sql.withTransaction(Effect.zipRight(
-      sql`SELECT pg_advisory_xact_lock(${advisoryKey})`,
-      sql`CREATE TABLE IF NOT EXISTS ${sql(table)} (
+      executeOwn(sql, "SELECT pg_advisory_xact_lock($1)", [advisoryKey]),
+      sql`${sql.literal(own(""))}CREATE TABLE IF NOT EXISTS ${sql(table)} (
         migration_id integer PRIMARY KEY,
         created_at timestamp with time zone NOT NULL DEFAULT now(),
         name text NOT NULL
@@ -46,5 +47,7 @@ export const migrate = (
     yield* Migrator.make({})({ loader: Migrator.fromRecord(Record.map(migrations, Effect.asVoid)), table })
   }).pipe(
     // The migrator dies when a migration fails; a start fails with it.
-    Effect.catchSomeDefect((defect) => isMigrationError(defect) ? Option.some(Effect.fail(defect)) : Option.none())
+    Effect.catchSomeDefect((defect) => isMigrationError(defect) ? Option.some(Effect.fail(defect)) : Option.none()),
+    // A start that waits for them says so.
+    Effect.locally(acquiring, Option.some("migrations"))
   )

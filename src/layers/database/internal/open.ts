@@ -1,8 +1,9 @@
 /** Opens the database that a URL names, and makes its clients. */
 import type { SqlClient } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
-import { Context, Duration, Effect, Predicate, Redacted, type Scope } from "effect"
+import { Context, Duration, Effect, Either, Option, Predicate, Redacted, Scope } from "effect"
 import * as Drain from "../../../core/Drain.js"
+import { once } from "../../../core/internal/once.js"
 import { misencoded } from "../../../core/internal/urlCredentials.js"
 import type { BudgetError } from "../../../core/ShutdownConfig.js"
 import { Database, DatabaseError, PgClientTag, SqlClientTag } from "../contract.js"
@@ -34,28 +35,36 @@ const invalidUrl = (message: string) => new DatabaseError({ reason: "InvalidUrl"
 
 const expected = "expected postgres://user:password@host:port/database, pglite:./folder or pglite:memory"
 
-const parseUrl = (redacted: Redacted.Redacted | undefined): Effect.Effect<Target, DatabaseError> => {
-  if (redacted === undefined) return Effect.succeed({ _tag: "Postgres", url: undefined })
+const unparsable = invalidUrl(
+  `The database URL is not a valid postgres:// URL: ${expected}. ` +
+    "Special characters in the user or the password must be percent-encoded."
+)
+
+/** As the parser of `pg` does, which also takes a host that is a folder, and none at all. */
+const isParsed = (url: string) =>
+  [url, url.replace("@/", "@socket/")].some((url) => URL.canParse(url.replaceAll(" ", "%20"), "postgres://base"))
+
+/** Finds what is wrong in a URL before anything is opened. */
+export const parseUrl = (redacted: Redacted.Redacted): Either.Either<Target, DatabaseError> => {
   const url = Redacted.value(redacted).trim()
-  if (url === "") return invalidUrl(`The database URL is empty: ${expected}.`)
+  if (url === "") return Either.left(invalidUrl(`The database URL is empty: ${expected}.`))
   if (/^postgres(ql)?:\/\//i.test(url)) {
     const wrong = misencoded(url)
-    return wrong === undefined
-      ? Effect.succeed({ _tag: "Postgres", url })
-      : invalidUrl(`The database URL ${wrong}: ${expected}.`)
+    if (wrong !== undefined) return Either.left(invalidUrl(`The database URL ${wrong}: ${expected}.`))
+    return isParsed(url) ? Either.right({ _tag: "Postgres", url }) : Either.left(unparsable)
   }
   const pglite = /^pglite:(?:\/\/)?(.*)$/i.exec(url)
   if (pglite === null) {
     const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)
-    return invalidUrl(
+    return Either.left(invalidUrl(
       scheme === null
         ? `The database URL has no scheme: ${expected}.`
         : `The database URL has an unknown scheme, ${scheme[1]}://: ${expected}.`
-    )
+    ))
   }
   const folder = pglite[1]?.trim() ?? ""
-  if (folder === "") return invalidUrl(`The database URL names no folder: ${expected}.`)
-  return Effect.succeed({ _tag: "Pglite", folder: folder === "memory" ? undefined : folder })
+  if (folder === "") return Either.left(invalidUrl(`The database URL names no folder: ${expected}.`))
+  return Either.right({ _tag: "Pglite", folder: folder === "memory" ? undefined : folder })
 }
 
 const resolve = (pg: Pg, options: ServerOptions): Effect.Effect<PgClient.PgClientConfig, DatabaseError> =>
@@ -64,12 +73,11 @@ const resolve = (pg: Pg, options: ServerOptions): Effect.Effect<PgClient.PgClien
     try: () => resolvedConfig(pg, options),
     // The message of the parser may repeat the password.
     catch: (error) =>
-      invalidUrl(
-        Predicate.hasProperty(error, "syscall") && Predicate.hasProperty(error, "code")
-          ? `A file that the database URL names (sslcert, sslkey, sslrootcert) cannot be read: ${String(error.code)}.`
-          : `The database URL is not a valid postgres:// URL: ${expected}. ` +
-            "Special characters in the user or the password must be percent-encoded."
-      )
+      Predicate.hasProperty(error, "syscall") && Predicate.hasProperty(error, "code")
+        ? invalidUrl(
+          `A file that the database URL names (sslcert, sslkey, sslrootcert) cannot be read: ${String(error.code)}.`
+        )
+        : unparsable
   })
 
 interface Plan {
@@ -82,7 +90,9 @@ interface Plan {
 
 const prepare = (options: OpenOptions): Effect.Effect<Plan, DatabaseError> =>
   Effect.gen(function*() {
-    const target = yield* parseUrl(options.url)
+    const target: Target = options.url === undefined
+      ? { _tag: "Postgres", url: undefined }
+      : yield* parseUrl(options.url)
     if (target._tag === "Pglite") {
       const { folder } = target
       const peers = yield* pglitePeers
@@ -128,7 +138,8 @@ export const open = (
     })
     const reactivity = yield* peers["@effect/experimental"].make
     yield* Effect.forkScoped(driver.watch)
-    const { begin, kind, listen, pool } = driver
+    const { begin, hear, kind, listen, pool, thread } = driver
+    const scope = yield* Effect.scope
     const portals = kind === "postgres"
     const statementTimeout = portals ? options.statementTimeout : Duration.infinity
     const { maxConnections, spanAttributes, transformJson, transformQueryNames, transformResultNames } = options
@@ -167,6 +178,13 @@ export const open = (
     yield* Effect.logInfo(`${options.name}: ${description}`)
     return Context.make(SqlClientTag, sql as SqlClient.SqlClient).pipe(
       Context.add(PgClientTag, sql),
-      Context.add(Database, { kind, reserved, listen, notify: sql.notify })
+      Context.add(Database, {
+        kind,
+        connections: Option.some(kind === "postgres" ? maxConnections : 1),
+        reserved,
+        listen: hear,
+        thread: thread && once(() => Scope.extend(thread, scope))(),
+        notify: sql.notify
+      })
     )
   })

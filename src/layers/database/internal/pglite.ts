@@ -70,9 +70,12 @@ export const openPglite = (
       catch: (error) => folderUnusable(options.dataDir, pgliteMessage(error))
     }).pipe(Effect.onError(() => release))
     const errors = makeErrors(peers["@effect/sql"])
-    const connect = connectPglite(db, types ?? pg.types, errors)
+    const connect = connectPglite(db, pg, types ?? pg.types, errors)
     // PGlite answers without a turn of the event loop: a sequence of statements would delay signals, timers and sockets until its end.
-    const pool = refuseOwnWait(makeConnectionPool(1, errors, (done) => void setImmediate(connect, done)), errors)
+    const { pool, watch } = refuseOwnWait(
+      makeConnectionPool(1, errors, (done) => void setImmediate(connect, done)),
+      errors
+    )
     const notifications = (channel: string) =>
       Stream.asyncPush<string, SqlError.SqlError>((emit) =>
         Effect.gen(function*() {
@@ -84,13 +87,15 @@ export const openPglite = (
           yield* pool.query(`LISTEN ${pg.escapeIdentifier(channel)}`, [], "object")
           emit.single("")
         }), { bufferSize: "unbounded" })
+    const listen = (channel: string) => Stream.catchAll(notifications(channel), () => Stream.empty)
     const driver: Driver = {
       kind: "pglite",
       pool,
       reserved: pool,
       begin: "BEGIN",
-      listen: (channel) => Stream.catchAll(notifications(channel), () => Stream.empty),
-      watch: Effect.void,
+      listen,
+      hear: listen,
+      watch,
       quiesce: pool.close,
       drain: pool.awaitIdle,
       interrupt: pool.revoke,

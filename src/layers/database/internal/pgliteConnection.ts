@@ -3,6 +3,7 @@ import { Effect, Exit } from "effect"
 import type { CustomTypesConfig } from "pg"
 import type { DriverConnection, QueryResult, RowMode } from "./connection.js"
 import type { Errors } from "./errors.js"
+import type { Pg } from "./peers.js"
 
 /** Parses values as `pg` does, so that code sees no difference between the two databases: a bigint is a string. */
 const parsersOf = (types: CustomTypesConfig) => {
@@ -13,12 +14,32 @@ const parsersOf = (types: CustomTypesConfig) => {
   )
 }
 
+/** Writes values as `pg` does: a `Date` in local time, which is how it is read. */
+const writerOf = (pg: Pg) =>
+  (pg as unknown as { readonly utils: { readonly prepareValue: (value: unknown) => string | Buffer | null } }).utils
+    .prepareValue
+
+const serializers = {
+  /** `bytea`: PGlite itself takes no text. */
+  17: (value: string | Buffer) => typeof value === "string" ? value : `\\x${value.toString("hex")}`
+}
+
+/** PGlite loops on the event loop's thread for ever: it waits for a client that sends rows. */
+const copiesFromClient = (text: string) => /(?:^|;)(?:\s|--.*\n|\/\*[^]*?\*\/)*copy\s[^;']*\sfrom\s+stdin\b/i.test(text)
+
 /** Connects to the embedded database, which has one connection and no network: a statement is answered, or the process has ended. */
-export const connectPglite = (db: Pick<PGlite, "exec" | "query">, types: CustomTypesConfig, errors: Errors) => {
+export const connectPglite = (
+  db: Pick<PGlite, "exec" | "query">,
+  pg: Pg,
+  types: CustomTypesConfig,
+  errors: Errors
+) => {
   const parsers = parsersOf(types)
+  const written = writerOf(pg)
   const run = async (text: string, values: ReadonlyArray<unknown>, rowMode: RowMode) => {
-    const options = { rowMode, parsers }
-    if (values.length > 0) return db.query(text, [...values], options)
+    const options = { rowMode, parsers, serializers }
+    if (copiesFromClient(text)) throw new Error("COPY FROM STDIN has no rows to read: insert them instead")
+    if (values.length > 0) return db.query(text, values.map(written), options)
     const results = await db.exec(text, options)
     return (results.length === 1 ? results[0] as Results : results) as QueryResult
   }

@@ -1,15 +1,18 @@
 /** A PostgreSQL server: two pools of connections, and one connection for each listener. */
 import type { SqlError } from "@effect/sql"
-import { Deferred, Duration, Effect, Exit, FiberId, Option, Schedule } from "effect"
+import { Deferred, Duration, Effect, Exit, FiberId, Option } from "effect"
 import type * as PgTypes from "pg"
 import { bounded } from "../../../core/internal/bounded.js"
-import { DatabaseError } from "../contract.js"
+import { brief, DatabaseError } from "../contract.js"
 import { clientConfigOf, type ServerOptions, timerMillis } from "./clientConfig.js"
+import type { DriverConnection, QueryResult } from "./connection.js"
 import { type Driver, makeConnectionPool } from "./connectionPool.js"
 import { driverMessage, type Errors, makeErrors } from "./errors.js"
+import { loadPostgresThread } from "./loadPostgresThread.js"
 import type { ClientInternals, Peers, Pg } from "./peers.js"
 import { toDriverConnection } from "./postgresConnection.js"
-import { makeListen } from "./postgresListener.js"
+import { makeListening } from "./postgresListener.js"
+import { watchSilence, whichServer } from "./silence.js"
 
 export interface PostgresOptions extends ServerOptions {
   /** The server and the database, without the password. */
@@ -33,19 +36,27 @@ const settings = [
   "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4; SET tcp_user_timeout = 30000"
 ]
 
-/** Half a minute for a statement that takes no time, such as `COMMIT`: a `bounded` wait for each would double its cost. */
-const watching = { every: "10 seconds", sightings: 2 } as const
+/** What is answered to `whichServer`. */
+const serverOf = ([row]: ReadonlyArray<unknown>) => (row as { readonly server: string } | undefined)?.server
 
 /** For the pool, 0 means without end. */
 const timerOrNone = (duration: Duration.Duration) => Duration.isFinite(duration) ? timerMillis(duration) : 0
 
 const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number) => {
-  const live = new Set<PgTypes.Client>()
+  const live = new Set<PgTypes.Client & { server: string | undefined }>()
   let prepares = false
   let isDirect = false
   /** Keeps count of all connections: the pool does not know those that are still connecting, and the release must end them too. */
   class Client extends pg.Client {
-    readonly driver = toDriverConnection(pg, this as unknown as PgTypes.PoolClient, errors, () => prepares)
+    /** See `whichServer`. */
+    server: string | undefined
+    readonly driver = toDriverConnection(
+      pg,
+      this as unknown as PgTypes.PoolClient,
+      errors,
+      () => prepares,
+      () => this.server
+    )
     constructor(config?: PgTypes.ClientConfig) {
       super(config)
       live.add(this)
@@ -64,23 +75,36 @@ const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number)
     // Runs on a new connection. Platforms without such a setting go on without it.
     verify: (client: PgTypes.PoolClient, done: (error?: Error) => void) => {
       const query_timeout = timerMillis(options.connectTimeout)
+      const run = (text: string, then: (rows: ReadonlyArray<unknown>) => void) =>
+        client.query({ text, query_timeout } as PgTypes.QueryConfig, (_, result) => then(result?.rows ?? []))
       const apply = ([text, ...others]: ReadonlyArray<string>): void =>
-        text === undefined ? done() : client.query({ text, query_timeout } as PgTypes.QueryConfig, () => apply(others))
-      apply(isDirect ? settings : [])
+        text === undefined ? identify() : run(text, () => apply(others))
+      const identify = () =>
+        run(whichServer, (rows) => {
+          ;(client as unknown as Client).server = serverOf(rows)
+          done()
+        })
+      if (isDirect) apply(settings)
+      else done()
     },
     maxLifetimeSeconds: timerOrNone(options.connectionTTL) / 1000
   } as PgTypes.PoolConfig)
   // The pool drops an idle connection that is lost: there is nothing else to do.
   pool.on("error", () => undefined)
 
-  const connections = makeConnectionPool(max, errors, (done) =>
-    pool.connect((cause, client) =>
-      done(
-        client === undefined
-          ? Exit.fail(errors.make(`No connection to PostgreSQL at ${options.label}: ${driverMessage(cause)}`, cause))
-          : Exit.succeed((client as unknown as Client).driver)
-      )
-    ))
+  const suspects = new WeakSet<object>()
+  const connect = (done: (exit: Exit.Exit<DriverConnection, SqlError.SqlError>) => void): void =>
+    pool.connect((cause, client) => {
+      if (client === undefined) {
+        const message = `No connection to PostgreSQL at ${options.label}: ${driverMessage(cause)}`
+        return done(Exit.fail(errors.make(message, cause)))
+      }
+      if (!suspects.has(client)) return done(Exit.succeed((client as unknown as Client).driver)) // Its server would not answer to a polite end.
+      ;(client as unknown as ClientInternals).connection.stream.destroy()
+      client.release(true)
+      connect(done)
+    })
+  const connections = makeConnectionPool(max, errors, connect)
 
   const end = Effect.suspend(() => {
     const ended = pool.end()
@@ -103,6 +127,12 @@ const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number)
       isDirect = server.isDirect
       prepares = server.prepares
     },
+    /** The server of the connections of now, as it answers to `whichServer`. */
+    identify: (answer: QueryResult) => {
+      for (const client of live) client.server = serverOf((answer as { readonly rows: ReadonlyArray<unknown> }).rows)
+    },
+    /** The connections of now are not leased again: they took the same way as one that was found silent. */
+    suspect: () => live.forEach((client) => suspects.add(client)),
     /** Ends every connection by protocol, and destroys those that have not ended when the step is interrupted. */
     end: Effect.ensuring(end, destroy),
     /** Closes every socket at once. */
@@ -135,14 +165,23 @@ export const openPostgres = (peers: Peers, options: PostgresOptions): Effect.Eff
       pool: main,
       reserved,
       begin: beginOf(options.idleTransactionTimeout),
-      listen: makeListen(pg, options, Deferred.await(closed)),
-      watch: Effect.repeat(
-        Effect.sync(() => {
-          main.destroySilent(watching.sightings, false)
-          reserved.destroySilent(watching.sightings, true)
-        }),
-        Schedule.spaced(watching.every)
-      ),
+      ...makeListening({
+        pg,
+        server: options,
+        errors,
+        notify: (channel, payload) =>
+          Effect.asVoid(main.query(brief("SELECT pg_notify($1, $2)"), [channel, payload], "object")),
+        closed: Deferred.await(closed)
+      }),
+      thread: loadPostgresThread(pg, options),
+      watch: watchSilence({
+        main,
+        reserved,
+        onFound: () => {
+          main.suspect()
+          reserved.suspect()
+        }
+      }),
       quiesce: both((pool) => pool.close),
       drain: both((pool) => pool.awaitIdle),
       interrupt: both((pool) => pool.revoke),
@@ -158,7 +197,10 @@ export const openPostgres = (peers: Peers, options: PostgresOptions): Effect.Eff
       main.configure(server)
       reserved.configure(server)
       if (!isDirect) return Effect.void
-      return Effect.forEach(settings, (text) => Effect.ignore(main.query(text, [], "object")), { discard: true })
+      // The first connection was set up before that was known.
+      return Effect.forEach(settings, (text) => Effect.ignore(main.query(text, [], "object")), { discard: true }).pipe(
+        Effect.zipRight(Effect.ignore(Effect.map(main.query(whichServer, [], "object"), main.identify)))
+      )
     })
     return bounded({ within: options.connectTimeout })(firstAnswer).pipe(
       // A bounded wait is uninterruptible; an interrupted start leaves it behind.

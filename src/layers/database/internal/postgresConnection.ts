@@ -57,12 +57,13 @@ const whenReady = (client: ClientInternals, done: () => void) => {
   connection.on("end", onReady)
 }
 
-/** `prepares` is asked for each statement. */
+/** `prepares` is asked for each statement; `server` is known once the connection is set up, if it can be. */
 export const toDriverConnection = (
   pg: Pg,
   client: PgTypes.PoolClient,
   errors: Errors,
-  prepares: () => boolean
+  prepares: () => boolean,
+  server: () => string | undefined
 ): DriverConnection => {
   const internals = client as unknown as ClientInternals
   const prepared = makePreparedStatements(internals)
@@ -96,6 +97,14 @@ export const toDriverConnection = (
     portals: {
       isInTransaction: () => client.getTransactionStatus() !== "I",
       make: (text, values) => makePortal(pg, client, { name: `lastcall_${portals++}`, text, values, onError: fail })
+    },
+    backend: () => {
+      const name = server()
+      return name === undefined || internals.processID === null ? undefined : { pid: internals.processID, server: name }
+    },
+    traffic: () => {
+      const { bytesRead = 0, writableLength } = internals.connection.stream as Duplex & { readonly bytesRead?: number }
+      return { arrived: bytesRead, unsent: writableLength }
     },
     cancel: Effect.suspend(() => cancelStatement(pg, internals)),
     destroy: () => void internals.connection.stream.destroy(),

@@ -1,4 +1,11 @@
+import { createHash } from "node:crypto"
 import type { ClientInternals } from "./peers.js"
+
+/**
+ * One text has one name on every connection: a pooler may run it where another client has prepared a statement, which must then be the
+ * same one.
+ */
+const nameFor = (text: string) => `lastcall_${createHash("sha256").update(text).digest("hex").slice(0, 40)}`
 
 /** The texts that a connection remembers. A statement that the server keeps prepared takes some tens of kilobytes there. */
 const capacity = 100
@@ -13,7 +20,6 @@ interface PreparedStatements {
 export const makePreparedStatements = (client: ClientInternals): PreparedStatements => {
   /** In the order of their last use. */
   const names = new Map<string, string | undefined>()
-  let prepared = 0
 
   const forget = (text: string) => {
     const name = names.get(text)
@@ -31,7 +37,7 @@ export const makePreparedStatements = (client: ClientInternals): PreparedStateme
         if (names.size > capacity) forget(names.keys().next().value!)
         return undefined
       }
-      const name = names.get(text) ?? `lastcall_${prepared++}`
+      const name = names.get(text) ?? nameFor(text)
       names.delete(text)
       names.set(text, name)
       return name
@@ -41,10 +47,10 @@ export const makePreparedStatements = (client: ClientInternals): PreparedStateme
 }
 
 /**
- * Whether the server refuses to run a prepared statement that it would run unprepared: the columns of its result have changed, or
- * something has deallocated it.
+ * Whether the server refuses to run a prepared statement that it would run unprepared: the columns of its result have changed,
+ * something has deallocated it, or a pooler runs it where it was not prepared, or was prepared by another client.
  */
 export const isStale = (error: Error): boolean => {
   const { code, routine } = error as { readonly code?: string; readonly routine?: string }
-  return code === "26000" || (code === "0A000" && routine === "RevalidateCachedQuery")
+  return code === "26000" || code === "42P05" || (code === "0A000" && routine === "RevalidateCachedQuery")
 }

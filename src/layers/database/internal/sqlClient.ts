@@ -1,5 +1,5 @@
 import type { Reactivity } from "@effect/experimental/Reactivity"
-import type { SqlClient, SqlConnection, Statement } from "@effect/sql"
+import type { SqlClient, SqlConnection, SqlError, Statement } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
 import { Chunk, Context, Duration, Effect, Option, Stream } from "effect"
 import { TransactionTag } from "../contract.js"
@@ -7,7 +7,7 @@ import type { Connection, Query } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
 import { type Errors, makeErrors } from "./errors.js"
 import type { Peers } from "./peers.js"
-import { cursorStreams, portalStreams, rowsOf, type Streaming } from "./streams.js"
+import { cursorStreams, portalStreams, rowsOf, type Streaming, type WithTimeout } from "./streams.js"
 import { makeWithTransaction, type Transaction } from "./transaction.js"
 
 /** The connection that `@effect/sql` sees: that of a transaction, or any of the pool for each statement. */
@@ -37,14 +37,13 @@ export const ownTransaction = Context.GenericTag<"lastcall/Database/OwnTransacti
 )
 
 /** Cancels a statement after this time, also in an uninterruptible region. */
-const withTimeout = (timeout: Duration.Duration, errors: Errors) => (query: Query): Query =>
+const withTimeout = (timeout: Duration.Duration, errors: Errors): WithTimeout => (statement) =>
   Duration.isFinite(timeout)
-    ? (...statement) =>
-      Effect.raceFirst(
-        Effect.interruptible(query(...statement)),
-        Effect.interruptible(Effect.zipRight(Effect.sleep(timeout), Effect.suspend(() => errors.timedOut(timeout))))
-      )
-    : query
+    ? Effect.raceFirst(
+      Effect.interruptible(statement),
+      Effect.interruptible(Effect.zipRight(Effect.sleep(timeout), Effect.suspend(() => errors.timedOut(timeout))))
+    )
+    : statement
 
 type PgCustom = Statement.Custom<"PgJson", unknown>
 
@@ -60,7 +59,7 @@ export const makeSqlClient = <I>(options: {
   readonly pool: ConnectionPool
   readonly begin: string
   readonly config: PgClient.PgClientConfig
-  readonly listen: (channel: string) => Stream.Stream<string>
+  readonly listen: (channel: string) => Stream.Stream<string, SqlError.SqlError>
   /** Whether the driver has portals. */
   readonly portals: boolean
   readonly statementTimeout: Duration.Duration
@@ -78,12 +77,12 @@ export const makeSqlClient = <I>(options: {
   const compiler = peers["@effect/sql-pg"].makeCompiler(transformQueryNames, transformJson)
   const transformRows = transformResultNames && Statement.defaultTransforms(transformResultNames, transformJson).array
   const timed = withTimeout(options.statementTimeout, errors)
-  const { ofLease, ofPool } = options.portals ? portalStreams(pool, errors) : cursorStreams(pool)
-  const pooled = Effect.succeed(makeSqlConnection(timed(pool.query), ofPool))
+  const { ofLease, ofPool } = options.portals ? portalStreams(pool, errors, timed) : cursorStreams(pool)
+  const pooled = Effect.succeed(makeSqlConnection((...statement) => timed(pool.query(...statement)), ofPool))
   /** The connection of a transaction, or one that was reserved. */
   const ofConnection = (connection: Connection) =>
     makeSqlConnection(
-      timed((text, values, rowMode) => connection.query(text, values, rowMode)),
+      (...statement) => timed(connection.query(...statement)),
       ofLease(connection)
     )
   const acquirer: SqlConnection.Connection.Acquirer = Effect.withFiberRuntime((fiber) => {

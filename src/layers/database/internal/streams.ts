@@ -10,6 +10,9 @@ type Rows = Stream.Stream<object, SqlError.SqlError>
 
 export type Streaming = (text: string, values: ReadonlyArray<unknown>) => Rows
 
+/** Bounds one statement, or one fetch of a stream. */
+export type WithTimeout = <A>(statement: Effect.Effect<A, SqlError.SqlError>) => Effect.Effect<A, SqlError.SqlError>
+
 interface Streams {
   /** On a connection of its own. */
   readonly ofPool: Streaming
@@ -49,13 +52,13 @@ const returnsRows = (text: string) => /^\s*(select|values|table|with|insert|upda
  * By portals, as `@effect/sql-pg` does, so that every statement with rows can be streamed. Outside of a transaction the stream is one:
  * committed at its end, and rolled back if its consumer fails or is interrupted.
  */
-export const portalStreams = (pool: ConnectionPool, errors: Errors): Streams => {
+export const portalStreams = (pool: ConnectionPool, errors: Errors, timed: WithTimeout): Streams => {
   const ofLease = (connection: Connection): Streaming => (text, values) => {
     if (!returnsRows(text)) return buffered(queryOf(connection))(text, values)
     return Stream.unwrapScoped(Effect.suspend(() => {
       const portal = connection.portal(text, values)
       if (connection.isInTransaction) {
-        return Effect.as(Effect.addFinalizer(() => Effect.ignore(portal.close)), fetchAll(portal.fetch(size)))
+        return Effect.as(Effect.addFinalizer(() => Effect.ignore(portal.close)), fetchAll(timed(portal.fetch(size))))
       }
       let isOpen = true
       const end = Effect.suspend(() => {
@@ -67,7 +70,7 @@ export const portalStreams = (pool: ConnectionPool, errors: Errors): Streams => 
       ).pipe(
         // Without the bound on idle transactions: the consumer may take its time.
         Effect.zipRight(connection.query("BEGIN", [], "object")),
-        Effect.as(fetchAll(portal.fetch(size), Effect.uninterruptible(end)))
+        Effect.as(fetchAll(timed(portal.fetch(size)), Effect.uninterruptible(end)))
       )
     }))
   }

@@ -46,6 +46,12 @@ export abstract class Connection {
   get idle(): boolean {
     return this.pendingResponses === 0 && !this.closed
   }
+  /** Notices that the client has closed the connection, even if Node has stopped reading it. */
+  resumeReading(): void {}
+  /** Has Node handle a request of which a part has arrived that Node has not read. Returns whether there is one. */
+  readArrived(): boolean {
+    return false
+  }
   /** Asks the client to send its next request over another connection. */
   announceClose(): void {
     if (this.lastPending !== undefined && !this.lastPending.headSent) this.lastPending.announceClose()

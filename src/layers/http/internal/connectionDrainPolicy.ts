@@ -149,6 +149,7 @@ export class ConnectionDrainPolicy {
     if (this.state === "Draining") return
     this.state = "Draining"
     for (const connection of this.connections) {
+      connection.resumeReading()
       for (const exchange of connection.exchanges) if (!exchange.responseEnded) this.startTimeouts(exchange)
       if (connection.idle) this.onIdle(connection)
       else if (connection.multiplexed && !connection.closing) this.idleTimeouts.add(connection, connection.requestCount)
@@ -166,14 +167,12 @@ export class ConnectionDrainPolicy {
     if (unsent && connection.exchanges.every((_) => _.written)) connection.destroy()
   }
 
-  /** Closes each connection: gracefully if everything is written, otherwise at once. */
-  closeConnections(): void {
-    for (const connection of this.connections) {
-      const { exchanges, pendingResponses, upgraded } = connection
-      const graceful = pendingResponses === 0 ? upgraded : exchanges.every((_) => _.written)
-      if (graceful) connection.close()
-      else this.destroyConnection(connection)
-    }
+  /** Closes a connection: gracefully if everything is written, otherwise at once. */
+  closeConnection(connection: Connection): void {
+    const { exchanges, pendingResponses, upgraded } = connection
+    const graceful = pendingResponses === 0 ? upgraded : exchanges.every((_) => _.written)
+    if (graceful) connection.close()
+    else this.destroyConnection(connection)
   }
 
   /** Destroys a connection, and cuts its exchanges whose response has not ended. */
@@ -217,9 +216,9 @@ export class ConnectionDrainPolicy {
   private onIdleTimeout(connection: Connection, requestCount: number): void {
     if (connection.multiplexed) return this.closeMultiplexed(connection)
     if (connection.closed || connection.requestCount !== requestCount) return
-    if (connection.awaitsClient) this.clientTimeouts.add(connection, requestCount)
     // A WebSocket may still be sending its close frame.
-    else if (connection.upgraded) connection.close()
+    if (connection.upgraded) connection.close()
+    else if (connection.awaitsClient || connection.readArrived()) this.clientTimeouts.add(connection, requestCount)
     else connection.destroy()
   }
 

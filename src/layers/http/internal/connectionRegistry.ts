@@ -4,6 +4,7 @@ import type * as Net from "node:net"
 import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
 import { exchangeOf, Http1Connection, Http1Exchange } from "./http1.js"
 import { Http2Connection, Http2Exchange, streamOf } from "./http2.js"
+import { Http2Sessions } from "./http2Sessions.js"
 import { UpgradeExchange } from "./webSocket.js"
 
 const connectionKey = Symbol.for("lastcall/http/Connection")
@@ -26,13 +27,13 @@ const fiberExchanges: Exchanges = { Http1: Http1Exchange, Http2: Http2Exchange, 
 
 /**
  * Reports the events of Node's sockets, requests and responses to the policy. It is driven by events alone: a request
- * costs an object and a listener, an idle connection costs nothing, and nothing is scanned.
+ * costs an object and a listener, an idle connection of HTTP/1.1 costs nothing, and nothing but HTTP/2 sessions is scanned.
  */
 export class ConnectionRegistry {
   /** One function for all responses, and one for all sockets: every request passes here, and connections are many. */
   private readonly onResponseClose: (this: Http.ServerResponse) => void
   private readonly onSocketClose: (this: Tagged) => void
-  private readonly sessions = new WeakMap<ServerHttp2Session, Http2Connection>()
+  readonly sessions = new Http2Sessions()
 
   constructor(readonly policy: ConnectionDrainPolicy, private readonly exchanges: Exchanges = fiberExchanges) {
     this.onResponseClose = function() {
@@ -73,10 +74,15 @@ export class ConnectionRegistry {
     // `session.socket` is a proxy: it has the properties of the socket, and cannot be closed.
     const raw = (session.socket as Tagged)[connectionKey]!
     const connection = new Http2Connection(raw.socket, session)
-    this.sessions.set(session, connection)
+    this.sessions.add(session, connection)
     this.policy.onConnectionOpened(connection)
     this.policy.onConnectionClosed(raw)
-    raw.socket.once("close", () => this.policy.onConnectionClosed(connection))
+    raw.socket.once("close", () => {
+      this.sessions.delete(session)
+      // Node 20.19 leaves it in memory where it closes the socket after `resumeReading`.
+      session.destroy()
+      this.policy.onConnectionClosed(connection)
+    })
   }
 
   /** Undefined when the policy does not accept the request, which must then get no response. */

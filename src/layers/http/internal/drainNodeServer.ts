@@ -6,6 +6,7 @@ import type * as Net from "node:net"
 import * as Drain from "../../../core/Drain.js"
 import { Shutdown } from "../../../core/Shutdown.js"
 import type { BudgetError } from "../../../core/ShutdownConfig.js"
+import type { Exchange } from "./connection.js"
 import { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
 import { ConnectionRegistry } from "./connectionRegistry.js"
 import { closeConnections, drainSteps, followLameDuck } from "./drainSteps.js"
@@ -61,16 +62,20 @@ export const drain = (
     const shutdown = yield* Shutdown
     const clock = yield* Effect.clock
     const policy = new ConnectionDrainPolicy(config.connectionTimeouts, () => clock.unsafeCurrentTimeMillis())
+    const registry = new ConnectionRegistry(policy, listenerExchanges)
     const flushTimeout = Duration.millis(config.connectionTimeouts.idleLinger)
     yield* Effect.forkScoped(Effect.interruptible(followLameDuck(shutdown, policy)))
+    yield* Effect.forkScoped(Effect.interruptible(registry.sessions.resumeReading))
     yield* Drain.acquire({
       ...config.timeouts,
       name: config.name,
-      acquire: Effect.sync(() => intercept(server, new ConnectionRegistry(policy, listenerExchanges))),
+      acquire: Effect.sync(() => intercept(server, registry)),
       ...drainSteps(policy),
       quiesce: () =>
         stopListening(server, () => {
-          findStreams(policy)
+          for (const { exchanges } of policy.connections) {
+            exchanges.forEach((exchange) => reportStream(policy, exchange))
+          }
           policy.enterDraining()
         }),
       release: (restore) =>
@@ -83,13 +88,9 @@ export const drain = (
     })
   })
 
-/** Tells the policy which responses may not end by themselves. */
-const findStreams = (policy: ConnectionDrainPolicy): void => {
-  for (const { exchanges } of policy.connections) {
-    for (const exchange of exchanges) {
-      if (isListenerExchange(exchange) && isStreaming(exchange)) policy.onStream(exchange)
-    }
-  }
+/** Reports a response to the policy that may not end by itself. */
+const reportStream = (policy: ConnectionDrainPolicy, exchange: Exchange): void => {
+  if (isListenerExchange(exchange) && isStreaming(exchange)) policy.onStream(exchange)
 }
 
 /**
@@ -98,6 +99,17 @@ const findStreams = (policy: ConnectionDrainPolicy): void => {
  */
 const intercept = (server: EventEmitter, registry: ConnectionRegistry): () => void => {
   const { emit } = server
+  const { policy } = registry
+  /** In the drain, when the listener has had time to end a response that it sends at once. */
+  const beginRequest = (request: Http.IncomingMessage, response: Http.ServerResponse): boolean => {
+    const exchange = registry.beginExchange(request, response, true)
+    if (exchange !== undefined && isListenerExchange(exchange)) {
+      exchange.onHead = () => {
+        if (policy.isDraining) setImmediate(reportStream, policy, exchange)
+      }
+    }
+    return exchange !== undefined
+  }
   const accepts = (event: string | symbol, [first, second]: ReadonlyArray<unknown>): boolean => {
     switch (event) {
       case "connection":
@@ -112,7 +124,7 @@ const intercept = (server: EventEmitter, registry: ConnectionRegistry): () => vo
       case "request":
       case "checkContinue":
       case "checkExpectation":
-        return registry.beginExchange(first as Http.IncomingMessage, second as Http.ServerResponse, true) !== undefined
+        return beginRequest(first as Http.IncomingMessage, second as Http.ServerResponse)
       default:
         return true
     }

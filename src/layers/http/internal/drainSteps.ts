@@ -2,8 +2,9 @@ import { type Duration, Effect } from "effect"
 import type * as Drain from "../../../core/Drain.js"
 import { bounded } from "../../../core/internal/bounded.js"
 import type { Service } from "../../../core/Shutdown.js"
+import type { Connection } from "./connection.js"
 import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
-import { batchSize, runTimeouts, yieldToEventLoop } from "./timeoutQueue.js"
+import { forEachInBatches, runTimeouts, yieldToEventLoop } from "./timeoutQueue.js"
 
 /**
  * Follows the lame duck of the service. Without one, responses announce the close only after the listener is closed: a client
@@ -43,17 +44,18 @@ const awaitDrained = (policy: ConnectionDrainPolicy): Effect.Effect<void> =>
 
 /** Interrupts every handler and waits until all have exited. */
 const interruptHandlers = (policy: ConnectionDrainPolicy): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    const exchanges = [...policy.connections].flatMap((connection) => connection.exchanges)
-    for (let from = 0; from < exchanges.length; from += batchSize) {
-      if (from > 0) yield* yieldToEventLoop
-      exchanges.slice(from, from + batchSize).forEach((exchange) => policy.cutExchange(exchange))
-    }
-    yield* awaitCondition(policy, () => policy.runningHandlers === 0)
-  })
+  forEachInBatches(
+    Effect.sync(() => [...policy.connections].flatMap((connection) => connection.exchanges)),
+    (exchange) => policy.cutExchange(exchange)
+  ).pipe(
+    Effect.zipRight(awaitCondition(policy, () => policy.runningHandlers === 0))
+  )
+
+const forEachConnection = (policy: ConnectionDrainPolicy, act: (connection: Connection) => void): Effect.Effect<void> =>
+  forEachInBatches(Effect.sync(() => [...policy.connections]), act)
 
 const destroyConnections = (policy: ConnectionDrainPolicy): Effect.Effect<void> =>
-  Effect.sync(() => policy.connections.forEach((connection) => policy.destroyConnection(connection)))
+  forEachConnection(policy, (connection) => policy.destroyConnection(connection))
 
 /**
  * Closes every connection. Written responses have `flushTimeout` to be sent; then the sockets are destroyed in any case,
@@ -62,8 +64,8 @@ const destroyConnections = (policy: ConnectionDrainPolicy): Effect.Effect<void> 
 export const closeConnections = (policy: ConnectionDrainPolicy, flushTimeout: Duration.Duration): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (policy.connections.size === 0) return Effect.void
-    policy.closeConnections()
-    return bounded({ within: flushTimeout })(awaitCondition(policy, () => policy.openConnections === 0))
+    const flushed = bounded({ within: flushTimeout })(awaitCondition(policy, () => policy.openConnections === 0))
+    return Effect.zipRight(forEachConnection(policy, (connection) => policy.closeConnection(connection)), flushed)
   }).pipe(
     Effect.ensuring(destroyConnections(policy)),
     // HTTP/2: the first time lets the last frames leave, and may wait for the client to close its end.

@@ -1,10 +1,17 @@
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerError from "@effect/platform/HttpServerError"
 import { Context, Effect, type Fiber, FiberId, Option } from "effect"
+import { readSync } from "node:fs"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
 import { Connection, Exchange } from "./connection.js"
 import { requestTimeout } from "./plainResponses.js"
+
+/** What of a socket is private to Node, and whether it is one of TLS. */
+interface SocketWithHandle extends Net.Socket {
+  readonly _handle?: { readonly fd: number } | null
+  readonly encrypted?: boolean
+}
 
 /** An HTTP/1.1 connection over TCP, TLS or a Unix socket. */
 export class Http1Connection extends Connection {
@@ -16,6 +23,24 @@ export class Http1Connection extends Connection {
   }
   get bytesRead(): number {
     return this.socket.bytesRead
+  }
+  /**
+   * Reads one byte of the descriptor, and leaves the rest to Node: closing a socket resets a request that waits in it, and on
+   * a busy machine a request may arrive long after Node has last read. Not over TLS, whose bytes are not the parser's, nor on
+   * Windows, which has no descriptors.
+   */
+  override readArrived(): boolean {
+    const socket: SocketWithHandle = this.socket
+    const fd = socket._handle?.fd ?? -1
+    if (fd < 0 || socket.encrypted === true || !socket.writable) return false
+    const byte = Buffer.allocUnsafe(1)
+    try {
+      if (readSync(fd, byte) === 0) return false
+    } catch {
+      return false
+    }
+    socket.emit("data", byte)
+    return true
   }
   close(): void {
     this.socket.destroySoon()

@@ -11,6 +11,11 @@ export const streamOf = (request: Http.IncomingMessage): ServerHttp2Stream | und
 /** The stream id of a GOAWAY that refuses no stream. */
 const maxStreamId = 2 ** 31 - 1
 
+/** What of a socket is private to Node. */
+interface SocketWithHandle extends Net.Socket {
+  readonly _handle?: { readonly writeQueueSize: number; readonly readStart: () => void } | null
+}
+
 /**
  * An HTTP/2 connection. `close` sends GOAWAY: open streams finish, and later ones are refused as unprocessed, so that the
  * client may send them again elsewhere.
@@ -29,6 +34,14 @@ export class Http2Connection extends Connection {
 
   constructor(private readonly socket: Net.Socket, private readonly session: ServerHttp2Session) {
     super()
+  }
+  /**
+   * Node 20 stops reading a connection whose client has broken the protocol, and would not notice that the client closes
+   * it. While something is being written, Node itself reads on afterwards.
+   */
+  override resumeReading(): void {
+    const { _handle: handle } = this.socket as SocketWithHandle
+    if (handle?.writeQueueSize === 0) handle.readStart()
   }
   override announceClose(): void {
     this.closeAnnounced = true
@@ -133,6 +146,11 @@ export class Http2Exchange extends Http1Exchange {
   override interrupt(): void {
     super.interrupt()
     this.interrupted = true
+    this.stopWaiting()
+  }
+  /** Nor when the connection is lost. Node 20 may report neither to the stream of a client that has broken the protocol. */
+  override onDisconnect(): void {
+    super.onDisconnect()
     this.stopWaiting()
   }
   private stopWaiting(): void {

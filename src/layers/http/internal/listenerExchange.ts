@@ -23,19 +23,24 @@ const headOf = (headers: unknown): Head => {
   return head
 }
 
-/** Records the headers that `writeHead` gets: Node does not keep them. */
-const recordHead = (response: Http.ServerResponse): (name: string) => string | undefined => {
+/** Records the headers that `writeHead` gets: Node does not keep them. Node calls it for implicit heads, too. */
+const recordHead = (exchange: ListenerExchange): (name: string) => string | undefined => {
+  const { response } = exchange
   const { writeHead } = response
   let head: Head = {}
   response.writeHead = ((...args: Array<unknown>) => {
     head = headOf(args.at(-1))
-    return (writeHead as (...args: Array<unknown>) => Http.ServerResponse).apply(response, args)
+    const written = (writeHead as (...args: Array<unknown>) => Http.ServerResponse).apply(response, args)
+    exchange.onHead()
+    return written
   }) as typeof writeHead
   return (name) => head[name] ?? response.getHeader(name)?.toString()
 }
 
 interface ListenerExchange extends Http1Exchange {
   readonly header: (name: string) => string | undefined
+  /** Called when the head of the response is written. */
+  onHead: () => void
 }
 
 export const isListenerExchange = (exchange: unknown): exchange is ListenerExchange =>
@@ -56,7 +61,8 @@ const endEventStream = (exchange: ListenerExchange): void => {
 }
 
 class ListenerHttp1Exchange extends Http1Exchange {
-  readonly header = recordHead(this.response)
+  onHead = (): void => {}
+  readonly header = recordHead(this)
 
   override interrupt(): void {
     if (this.headSent) this.reset()
@@ -81,7 +87,8 @@ class ListenerHttp1Exchange extends Http1Exchange {
 }
 
 class ListenerHttp2Exchange extends Http2Exchange {
-  readonly header = recordHead(this.response)
+  onHead = (): void => {}
+  readonly header = recordHead(this)
   private responded = false
 
   override get written(): boolean {

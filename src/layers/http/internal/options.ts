@@ -30,8 +30,9 @@ export interface DrainOptions extends Timeouts {
    * How long WebSockets, and responses that are streams without a declared length, may continue in a drain; then their
    * handlers are interrupted, and responses that are half sent are reset. 5 seconds by default. When the drain begins,
    * `Shutdown.draining` completes, event streams end, and WebSockets are closed with 1001 once no message is in flight,
-   * after `idleLinger` if none was. Those whose handler waits for `Shutdown.draining` are left to it. A stream whose client
-   * reads slowly may continue until `drainTimeout`, and so may a message of a WebSocket that has had no reply.
+   * after `idleLinger` if none was, or after `streamTimeout` if that is shorter. Those whose handler waits for
+   * `Shutdown.draining` are left to it. A stream whose client reads slowly may continue until `drainTimeout`, and so may a
+   * message of a WebSocket that has had no reply.
    */
   readonly streamTimeout?: Duration.DurationInput | undefined
   /**

@@ -16,6 +16,7 @@ import {
   type Runtime,
   Tracer
 } from "effect"
+import { LazySpan } from "../../../core/internal/lazySpan.js"
 import { describeRequest, describeResponse } from "./requestTracer.js"
 
 type Services = Map<string, unknown>
@@ -29,77 +30,8 @@ export interface RequestSpans {
   readonly end: (span: RequestSpan, exit: Exit.Exit<HttpServerResponse, unknown>, context: Services) => void
 }
 
-/**
- * The span of a request under Effect's own tracer, which exports it nowhere: it is made when something reads it, such as
- * the handler, a span below it, or an error that is printed. Until then it costs a list of what is to be recorded.
- */
-export class RequestSpan implements Tracer.Span {
-  readonly _tag = "Span"
-  readonly kind = "server"
-  readonly sampled = true
-  readonly context = Context.empty()
-  private span: Tracer.Span | undefined = undefined
-  private records: Array<(span: Tracer.Span) => void> = []
-  private ended = false
-
-  constructor(
-    private readonly make: Make,
-    private readonly request: HttpServerRequest,
-    private readonly startTime: bigint
-  ) {}
-
-  get name(): string {
-    return this.made.name
-  }
-  get spanId(): string {
-    return this.made.spanId
-  }
-  get traceId(): string {
-    return this.made.traceId
-  }
-  get parent(): Option.Option<Tracer.AnySpan> {
-    return this.made.parent
-  }
-  get status(): Tracer.SpanStatus {
-    return this.made.status
-  }
-  get attributes(): ReadonlyMap<string, unknown> {
-    return this.made.attributes
-  }
-  get links(): ReadonlyArray<Tracer.SpanLink> {
-    return this.made.links
-  }
-  /** Of the tracer's own spans, and not of the interface. */
-  get events(): unknown {
-    return (this.made as { readonly events?: unknown }).events
-  }
-  attribute(key: string, value: unknown): void {
-    this.record((span) => span.attribute(key, value))
-  }
-  event(name: string, startTime: bigint, attributes?: Record<string, unknown>): void {
-    this.record((span) => span.event(name, startTime, attributes))
-  }
-  addLinks(links: ReadonlyArray<Tracer.SpanLink>): void {
-    this.record((span) => span.addLinks(links))
-  }
-  end(endTime: bigint, exit: Exit.Exit<unknown, unknown>): void {
-    if (this.ended) return
-    this.ended = true
-    this.record((span) => span.end(endTime, exit))
-  }
-  record(write: (span: Tracer.Span) => void): void {
-    if (this.span === undefined) this.records.push(write)
-    else write(this.span)
-  }
-  private get made(): Tracer.Span {
-    if (this.span === undefined) {
-      this.span = this.make(this.request, this.startTime)
-      for (const write of this.records) write(this.span)
-      this.records = []
-    }
-    return this.span
-  }
-}
+/** The span of a request under Effect's own tracer. */
+export type RequestSpan = LazySpan
 
 /** The span that propagates to a span without a parent of its own, as `Effect.useSpan` finds it. */
 const propagated = (span: Option.Option<Tracer.AnySpan>): Option.Option<Tracer.AnySpan> =>
@@ -141,7 +73,8 @@ export const requestSpans = ({ context, fiberRefs }: Runtime.Runtime<never>): Re
       if (isDisabled(request)) return undefined
       // Node knows the address of a closed socket only if it was read before.
       void request.remoteAddress
-      const span = new RequestSpan(make, request, now())
+      const startTime = now()
+      const span = new LazySpan("server", () => make(request, startTime))
       services.set(Tracer.ParentSpan.key, span)
       return span
     },

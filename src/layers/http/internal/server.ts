@@ -68,6 +68,7 @@ const setUp = (evaluate: () => Net.Server, config: ServerConfig) =>
     const clock = yield* Effect.clock
     const policy = new ConnectionDrainPolicy(config.connectionTimeouts, () => unsafeMonotonicMillis(clock))
     const registry = new ConnectionRegistry(policy)
+    yield* Scope.extend(Effect.forkScoped(Effect.interruptible(registry.sessions.resumeReading)), scope)
     const flushTimeout = Duration.millis(config.connectionTimeouts.idleLinger)
     const drainApp = yield* Ref.make(Effect.void)
     const released = yield* Ref.make(false)

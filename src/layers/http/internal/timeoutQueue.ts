@@ -6,8 +6,11 @@ interface Entry<out A> {
   readonly dueAt: number
 }
 
-/** Timeouts, interrupts and closes run in batches of this size: ten thousand at once would block the event loop. */
-export const batchSize = 500
+/**
+ * Timeouts, interrupts and closes run in batches of this size. Ten thousand at once would block the event loop, and reset the
+ * requests that arrive meanwhile on the connections whose turn comes last.
+ */
+const batchSize = 50
 
 /**
  * Timeouts of one length: they expire in the order in which they were added, so that nothing is ever searched. The queue
@@ -59,6 +62,19 @@ export const yieldToEventLoop = Effect.async<void>((resume) => {
   })
   return Effect.sync(() => clearImmediate(next))
 })
+
+/** Acts on each of the items, in batches. */
+export const forEachInBatches = <A>(
+  items: Effect.Effect<ReadonlyArray<A>>,
+  act: (item: A) => void
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const all = yield* items
+    for (let from = 0; from < all.length; from += batchSize) {
+      if (from > 0) yield* yieldToEventLoop
+      all.slice(from, from + batchSize).forEach(act)
+    }
+  })
 
 /** Expires entries when they are due, with one timer, and with none while the queue is empty. */
 export const runTimeouts = <A>(queue: TimeoutQueue<A>): Effect.Effect<never> =>

@@ -84,6 +84,8 @@ export class UpgradeExchange extends NodeExchange {
   readonly messages = new Messages()
   /** A message that arrives is handled. */
   acceptsMessages = true
+  /** While the WebSocket lingers, because a message may be on its way: closes it now. */
+  endLinger: (() => void) | undefined = undefined
   private interrupting = false
 
   constructor(connection: Connection, request: Http.IncomingMessage) {
@@ -113,11 +115,16 @@ export class UpgradeExchange extends NodeExchange {
   }
   announceClose(): void {}
   retractClose(): void {}
-  /** Interrupts the streams among its messages; those without a reply yet may take as long as any response. No others begin. */
+  /**
+   * Interrupts the streams among its messages; those without a reply yet may take as long as any response. No others begin,
+   * so that one that lingers is closed, and its client has as long again to reply.
+   */
   override endStreams(onEnded: () => void): boolean {
     this.acceptsMessages = false
     if (this.messages.interrupt(({ replied }) => replied)) this.cut = true
-    if (this.messages.size === 0) return false
+    const { endLinger } = this
+    if (this.messages.size === 0 && endLinger === undefined) return false
+    endLinger?.()
     this.messages.whenNone(onEnded)
     return true
   }
@@ -169,8 +176,8 @@ const drainableSocket = (
   idleLinger: Duration.Duration
 ): Socket.Socket => {
   const { messages } = exchange
-  /** A message has arrived since the close was requested. */
-  const received = Effect.unsafeMakeLatch(false)
+  /** Open when a message has arrived since the close was requested, or none is accepted any more. */
+  const lingerEnded = Effect.unsafeMakeLatch(false)
   let opened = false
 
   const goAway = Effect.suspend(() => {
@@ -178,9 +185,16 @@ const drainableSocket = (
     return Effect.flatMap(socket.writer, (write) => write(new Socket.CloseEvent(1001)))
   }).pipe(Effect.scoped)
 
-  const awaitQuiet = Effect.suspend(() =>
-    messages.size > 0 ? Effect.void : Effect.raceFirst(received.await, Effect.sleep(idleLinger))
-  ).pipe(
+  const linger = Effect.suspend(() => {
+    exchange.endLinger = () => lingerEnded.unsafeOpen()
+    return Effect.raceFirst(lingerEnded.await, Effect.sleep(idleLinger))
+  }).pipe(
+    Effect.ensuring(Effect.sync(() => {
+      exchange.endLinger = undefined
+    }))
+  )
+
+  const awaitQuiet = Effect.suspend(() => messages.size > 0 ? Effect.void : linger).pipe(
     Effect.zipRight(messages.awaitNone),
     // What arrived in the same packet as the last message has started then.
     Effect.zipRight(yieldToEventLoop),
@@ -234,7 +248,7 @@ const drainableSocket = (
   /** A message that arrives after the close was sent is not handled: it could get no reply. */
   const accepting = <A, B>(handler: (message: A) => B) => (message: A): B | void => {
     if (!exchange.acceptsMessages) return
-    if (exchange.closeRequested) received.unsafeOpen()
+    if (exchange.closeRequested) lingerEnded.unsafeOpen()
     return handler(message)
   }
 

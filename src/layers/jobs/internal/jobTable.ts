@@ -23,7 +23,7 @@ export const checkTableName = (name: string): Effect.Effect<void> =>
  * Runs those migrations of the table that have not been run yet, in one transaction. A lock lets one process do so at a
  * time; the others wait, and find nothing to do. A database that is ahead of this version is left as it is.
  *
- * `execute` is that of the database contract, which this folder does not import.
+ * `execute` is `executeOwn` of the database contract, which this folder does not import.
  */
 export const migrate = (
   { migrations, name }: JobTable,
@@ -46,7 +46,8 @@ export const migrate = (
       `CREATE TABLE IF NOT EXISTS ${log} (number int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())`
     )
     for (let number = (yield* applied) + 1; number <= migrations.length; number++) {
-      yield* execute(sql, migrations[number - 1]!)
+      // Takes as long as the table is big.
+      yield* sql.unsafe(migrations[number - 1]!).raw
       yield* execute(sql, `INSERT INTO ${log} (number) VALUES ($1)`, [number])
     }
   })

@@ -1,92 +1,91 @@
-import { Cause, Clock, Duration, Effect, Fiber, Random } from "effect"
+import { Array, Cause, Clock, Duration, Effect, Either, Random } from "effect"
 import { monotonicMillis } from "../../../core/internal/monotonic.js"
 import { makeUnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Service as ShutdownService } from "../../../core/Shutdown.js"
 import { JobEvent } from "../JobEvent.js"
 import type { Claim, JobSourceError } from "../JobSource.js"
 import { handBack } from "./handBack.js"
-import { type JobRun, type Loop, mayStart, type Pool } from "./poolState.js"
+import { interruptRun, type JobRun, type Loop, mayStart, type Pool } from "./poolState.js"
 import { untilAvailable } from "./retryPolicy.js"
+import type { Workers } from "./workers.js"
 
 /**
- * Waits for a free slot, claims as many jobs as there are free slots, and starts them. Returns whether there may be more
+ * Waits for room, claims as many jobs as there is room for and as may begin, and starts them. Returns whether there may be more
  * jobs. Only the wait is interruptible, so that no job is lost between its claim and the fiber that runs it.
  */
-const claimJobs = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Effect.Effect<boolean, JobSourceError> =>
+const claimJobs = (pool: Pool, workers: Workers): Effect.Effect<boolean, JobSourceError> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      yield* restore(pool.inFlight.awaitAtMost(pool.concurrency - 1))
-      // The loop is about to be interrupted.
-      if (!mayStart(pool)) return yield* restore(Effect.never)
-      const free = pool.concurrency - pool.inFlight.size()
-      const claims = yield* pool.queue.claim(free, { orphan: !pool.orphanTurn.isTaken() })
+      yield* restore(workers.awaitRoom)
+      if (!mayStart(pool)) return false
+      const room = yield* pool.rateLimit.room(workers.room())
+      if (room === 0) return false
+      const claims = yield* pool.queue.claim(room, { orphan: !pool.orphanTurn.isTaken() })
       yield* sourceAvailable(pool, "dispatcher")
       if (mayStart(pool)) {
         const startedAt = yield* Clock.currentTimeMillis
-        yield* Effect.forEach(claims, (claim) => {
-          // Another pool has claimed an orphan at the same time.
-          if (claim.orphan && !pool.orphanTurn.take()) return handBack(pool, [claim])
-          const { cursor } = claim
-          const run: JobRun = {
-            claim,
-            startedAt,
-            outcome: "Undecided",
-            failedCompletion: undefined,
-            unit: makeUnitOfWork(),
-            cursor,
-            abortController: undefined
-          }
-          return pool.inFlight.fork(run, claim.orphan ? inOrphanTurn(pool, runJob(run)) : runJob(run))
-        }, { discard: true })
+        // Another pool may have claimed an orphan at the same time.
+        const [refused, runs] = Array.partitionMap(claims, (claim) =>
+          claim.orphan && !pool.orphanTurn.take() ? Either.left(claim) : Either.right(makeRun(claim, startedAt)))
+        yield* Effect.replicateEffect(pool.rateLimit.began, runs.length, { discard: true })
+        yield* workers.start(runs)
+        yield* handBack(pool, refused)
       } else {
         yield* handBack(pool, claims)
       }
-      return claims.length === free
+      return claims.length === room
     })
   )
 
-/** After this time an orphan that runs is not held to be what ends processes, so that a long one holds up no others. */
-const trialTime = Duration.minutes(10)
+const makeRun = (claim: Claim, startedAt: number): JobRun => ({
+  claim,
+  startedAt,
+  outcome: "Undecided",
+  failedCompletion: undefined,
+  unit: makeUnitOfWork(),
+  cursor: claim.cursor,
+  snoozedFor: undefined,
+  abortController: undefined,
+  batch: undefined
+})
 
-/** Runs an orphan that has taken the turn, and releases it once. */
-const inOrphanTurn = ({ orphanTurn }: Pool, run: Effect.Effect<void>): Effect.Effect<void> =>
+/**
+ * Waits until the rate limit lets a job begin, and there may be one to claim. While an orphan runs the others are not claimed: they may
+ * be when it has ended. A paused pool waits until it is resumed, and one that may not start jobs for another reason until it is interrupted.
+ */
+const awaitJob = (pool: Pool, awaitMore: Effect.Effect<void>): Effect.Effect<void, JobSourceError> =>
   Effect.suspend(() => {
-    let holds = true
-    const release = Effect.suspend(() => {
-      if (!holds) return Effect.void
-      holds = false
-      return orphanTurn.release
-    })
-    return Effect.fork(Effect.interruptible(Effect.delay(release, trialTime))).pipe(
-      Effect.zipRight(run),
-      Effect.ensuring(release)
+    const { orphanTurn, pausing, queue, rateLimit } = pool
+    if (pausing.isPaused()) return pausing.awaitResumed
+    if (!mayStart(pool)) return Effect.never
+    const available = orphanTurn.isTaken() ? Effect.raceFirst(queue.wait, orphanTurn.awaitRelease) : queue.wait
+    return Effect.flatMap(
+      rateLimit.room(1),
+      (room) => room === 0 ? rateLimit.awaitRoom : Effect.zipRight(available, awaitMore)
     )
   })
 
-/** Waits until there may be a job to claim. While an orphan runs the others are not claimed: they may be when it has ended. */
-const awaitJob = (pool: Pool): Effect.Effect<void, JobSourceError> =>
-  Effect.suspend(() =>
-    pool.orphanTurn.isTaken() ? Effect.raceFirst(pool.queue.wait, pool.orphanTurn.awaitRelease) : pool.queue.wait
-  )
-
 /** Claims and starts jobs until it is interrupted. */
-export const dispatch = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Effect.Effect<never> =>
-  Effect.flatMap(claimJobs(pool, runJob), (more) => more ? Effect.void : awaitJob(pool)).pipe(
+export const dispatch = (pool: Pool, workers: Workers): Effect.Effect<never> =>
+  Effect.flatMap(
+    claimJobs(pool, workers),
+    (more) => more ? Effect.void : awaitJob(pool, workers.awaitMore)
+  ).pipe(
     retryUntilAvailable(pool, "dispatcher"),
     Effect.forever
   )
 
-/** Claims and starts jobs until the queue is empty and no job runs. */
-export const dispatchUntilEmpty = (pool: Pool, runJob: (run: JobRun) => Effect.Effect<void>): Effect.Effect<void> =>
+/** Claims and starts jobs until the queue is empty, or the pool is paused, and no job runs. */
+export const dispatchUntilEmpty = (pool: Pool, workers: Workers): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const more = yield* claimJobs(pool, runJob)
+    const more = yield* claimJobs(pool, workers)
     if (more) return false
     if (pool.inFlight.size() > 0) {
-      yield* Effect.raceFirst(awaitJob(pool), pool.inFlight.awaitEmpty)
+      yield* Effect.raceFirst(awaitJob(pool, Effect.void), pool.inFlight.awaitEmpty)
       return false
     }
-    if ((yield* pool.queue.size) === 0) return true
-    yield* awaitJob(pool)
+    if (pool.pausing.isPaused() || (yield* pool.queue.size) === 0) return true
+    yield* Effect.raceFirst(awaitJob(pool, Effect.void), pool.pausing.awaitPaused)
     return false
   }).pipe(
     retryUntilAvailable(pool, "dispatcher"),
@@ -103,11 +102,10 @@ export const heartbeat = (pool: Pool, every: Duration.Duration): Effect.Effect<n
     yield* sourceAvailable(pool, "heartbeat")
     const leaseOf = ({ id, token }: Claim) => `${id} ${token}`
     const lostLeases = new Set(lost.map(leaseOf))
-    const fiberId = yield* Effect.fiberId
-    for (const { data, fiber } of units) {
-      if (data.outcome === "Undecided" && lostLeases.has(leaseOf(data.claim))) {
-        data.outcome = "LeaseLost"
-        yield* Fiber.interruptAsFork(fiber, fiberId)
+    for (const unit of units) {
+      if (unit.data.outcome === "Undecided" && lostLeases.has(leaseOf(unit.data.claim))) {
+        unit.data.outcome = "LeaseLost"
+        yield* interruptRun(unit)
       }
     }
   })

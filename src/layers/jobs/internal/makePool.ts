@@ -1,75 +1,86 @@
-import { DateTime, type Duration, Effect, Fiber } from "effect"
+import { DateTime, Duration, Effect, Fiber, Option, Stream } from "effect"
 import * as Drain from "../../../core/Drain.js"
+import { drainBound } from "../../../core/internal/budget.js"
 import { defaultDaemonTimeout, makeDaemons } from "../../../core/internal/daemons.js"
 import { makeInFlight } from "../../../core/internal/inFlight.js"
 import { durationOption } from "../../../core/internal/options.js"
 import { Shutdown } from "../../../core/Shutdown.js"
-import type { JobContext } from "../JobContext.js"
 import { JobEvent } from "../JobEvent.js"
-import {
-  type DeadLetters,
-  JobSourceError,
-  type OfferAllOptions,
-  type OfferOptions,
-  type QueueFull,
-  type Service as JobSourceService
-} from "../JobSource.js"
+import type { Service as JobSourceService } from "../JobSource.js"
 import { abandonJobs, awaitHandBack, interruptJobs } from "./handBack.js"
 import { renewalInterval } from "./lease.js"
 import { dispatch, dispatchUntilEmpty, heartbeat, supervise } from "./loops.js"
+import { makeOperations } from "./operations.js"
+import { makePausing, pauseOperations } from "./pausing.js"
 import { makePoolEvents } from "./poolEvents.js"
+import type { Service } from "./poolService.js"
 import { condition, type JobRun, type Loop, makeLifecycle, type Pool, progress, publicCondition } from "./poolState.js"
-import { abortSignals, type Codec, type JobProcess, runJob } from "./runJob.js"
+import { type RateLimit, unlimited } from "./rateLimit.js"
+import { abortSignals, cancelRun } from "./runJob.js"
+import type { PoolJobs } from "./workers.js"
 
 /** The settings of a pool, see `WorkerPool.Options`. */
 export interface Settings extends Drain.Timeouts, Pick<Pool, "concurrency" | "retry" | "isPermanent"> {
   readonly lease: Duration.DurationInput | undefined
+  readonly rateLimit?: RateLimit | undefined
   readonly daemonTimeout?: Duration.DurationInput | undefined
   readonly quiesceOn: Drain.Steps<unknown>["quiesceOn"]
-  readonly onEvent: ((event: JobEvent) => Effect.Effect<void>) | undefined
+  /** Runs in the services of the job. */
+  readonly onEvent: ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined
 }
 
 /** Opens the queue and starts the loops of the pool, which the current scope drains. Returns the pool's operations. */
-export const makePool = <Job, Cursor>(
+export const makePool = <Job>(
   name: string,
   source: JobSourceService,
   settings: Settings,
-  job: JobProcess<Job, Cursor>
+  job: PoolJobs<Job>
 ) =>
   Effect.gen(function*() {
     const { concurrency, drainTimeout, isPermanent, lease, onEvent, quiesceOn, releaseTimeout, retry } = settings
-    const { daemonTimeout = defaultDaemonTimeout } = settings
+    const { daemonTimeout = defaultDaemonTimeout, rateLimit = unlimited } = settings
     const { durable } = source
     const shutdown = yield* Shutdown
+    const events = makePoolEvents({ name, durable, onEvent, services: job.services })
     const pool: Pool = {
       name,
-      queue: yield* source.open({ name, lease }),
+      queue: yield* source.open({ name, lease, concurrency }),
       orphanTurn: source.orphanTurn,
       durable,
       concurrency,
+      rateLimit,
       retry,
       isPermanent,
       lifecycle: yield* makeLifecycle,
-      events: makePoolEvents({ name, durable, onEvent }),
+      events,
+      pausing: yield* makePausing(name, events.record),
       inFlight: yield* makeInFlight<JobRun>(),
       waitingForSource: new Map(),
       crash: undefined
     }
+    yield* pool.queue.onCancel((token) => cancelRun(pool, token))
+    const { paused } = pool.queue
+    yield* pool.pausing.set("Queue", yield* paused.get)
+    yield* Effect.forkScoped(Effect.interruptible(
+      Stream.runForEach(paused.changes, (paused) => pool.pausing.set("Queue", paused))
+    ))
     // Released after the jobs.
     const daemons = yield* makeDaemons({
       name,
       daemonTimeout: durationOption(name, "daemonTimeout", daemonTimeout),
       releaseTimeout
     })
-    const owned = {
-      ...job,
-      process: (value: Job, context: JobContext<Cursor>) => daemons.own(job.process(value, context))
-    }
-    const run = (jobRun: JobRun) => runJob(pool, owned, jobRun)
+    const workers = yield* job.workers(pool, daemons.owner)
 
     // Interruptible, because `acquire` is not, and a fiber inherits the region that forks it.
     const start = (loop: Loop, effect: Effect.Effect<never>) =>
       Effect.forkDaemon(Effect.interruptible(supervise(pool, loop, shutdown)(effect)))
+
+    /** A job that blocks the event loop keeps its lease no longer than the drain waits for it. */
+    const limitRenewals = Effect.map(shutdown.remaining, (remaining) => {
+      const timeout = Option.map(Option.fromNullable(drainTimeout), Duration.decode)
+      pool.queue.whileBlocked?.limit(drainBound(shutdown.config, remaining, timeout))
+    })
 
     const close = pool.lifecycle.advance({ _tag: "Closed" }).pipe(
       // Jobs that are left in memory end with the process.
@@ -87,7 +98,7 @@ export const makePool = <Job, Cursor>(
       releaseTimeout,
       quiesceOn: durable ? quiesceOn ?? "LameDuck" : "Release",
       acquire: Effect.all({
-        dispatcher: start("dispatcher", dispatch(pool, run)),
+        dispatcher: start("dispatcher", dispatch(pool, workers)),
         heartbeat: start("heartbeat", heartbeat(pool, renewalInterval(source.renewEvery, lease)))
       }),
       quiesce: ({ dispatcher }) =>
@@ -97,7 +108,10 @@ export const makePool = <Job, Cursor>(
           // Also when `onEvent` exceeds the bound of this step.
           Effect.ensuring(Fiber.interrupt(dispatcher))
         ),
-      drain: () => durable ? pool.inFlight.awaitEmpty : dispatchUntilEmpty(pool, run),
+      drain: () =>
+        durable
+          ? Effect.zipRight(limitRenewals, pool.inFlight.awaitEmpty)
+          : dispatchUntilEmpty(pool, workers),
       interrupt: () => interruptJobs(pool),
       // The finalizers run also when there is no time to wait for the hand-back.
       release: ({ heartbeat }) =>
@@ -109,70 +123,22 @@ export const makePool = <Job, Cursor>(
       progress: () => progress(pool),
       condition: () => publicCondition(pool)
     })
-    return makeOperations(pool, job.payload)
-  })
-
-/** `WorkerPool.Service`. */
-const makeOperations = <Job>(pool: Pool, codec: Codec<Job>) => {
-  const { durable, events, inFlight, lifecycle, name, queue } = pool
-  const { deadLetters } = queue
-  /** Runs an operation and records its event, even if the caller is interrupted in between. */
-  const recorded = <A, E>(
-    tag: "Offered" | "Redriven" | "Discarded",
-    operation: Effect.Effect<A, E>,
-    fields: (result: A) => { readonly ids: ReadonlyArray<string>; readonly count: number }
-  ) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.tap(restore(operation), (result) => {
-        const batch = fields(result)
-        return batch.count === 0 ? Effect.void : events.record(JobEvent[tag]({ pool: name, ...batch }))
-      })
-    )
-  const checked = (options: OfferAllOptions = {}): OfferAllOptions => {
-    const { delay, keepIdFor } = options
-    // A negative number is the delay of a job that is due already.
-    const input = typeof delay === "number" ? Math.max(0, delay) : delay
     return {
-      ...options,
-      delay: input === undefined ? undefined : durationOption(name, "delay", input),
-      keepIdFor: keepIdFor === undefined ? undefined : durationOption(name, "keepIdFor", keepIdFor)
-    }
-  }
-  const offerAll = (jobs: ReadonlyArray<Job>, options?: OfferAllOptions) =>
-    Effect.flatMap(
-      Effect.mapError(
-        Effect.forEach(jobs, codec.encode),
-        (cause) => new JobSourceError({ operation: "offer", queue: name, cause })
-      ),
-      (payloads): Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull> =>
-        lifecycle.hasReached("Closed") && !durable
-          ? new JobSourceError({ operation: "offer", queue: name, cause: new Error("the pool has ended") })
-          : recorded(
-            "Offered",
-            Effect.suspend(() => queue.offer(payloads, checked(options))),
-            (ids) => ({ ids, count: ids.length })
-          )
-    )
-  return {
-    offer: (job: Job, { id, ...options }: OfferOptions = {}) =>
-      Effect.map(offerAll([job], id === undefined ? options : { ...options, ids: [id] }), ([id]) => id!),
-    offerAll,
-    status: Effect.sync(() => ({ condition: condition(pool), concurrency: pool.concurrency, ...progress(pool) })),
-    running: Effect.sync(() =>
-      inFlight.units().map(({ data: { claim, cursor, startedAt } }) => ({
-        id: claim.id,
-        attempt: claim.attempt,
-        startedAt: DateTime.unsafeMake(startedAt),
-        cursor
-      }))
-    ),
-    find: queue.find,
-    deadLetters: {
-      ...deadLetters,
-      redrive: (ids: ReadonlyArray<string>, options?: { readonly fromStart?: boolean | undefined }) =>
-        recorded("Redriven", deadLetters.redrive(ids, options), (count) => ({ ids, count })),
-      discard: (ids: ReadonlyArray<string>) =>
-        recorded("Discarded", deadLetters.discard(ids), (count) => ({ ids, count }))
-    } satisfies DeadLetters
-  }
-}
+      ...makeOperations({ ...pool, accepts: () => durable || !pool.lifecycle.hasReached("Closed") }, job.payload),
+      ...pauseOperations(pool.queue, pool.pausing.set),
+      status: Effect.sync(() => ({
+        condition: condition(pool),
+        concurrency,
+        paused: pool.pausing.scopes(),
+        ...progress(pool)
+      })),
+      running: Effect.sync(() =>
+        pool.inFlight.units().map(({ data: { claim, cursor, startedAt } }) => ({
+          id: claim.id,
+          attempt: claim.attempt,
+          startedAt: DateTime.unsafeMake(startedAt),
+          cursor
+        }))
+      )
+    } satisfies Service<Job>
+  })

@@ -1,25 +1,10 @@
 import { DateTime, Option } from "effect"
 import { randomUUID } from "node:crypto"
-import type { Claim, DeadLetter, StoredJob } from "../JobSource.js"
-
-/** A job without its lease. */
-interface Job {
-  readonly id: string
-  /** The order of offering. A job that returns to the queue keeps it. */
-  readonly order: number
-  readonly payload: unknown
-  readonly attempt: number
-  readonly cursor: Option.Option<unknown>
-  readonly orphan: boolean
-  /** For how many milliseconds its id is kept after its end. */
-  readonly keepIdFor: number | undefined
-}
-
-interface Lease {
-  readonly job: Job
-  readonly token: string
-  readonly until: number
-}
+import type { Claim, DeadLetter } from "../JobSource.js"
+import type { JobState } from "../QueueControl.js"
+import { makeKeptIds } from "./keptIds.js"
+import { type AddOptions, type Cancelled, type Entry, isBefore, type Job, type Lease, neverRun } from "./memoryJob.js"
+import { defaultPriority } from "./priority.js"
 
 /**
  * A queue as a data structure: synchronous, and without a clock of its own. Times are monotonic milliseconds, except
@@ -31,20 +16,14 @@ export interface MemoryQueue {
   /** Whether the queue has a job of this id, in any state, or keeps the id of one. */
   readonly has: (now: number, id: string) => boolean
   /** Adds jobs, except those whose ids the queue has. Returns the ids of all of them. */
-  readonly add: (
-    now: number,
-    payloads: ReadonlyArray<unknown>,
-    options: {
-      readonly delay: number
-      readonly ids?: ReadonlyArray<string> | undefined
-      readonly keepIdFor?: number | undefined
-    }
-  ) => ReadonlyArray<string>
+  readonly add: (now: number, payloads: ReadonlyArray<unknown>, options: AddOptions) => ReadonlyArray<string>
   /**
    * How long until there may be a job to claim: at most zero when there is one, infinite when none is known. Orphans that the
    * last claim left are none.
    */
   readonly dueIn: (now: number) => number
+  /** While it is paused it gives no jobs. */
+  readonly setPaused: (paused: boolean) => void
   /** See `JobQueue.claim`. */
   readonly claim: (now: number, limit: number, orphan: boolean) => ReadonlyArray<Claim>
   /** Whether the claim has its lease. The operations below do nothing for a claim that has not. */
@@ -59,9 +38,13 @@ export interface MemoryQueue {
   readonly putBack: (
     now: number,
     claim: Claim,
-    options: { readonly attemptSpent: boolean; readonly delay: number }
+    options: { readonly attemptSpent: boolean; readonly delay: number; readonly error?: string }
   ) => void
-  readonly find: (now: number, id: string) => Option.Option<StoredJob>
+  /** Removes jobs that wait or run. */
+  readonly cancel: (now: number, ids: ReadonlyArray<string>) => Cancelled
+  readonly find: (now: number, id: string) => Option.Option<Entry>
+  /** The jobs of a state, in no order. */
+  readonly entries: (now: number, state: JobState) => ReadonlyArray<Entry>
   readonly deadLetter: (failedAt: number, claim: Claim, error: string) => void
   /** The dead letters, oldest first: all of them, or those after one that was listed before. */
   readonly deadLetters: (after?: Pick<DeadLetter, "id" | "failedAt">) => ReadonlyArray<DeadLetter>
@@ -71,23 +54,20 @@ export interface MemoryQueue {
   readonly onChange: (callback: () => void) => () => void
 }
 
-/** How many kept ids are looked at whenever one is added. */
-const idsLookedAt = 4
-
 export const makeMemoryQueue = (options: { readonly capacity: number; readonly lease: number }): MemoryQueue => {
-  /** Available jobs, by the order of offering. */
+  /** Available jobs, by priority and then by the order of offering. */
   const available: Array<Job> = []
   let delayed: Array<{ readonly job: Job; readonly at: number }> = []
   const leases = new Map<string, Lease>()
   const dead = new Map<string, { readonly job: Job; readonly letter: DeadLetter }>()
   /** The ids of all jobs, in any state. */
   const ids = new Set<string>()
-  /** The ids that are kept after the end of their jobs, and until when. */
-  const kept = new Map<string, number>()
+  const kept = makeKeptIds()
   const listeners = new Set<() => void>()
   let offers = 0
   let claims = 0
   let orphansLeft = false
+  let paused = false
   /** No delay and no lease ends before this. */
   let nextDue = Number.POSITIVE_INFINITY
 
@@ -102,15 +82,16 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     let high = available.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (available[middle]!.order < job.order) low = middle + 1
+      if (isBefore(available[middle]!, job)) low = middle + 1
       else high = middle
     }
     available.splice(low, 0, job)
   }
 
   const insertAt = (job: Job, now: number, at: number) => {
-    if (at <= now) return insert(job)
-    delayed.push({ job, at })
+    const due = job.dueAt === at ? job : { ...job, dueAt: at }
+    if (at <= now) return insert(due)
+    delayed.push({ job: due, at })
     nextDue = Math.min(nextDue, at)
   }
 
@@ -162,30 +143,20 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
 
   const discard = (id: string) => dead.delete(id) && ids.delete(id)
 
-  /** Forgets some of the ids that were kept long enough. More are looked at than are added, so all of them in time. */
-  const keep = (now: number, id: string, until: number) => {
-    const entries = kept.entries()
-    for (let n = 0; n < idsLookedAt; n++) {
-      const entry = entries.next()
-      if (entry.done === true) break
-      const [oldest, until] = entry.value
-      kept.delete(oldest)
-      if (until > now) kept.set(oldest, until)
-    }
-    kept.set(id, until)
-  }
-  const has = (now: number, id: string) => ids.has(id) || kept.get(id)! > now
+  const has = (now: number, id: string) => ids.has(id) || kept.has(now, id)
 
   return {
     size: () => available.length + delayed.length,
     has,
-    add: (now, payloads, { delay, ids: given, keepIdFor }) => {
+    add: (now, payloads, { delay, ids: given, keepIdFor, priority = defaultPriority, uniqueFor }) => {
+      const uniqueUntil = uniqueFor === undefined ? undefined : now + uniqueFor
       const added = payloads.map((payload, index) => {
         const order = ++offers
         const id = given?.[index] ?? randomUUID()
         if (has(now, id)) return id
         ids.add(id)
-        insertAt({ id, order, payload, attempt: 1, cursor: Option.none(), orphan: false, keepIdFor }, now, now + delay)
+        const job = { ...neverRun, id, order, payload, priority, keepIdFor, uniqueUntil }
+        insertAt({ ...job, offeredAt: now, dueAt: now + delay }, now, now + delay)
         return id
       })
       notify()
@@ -193,14 +164,20 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     },
     dueIn: (now) => {
       sweep(now)
+      if (paused) return Number.POSITIVE_INFINITY
       return available.some(({ orphan }) => !orphan || !orphansLeft) ? 0 : nextDue - now
+    },
+    setPaused: (isPaused) => {
+      paused = isPaused
+      notify()
     },
     claim: (now, limit, orphan) => {
       sweep(now)
+      if (paused) return []
       return take(limit, orphan).map((job) => {
         const token = String(++claims)
         const until = now + options.lease
-        leases.set(job.id, { job, token, until })
+        leases.set(job.id, { job, token, since: now, until })
         nextDue = Math.min(nextDue, until)
         return { id: job.id, token, payload: job.payload, attempt: job.attempt, cursor: job.cursor, orphan: job.orphan }
       })
@@ -221,23 +198,58 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       if (lease === undefined) return
       leases.delete(claim.id)
       ids.delete(claim.id)
-      if (lease.job.keepIdFor !== undefined) keep(now, claim.id, now + lease.job.keepIdFor)
+      const { keepIdFor, uniqueUntil = now } = lease.job
+      if (keepIdFor !== undefined) kept.add(now, claim.id, Math.max(now + keepIdFor, uniqueUntil))
     },
-    putBack: (now, claim, { attemptSpent, delay }) => {
+    putBack: (now, claim, { attemptSpent, delay, error }) => {
       const lease = leaseOf(claim)
       if (lease === undefined) return
       leases.delete(claim.id)
-      insertAt({ ...lease.job, attempt: lease.job.attempt + (attemptSpent ? 1 : 0) }, now, now + delay)
+      const { attempt, error: lastError } = lease.job
+      insertAt(
+        { ...lease.job, attempt: attempt + (attemptSpent ? 1 : 0), error: error ?? lastError },
+        now,
+        now + delay
+      )
       notify()
+    },
+    cancel: (now, given) => {
+      sweep(now)
+      const waiting = available.length + delayed.length
+      const cancelled = new Set(given)
+      const tokens = Array.from(leases.values()).flatMap(({ job, token }) => cancelled.has(job.id) ? [token] : [])
+      for (const id of cancelled) if (!dead.has(id)) ids.delete(id)
+      for (const id of cancelled) leases.delete(id)
+      available.splice(0, available.length, ...available.filter(({ id }) => !cancelled.has(id)))
+      delayed = delayed.filter(({ job }) => !cancelled.has(job.id))
+      notify()
+      return { count: waiting - available.length - delayed.length + tokens.length, tokens }
     },
     find: (now, id) => {
       sweep(now)
-      const stored = (state: StoredJob["state"], job: Job | undefined) =>
-        job && { id, state, payload: job.payload, attempt: job.attempt, cursor: job.cursor }
-      return Option.fromNullable(
-        stored("Running", leases.get(id)?.job) ?? stored("Dead", dead.get(id)?.job) ??
-          stored("Waiting", available.find((job) => job.id === id) ?? delayed.find(({ job }) => job.id === id)?.job)
+      const lease = leases.get(id)
+      const letter = dead.get(id)
+      if (lease !== undefined) return Option.some({ state: "Running", job: lease.job, lease })
+      if (letter !== undefined) return Option.some({ state: "Dead", ...letter })
+      const waiting = available.find((job) => job.id === id)
+      const later = delayed.find(({ job }) => job.id === id)?.job
+      return Option.orElse(
+        Option.map(Option.fromNullable(waiting), (job): Entry => ({ state: "Waiting", job })),
+        () => Option.map(Option.fromNullable(later), (job): Entry => ({ state: "Delayed", job }))
       )
+    },
+    entries: (now, state) => {
+      sweep(now)
+      switch (state) {
+        case "Waiting":
+          return available.map((job) => ({ state, job }))
+        case "Delayed":
+          return delayed.map(({ job }) => ({ state, job }))
+        case "Running":
+          return Array.from(leases.values(), (lease) => ({ state, job: lease.job, lease }))
+        case "Dead":
+          return Array.from(dead.values(), (letter) => ({ state, ...letter }))
+      }
     },
     deadLetter: (failedAt, claim, error) => {
       const lease = leaseOf(claim)

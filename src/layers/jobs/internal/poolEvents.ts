@@ -1,5 +1,5 @@
-import { Duration, Effect, Metric } from "effect"
-import { monotonicMillis } from "../../../core/internal/monotonic.js"
+import { type Context, Effect, MetricKey } from "effect"
+import { labelsOf, makeMeasure, tagged, timerKey } from "../../../core/internal/workMetrics.js"
 import { JobEvent, type RunFields } from "../JobEvent.js"
 import type { Claim, JobSourceError } from "../JobSource.js"
 
@@ -11,23 +11,31 @@ export interface PoolEvents {
   readonly recordLeaseLost: (claim: Claim) => Effect.Effect<void>
   /** The source stayed unavailable, so the leases of these jobs will expire. */
   readonly recordCut: (claims: ReadonlyArray<Claim>, what: string, error: JobSourceError) => Effect.Effect<void>
-  /** Publishes that a job runs, for as long as it does, and then how long that was. */
-  readonly measure: <A, E, R>(run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Publishes that jobs run, one by default, for as long as they do, and then how long that was. */
+  readonly measure: (count?: number) => <A, E, R>(run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
-const inFlightGauge = Metric.gauge("lastcall_pool_in_flight", { description: "Jobs that run now" })
-const eventsCounter = Metric.counter("lastcall_pool_events", { description: "What happened to jobs, see JobEvent" })
-const runTimer = Metric.timer("lastcall_pool_run", "How long jobs run, however they end")
+const inFlightGauge = MetricKey.gauge("lastcall_pool_in_flight", { description: "Jobs that run now" })
+const eventsCounter = MetricKey.counter("lastcall_pool_events", { description: "What happened to jobs, see JobEvent" })
+const runTimer = timerKey("lastcall_pool_run", "How long jobs run, however they end")
 
-/** A counter for each kind of event, tagged once: tagging costs more than counting. */
-const makeCounters = (name: string) => {
-  const ofPool = Metric.tagged(eventsCounter, "pool", name)
-  const counters = new Map<JobEvent["_tag"], typeof eventsCounter>()
-  return (tag: JobEvent["_tag"]) => {
-    const existing = counters.get(tag)
+/** The events of runs whose end is in the source. */
+const endsRun: ReadonlySet<JobEvent["_tag"]> = new Set([
+  "Succeeded",
+  "Retried",
+  "Snoozed",
+  "DeadLettered",
+  "RunCancelled"
+])
+
+const makeCounters = (pool: string) => {
+  const make = (event: string) => tagged(eventsCounter, { pool, event })
+  const counters = new Map<JobEvent["_tag"], ReturnType<typeof make>>()
+  return (event: JobEvent["_tag"]) => {
+    const existing = counters.get(event)
     if (existing !== undefined) return existing
-    const counter = Metric.tagged(ofPool, "event", tag)
-    counters.set(tag, counter)
+    const counter = make(event)
+    counters.set(event, counter)
     return counter
   }
 }
@@ -35,23 +43,32 @@ const makeCounters = (name: string) => {
 export const makePoolEvents = (options: {
   readonly name: string
   readonly durable: boolean
-  readonly onEvent: ((event: JobEvent) => Effect.Effect<void>) | undefined
+  readonly onEvent: ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined
+  /** The services of `onEvent`. */
+  readonly services: Context.Context<never>
 }): PoolEvents => {
-  const { durable, name, onEvent } = options
+  const { durable, name, onEvent, services } = options
   const counts = { finished: 0, handedBack: 0, cut: 0 }
   const counterOf = makeCounters(name)
-  const inFlight = Metric.tagged(inFlightGauge, "pool", name)
-  const runTime = Metric.tagged(runTimer, "pool", name)
+
+  const handle = (onEvent: (event: JobEvent) => Effect.Effect<unknown, unknown>, event: JobEvent) =>
+    Effect.suspend(() => {
+      const handled = onEvent(event)
+      // Most listeners do nothing about most events.
+      return Object.is(handled, Effect.void) ? Effect.void : Effect.asVoid(Effect.provide(handled, services))
+    }).pipe(
+      Effect.catchAllCause((cause) => Effect.logWarning(`${name}: onEvent failed`, cause))
+    )
 
   const record = (event: JobEvent): Effect.Effect<void> =>
-    Effect.suspend(() => {
+    Effect.withFiberRuntime((fiber) => {
       const { _tag } = event
-      if (_tag === "Succeeded" || _tag === "Retried" || _tag === "DeadLettered") counts.finished++
+      if (endsRun.has(_tag)) counts.finished++
       // A job that returns to a queue in memory is not safe there: it runs again, or counts as cut at the end.
       if (_tag === "HandedBack" && durable) counts.handedBack++
       if (_tag === "Cut") counts.cut++
-      const counted = Metric.incrementBy(counterOf(_tag), "count" in event ? event.count : 1)
-      return onEvent === undefined ? counted : Effect.zipRight(counted, onEvent(event))
+      counterOf(_tag).unsafeUpdate("count" in event ? event.count : 1, labelsOf(fiber))
+      return onEvent === undefined ? Effect.void : handle(onEvent, event)
     })
   const runFields = ({ attempt, id }: Claim): RunFields => ({ pool: name, id, attempt })
 
@@ -71,14 +88,6 @@ export const makePoolEvents = (options: {
           discard: true
         })
       ),
-    measure: (run) =>
-      Effect.flatMap(monotonicMillis, (startedAt) =>
-        Metric.incrementBy(inFlight, 1).pipe(
-          Effect.zipRight(run),
-          Effect.ensuring(Metric.incrementBy(inFlight, -1)),
-          Effect.ensuring(
-            Effect.flatMap(monotonicMillis, (now) => Metric.update(runTime, Duration.millis(now - startedAt)))
-          )
-        ))
+    measure: makeMeasure(inFlightGauge, runTimer, { pool: name })
   }
 }

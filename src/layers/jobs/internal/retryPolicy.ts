@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Option, Predicate, type Schedule, ScheduleDecision, ScheduleIntervals } from "effect"
+import { Duration, Effect, Option, Predicate } from "effect"
 import { backoff } from "../../../core/internal/backoff.js"
 import { bounded } from "../../../core/internal/bounded.js"
 import type { JobSourceError } from "../JobSource.js"
@@ -21,44 +21,18 @@ const isSourceError = Predicate.isTagged("JobSourceError") as (error: unknown) =
  * Retries an operation that settles a job while the source is unavailable: for 30 seconds, or for 2 seconds after the
  * pool began to interrupt its jobs. Then it fails with the first error.
  */
-export const retrySettlement = (pool: Pool) => <A, E>(operation: Effect.Effect<A, E | JobSourceError>) => {
-  const bound = {
-    within: settleTimeout,
-    cut: Effect.zipRight(pool.lifecycle.await("Interrupting"), Effect.sleep(settleTimeoutWhenInterrupting))
-  }
-  const retried = Effect.uninterruptible(operation).pipe(
-    Effect.retry({ schedule: untilSettled, while: isSourceError }),
-    Effect.delay("100 millis")
-  )
-  return Effect.catchIf(
-    operation,
-    isSourceError,
-    (error) =>
-      Effect.flatMap(
-        bounded(bound)(retried),
-        Option.getOrElse((): Effect.Effect<A, E | JobSourceError> => Effect.fail(error))
-      )
-  )
-}
-
-/**
- * The delay of a job's schedule after this many attempts, or none when the schedule is done by then. The schedule is
- * stepped from its start each time, because the attempts of one job may run in different processes.
- */
-export const delayAfter = <Out>(
-  schedule: Schedule.Schedule<Out, void>,
-  attempts: number
-): Effect.Effect<Option.Option<Duration.Duration>> =>
-  Effect.gen(function*() {
-    let now = yield* Clock.currentTimeMillis
-    let state: unknown = schedule.initial
-    let delay = 0
-    for (let step = 0; step < attempts; step++) {
-      const [next, , decision] = yield* schedule.step(now, undefined, state)
-      if (ScheduleDecision.isDone(decision)) return Option.none()
-      delay = Math.max(0, ScheduleIntervals.start(decision.intervals) - now)
-      now += delay
-      state = next
+export const retrySettlement = (pool: Pool) => <A, E>(operation: Effect.Effect<A, E | JobSourceError>) =>
+  Effect.catchIf(operation, isSourceError, (error) => {
+    const bound = {
+      within: settleTimeout,
+      cut: Effect.zipRight(pool.lifecycle.await("Interrupting"), Effect.sleep(settleTimeoutWhenInterrupting))
     }
-    return Option.some(Duration.millis(delay))
+    const retried = Effect.uninterruptible(operation).pipe(
+      Effect.retry({ schedule: untilSettled, while: isSourceError }),
+      Effect.delay("100 millis")
+    )
+    return Effect.flatMap(
+      bounded(bound)(retried),
+      Option.getOrElse((): Effect.Effect<A, E | JobSourceError> => Effect.fail(error))
+    )
   })

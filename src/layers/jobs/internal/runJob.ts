@@ -1,18 +1,26 @@
-import { Cause, Effect, Either, Exit, Option, ParseResult, Predicate, Schema } from "effect"
+import { type Context, Effect, Either, Exit, Option, ParseResult, Schema } from "effect"
 import { afterCommit, isInTransaction } from "../../../core/internal/afterCommit.js"
-import { inUnitOfWork } from "../../../core/internal/unitOfWork.js"
-import { Draining, type JobContext } from "../JobContext.js"
+import type { RefValue } from "../../../core/internal/fiberState.js"
+import { durationOption } from "../../../core/internal/options.js"
+import type { JobContext } from "../JobContext.js"
 import { JobEvent } from "../JobEvent.js"
-import { JobSourceError, type LeaseLost, type Settlement } from "../JobSource.js"
-import { type JobRun, mayStop, type Pool } from "./poolState.js"
-import { delayAfter } from "./retryPolicy.js"
+import { JobSourceError, type Settlement } from "../JobSource.js"
+import {
+  abort,
+  annotate,
+  type Codec,
+  cutOnDefect,
+  decodeError,
+  idempotencyKey,
+  isLeaseLost,
+  payloadOf,
+  rolledBack,
+  runProcess
+} from "./jobProcess.js"
+import { interruptRun, isUseless, type JobRun, mayStop, type Pool } from "./poolState.js"
 import { deadLetter, settle } from "./settle.js"
 
-/** How payloads and cursors are stored: unchanged without a schema. */
-export interface Codec<A> {
-  readonly encode: (value: A) => Effect.Effect<unknown, Error>
-  readonly decode: (value: unknown) => Either.Either<A, string>
-}
+export type { Codec }
 
 export const makeCodec = <A>(schema: (Schema.Schema.AnyNoContext & { readonly Type: A }) | undefined): Codec<A> => {
   if (schema === undefined) {
@@ -26,18 +34,16 @@ export const makeCodec = <A>(schema: (Schema.Schema.AnyNoContext & { readonly Ty
   }
 }
 
-/** How a pool decodes and processes its jobs. The services of `process` are provided. */
+/** How a pool decodes and processes its jobs. */
 export interface JobProcess<in out Job, in out Cursor> {
+  /** The services of `process`, in whose context it is run. */
+  readonly services: Context.Context<never>
+  /** Makes the pool the owner of the daemons that a job forks. */
+  readonly owner: RefValue
   readonly payload: Codec<Job>
   readonly cursor: Codec<Cursor>
   readonly process: (job: Job, context: JobContext<Cursor>) => Effect.Effect<unknown, unknown>
 }
-
-/** The failure of a job whose `complete` has succeeded in a transaction that was rolled back. */
-const rolledBack = Cause.fail(new Error("`complete` was undone: the transaction around it was rolled back"))
-
-/** Aborts the job's signal, so that promises of its process stop. */
-const abort = (pool: Pool, run: JobRun) => run.abortController?.abort(new Draining({ pool: pool.name }))
 
 /** Aborts the signals of all jobs that may stop. Runs when the pool quiesces. */
 export const abortSignals = (pool: Pool): Effect.Effect<void> =>
@@ -45,15 +51,23 @@ export const abortSignals = (pool: Pool): Effect.Effect<void> =>
     if (mayStop(pool)) { for (const { data } of pool.inFlight.units()) abort(pool, data) }
   })
 
+/** The job of this claim was cancelled: if it runs here, it is interrupted. It may have noticed already, by a refused write. */
+export const cancelRun = (pool: Pool, token: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const unit = pool.inFlight.units().find(({ data }) => data.claim.token === token)
+    if (unit === undefined || !["Undecided", "LeaseLost"].includes(unit.data.outcome)) return Effect.void
+    unit.data.outcome = "Cancelled"
+    if (isUseless(unit.data)) abort(pool, unit.data)
+    return interruptRun(unit)
+  })
+
 const signalOf = (pool: Pool, run: JobRun): AbortSignal => {
   if (run.abortController === undefined) {
     run.abortController = new AbortController()
-    if (mayStop(pool)) abort(pool, run)
+    if (mayStop(pool) || run.outcome === "Cancelled") abort(pool, run)
   }
   return run.abortController.signal
 }
-
-const isLeaseLost = Predicate.isTagged("LeaseLost") as (error: unknown) => error is LeaseLost
 
 const makeContext = <Cursor>(
   pool: Pool,
@@ -68,12 +82,14 @@ const makeContext = <Cursor>(
       Effect.sync(() => {
         if (run.outcome === "Undecided" && isLeaseLost(error) && error.id === id) run.outcome = "LeaseLost"
       }))
+  const encode = (operation: string, cursor: Cursor) =>
+    Effect.mapError(codec.encode(cursor), (cause) => new JobSourceError({ operation, queue: pool.name, cause }))
 
   return {
     id,
     attempt,
     cursor,
-    idempotencyKey: (step) => [pool.name, id, ...(step === undefined ? [] : [step])].join("/"),
+    idempotencyKey: idempotencyKey(pool, id),
     draining: pool.lifecycle.await("Quiesced"),
     get signal() {
       return signalOf(pool, run)
@@ -96,10 +112,7 @@ const makeContext = <Cursor>(
     checkpoint: (cursor, writes) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
-          const encoded = yield* Effect.mapError(
-            codec.encode(cursor),
-            (cause) => new JobSourceError({ operation: "checkpoint", queue: pool.name, cause })
-          )
+          const encoded = yield* encode("checkpoint", cursor)
           // A transaction of the caller may go on: the job is handed back after its commit.
           const handBack = mayStop(pool) && !(yield* isInTransaction)
           const value = yield* transact(restore(writes), { _tag: "Checkpoint", cursor: encoded, handBack })
@@ -111,59 +124,54 @@ const makeContext = <Cursor>(
           }))
           return value
         })
-      )
+      ),
+    snooze: (delay, options) =>
+      Effect.uninterruptible(Effect.gen(function*() {
+        const snoozedFor = durationOption(pool.name, "snooze", delay)
+        const cursor = options === undefined ? Option.none() : Option.some(yield* encode("snooze", options.cursor))
+        yield* transact(Effect.void, { _tag: "Snooze", delay: snoozedFor, cursor })
+        yield* afterCommit(Effect.suspend(() => {
+          run.outcome = "Snoozed"
+          run.snoozedFor = snoozedFor
+          return Effect.interrupt
+        }))
+      }))
   }
 }
 
-/** The error of a job that cannot run as it is stored, with what to do about it. */
-const decodeError = (pool: Pool, run: JobRun, what: "payload" | "cursor", stored: unknown, error: string) =>
-  `${pool.name}: job ${run.claim.id} was not run, because its stored ${what} does not decode. Stored is ` +
-  `${JSON.stringify(stored)?.slice(0, 500)}. ${error}\n` +
-  `It is kept among the dead letters: deploy a schema that decodes it as well, then redrive it` +
-  (what === "cursor" ? ", or redrive it from the start." : ", or discard it.")
+/** Runs a job that has an attempt left, unless what is stored of it does not decode. */
+const decodeAndProcess = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>, run: JobRun): Effect.Effect<void> =>
+  Effect.flatMap(payloadOf(pool, job.payload, run), (payload) => {
+    if (Option.isNone(payload)) return Effect.void
+    const { attempt, cursor, id } = run.claim
+    const decodedCursor = Option.map(cursor, job.cursor.decode)
+    if (Option.isSome(decodedCursor) && Either.isLeft(decodedCursor.value)) {
+      const stored = Option.getOrNull(cursor)
+      return deadLetter(pool, run, decodeError(pool, run, "cursor", stored, decodedCursor.value.left))
+    }
+    const context = makeContext(pool, run, job.cursor, Option.flatMap(decodedCursor, Either.getRight))
+    return Effect.flatMap(
+      runProcess(
+        pool,
+        job,
+        { unit: run.unit, name: `${pool.name}.process`, attributes: { id, attempt } },
+        Effect.suspend(() => job.process(payload.value, context))
+      ),
+      (exit) => {
+        if (Exit.isFailure(exit)) abort(pool, run)
+        return settle(pool, run, exit)
+      }
+    )
+  })
 
 /**
  * Runs one claimed job on its own fiber, and settles it. Only the user's process is interruptible, so that every job is
  * settled, or left to its lease with an event that says so.
  */
 export const runJob = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>, run: JobRun): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    const { attempt, cursor, id, payload } = run.claim
-    yield* pool.events.record(JobEvent.Started(pool.events.runFields(run.claim)))
-    // Processes that died have spent attempts as well, so a job that kills its process ends here.
-    if (Option.isNone(yield* delayAfter(pool.retry, attempt - 1))) {
-      return yield* deadLetter(pool, run, `attempt ${attempt} is one more than its schedule allows`)
-    }
-    const decodedPayload = job.payload.decode(payload)
-    if (Either.isLeft(decodedPayload)) {
-      return yield* deadLetter(pool, run, decodeError(pool, run, "payload", payload, decodedPayload.left))
-    }
-    const decodedCursor = Option.map(cursor, job.cursor.decode)
-    if (Option.isSome(decodedCursor) && Either.isLeft(decodedCursor.value)) {
-      const stored = Option.getOrNull(cursor)
-      return yield* deadLetter(pool, run, decodeError(pool, run, "cursor", stored, decodedCursor.value.left))
-    }
-    const context = makeContext(pool, run, job.cursor, Option.flatMap(decodedCursor, Either.getRight))
-    const exit = yield* Effect.suspend(() => job.process(decodedPayload.right, context)).pipe(
-      Effect.withSpan(`${pool.name}.process`, {
-        root: true,
-        captureStackTrace: false,
-        attributes: { id, attempt }
-      }),
-      Effect.interruptible,
-      inUnitOfWork(run.unit),
-      Effect.exit
-    )
-    if (Exit.isFailure(exit)) abort(pool, run)
-    yield* settle(pool, run, exit)
-  }).pipe(
-    // A defect of the engine, of a codec or of a schedule: those of the process are in its exit.
-    Effect.catchAllCause((cause) =>
-      Effect.zipRight(
-        Effect.logError("the job could not be settled; its lease will expire", cause),
-        pool.events.record(JobEvent.Cut({ ...pool.events.runFields(run.claim), error: Cause.pretty(cause) }))
-      )
-    ),
-    pool.events.measure,
-    Effect.annotateLogs({ pool: pool.name, job: run.claim.id })
+  annotate(pool, run.claim.id).pipe(
+    Effect.zipRight(pool.events.record(JobEvent.Started(pool.events.runFields(run.claim)))),
+    Effect.zipRight(decodeAndProcess(pool, job, run)),
+    cutOnDefect(pool, run),
+    pool.events.measure()
   )

@@ -1,10 +1,11 @@
 import { Cause, Effect, Exit, Option, Predicate } from "effect"
+import { delayAfter } from "../../../core/internal/delayAfter.js"
 import { namedCauseMessage } from "../../../core/internal/errorMessage.js"
 import { JobEvent } from "../JobEvent.js"
-import type { JobSourceError, LeaseLost } from "../JobSource.js"
+import type { Claim, JobSourceError, LeaseLost } from "../JobSource.js"
 import { handBack, handBackInterrupted } from "./handBack.js"
 import { type JobRun, mayStop, type Pool } from "./poolState.js"
-import { delayAfter, retrySettlement } from "./retryPolicy.js"
+import { retrySettlement } from "./retryPolicy.js"
 
 /**
  * Decides from its exit what happens to a job: it is acknowledged, handed back, retried, or moved to the dead letters.
@@ -22,6 +23,10 @@ export const settle = (pool: Pool, run: JobRun, exit: Exit.Exit<unknown, unknown
             : Effect.void,
           record(JobEvent.Succeeded(runFields(claim)))
         )
+      case "Snoozed":
+        return record(JobEvent.Snoozed({ ...runFields(claim), delay: run.snoozedFor! }))
+      case "Cancelled":
+        return record(JobEvent.RunCancelled(runFields(claim)))
       case "HandedBack":
         return record(JobEvent.HandedBack(runFields(claim)))
       case "LeaseLost":
@@ -61,6 +66,20 @@ const acknowledge = (pool: Pool, run: JobRun): Effect.Effect<void> =>
     pool.queue.transact(run.claim, Effect.void, { _tag: "Ack" })
   )
 
+/** Acknowledges jobs whose processes have succeeded, in one statement, and records each of them. */
+export const acknowledgeAll = (pool: Pool, claims: ReadonlyArray<Claim>): Effect.Effect<void> => {
+  const { record, recordCut, recordLeaseLost, runFields } = pool.events
+  return claims.length === 0 ? Effect.void : Effect.matchEffect(retrySettlement(pool)(pool.queue.acknowledge(claims)), {
+    onSuccess: (lost) =>
+      Effect.forEach(
+        claims,
+        (claim) => lost.includes(claim) ? recordLeaseLost(claim) : record(JobEvent.Succeeded(runFields(claim))),
+        { discard: true }
+      ),
+    onFailure: (error) => recordCut(claims, `${claims.length} jobs: the source could not record Succeeded`, error)
+  })
+}
+
 const retryOrDeadLetter = (pool: Pool, run: JobRun, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { claim } = run
@@ -91,14 +110,13 @@ const write = (
   event: Extract<JobEvent, { readonly _tag: "Succeeded" | "Retried" | "DeadLettered" }>,
   operation: Effect.Effect<unknown, LeaseLost | JobSourceError>
 ): Effect.Effect<void> =>
-  retrySettlement(pool)(operation).pipe(
-    Effect.zipRight(pool.events.record(event)),
-    Effect.catchTags({
-      LeaseLost: () => pool.events.recordLeaseLost(claim),
-      JobSourceError: (error) =>
-        pool.events.recordCut([claim], `job ${claim.id}: the source could not record ${event._tag}`, error)
-    })
-  )
+  Effect.matchEffect(retrySettlement(pool)(operation), {
+    onSuccess: () => pool.events.record(event),
+    onFailure: (error) =>
+      error._tag === "LeaseLost"
+        ? pool.events.recordLeaseLost(claim)
+        : pool.events.recordCut([claim], `job ${claim.id}: the source could not record ${event._tag}`, error)
+  })
 
 /** The error that a failure within a span was made of: the failure itself is a proxy. */
 const original = (error: unknown): unknown => Predicate.isObject(error) ? Cause.originalError(error) : error
@@ -114,7 +132,7 @@ const isAbort = (error: unknown, signal: AbortSignal, depth = 0): boolean =>
   ))
 
 /** Whether a process stopped because of the drain, by its interruption or by itself, and not because of a failure. */
-const isCooperativeStop = (pool: Pool, run: JobRun, cause: Cause.Cause<unknown>): boolean => {
+export const isCooperativeStop = (pool: Pool, run: JobRun, cause: Cause.Cause<unknown>): boolean => {
   if (pool.lifecycle.hasReached("Interrupting")) return Cause.isInterrupted(cause)
   if (!mayStop(pool)) return false
   const signal = run.abortController?.signal

@@ -49,3 +49,20 @@ export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
     return `${this.queue}: the lease of job ${this.id} is gone; nothing was written`
   }
 }
+
+/**
+ * The text is no position in this list: pass what `JobPage.next` was, for the same state.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidPosition extends Schema.TaggedError<InvalidPosition>()("InvalidPosition", {
+  queue: Schema.String,
+  position: Schema.String
+}) {
+  override get message() {
+    return `${this.queue}: ${
+      JSON.stringify(this.position)
+    } is no position in this list; pass the \`next\` of the page before`
+  }
+}

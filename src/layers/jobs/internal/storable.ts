@@ -5,7 +5,10 @@ import type { OfferAllOptions } from "../JobSource.js"
 const halfCharacter = /\p{Surrogate}/u
 
 /** Why jobs cannot be offered with these ids. */
-export const idsFault = (jobs: number, ids: ReadonlyArray<string>): Error | undefined => {
+export const idsFault = (jobs: number, { ids, uniqueFor }: OfferAllOptions): Error | undefined => {
+  if (ids === undefined) {
+    return uniqueFor === undefined ? undefined : new Error("uniqueFor needs an id: it is what is unique")
+  }
   if (ids.length !== jobs) return new Error(`there are ${jobs} jobs, but ${ids.length} ids`)
   const broken = ids.find((id) => halfCharacter.test(id))
   return broken === undefined ? undefined : new Error(`the id ${JSON.stringify(broken)} has half a surrogate pair`)
@@ -17,11 +20,29 @@ export const isStorableId = (id: string): boolean => !id.includes("\u0000") && !
 /** The text with its NUL characters replaced, which PostgreSQL does not store. */
 export const storableText = (text: string): string => text.replaceAll("\u0000", "\uFFFD")
 
-/** See `OfferOptions.keepIdFor`. */
-const defaultKeepIdFor = Duration.minutes(5)
+/**
+ * A value as JSON that PostgreSQL stores: with NUL characters and halves of surrogate pairs replaced. For values that are not
+ * the caller's: no caller would see that they are refused.
+ */
+export const storableJson = (value: unknown): string =>
+  (JSON.stringify(value) ?? "null").replace(
+    /\\(?:u(?:0000|d[89a-f][0-9a-f]{2})|.)/g,
+    (escape) => escape.length > 2 ? "\uFFFD" : escape
+  )
 
-/** For how many milliseconds the given ids are kept; none when they need not be, or when the engine makes the ids. */
-export const keepIdForMillis = ({ ids, keepIdFor = defaultKeepIdFor }: OfferAllOptions): number | undefined => {
-  const millis = Math.ceil(Duration.toMillis(keepIdFor))
-  return ids === undefined || millis <= 0 ? undefined : millis
+/** See `OfferOptions.keepIdFor`. */
+export const defaultKeepIdFor = Duration.minutes(5)
+
+/**
+ * For how many milliseconds the given ids are kept; none when they need not be, or when the engine makes the ids. Zero for ids that are
+ * kept for no longer than they are unique.
+ */
+export const keepIdForMillis = ({ ids, keepIdFor, uniqueFor }: OfferAllOptions): number | undefined => {
+  if (ids === undefined) return undefined
+  const millis = Math.ceil(Duration.toMillis(keepIdFor ?? (uniqueFor === undefined ? defaultKeepIdFor : 0)))
+  return millis <= 0 && uniqueFor === undefined ? undefined : millis
 }
+
+/** For how many milliseconds after the offer the given ids are taken in any case. */
+export const uniqueForMillis = ({ uniqueFor }: OfferAllOptions): number | undefined =>
+  uniqueFor === undefined ? undefined : Math.ceil(Duration.toMillis(uniqueFor))

@@ -1,4 +1,4 @@
-import { Duration, Effect, Random } from "effect"
+import { Duration, Effect, Random, type Scope } from "effect"
 import { monotonicMillis } from "../../../core/internal/monotonic.js"
 
 /** Wakes the pool that waits for jobs of one queue. Waiting holds no connection and no job. */
@@ -37,12 +37,32 @@ export const make = (pollInterval: Duration.Duration): Effect.Effect<WakeUp> =>
     }
   })
 
+/** A queue of this process, and what wakes its pool. */
+export interface Waiting {
+  readonly name: string
+  readonly wakeUp: WakeUp
+}
+
+/** Makes what wakes the pool of this queue, which is among `queues` until the scope closes. */
+export const register = (
+  queues: Set<Waiting>,
+  name: string,
+  pollInterval: Duration.Duration
+): Effect.Effect<WakeUp, never, Scope.Scope> =>
+  Effect.flatMap(make(pollInterval), (wakeUp) => {
+    const entry = { name, wakeUp }
+    return Effect.as(
+      Effect.acquireRelease(Effect.sync(() => queues.add(entry)), () => Effect.sync(() => queues.delete(entry))),
+      wakeUp
+    )
+  })
+
 /** Notifies every queue: sent when a subscription begins, because earlier messages are unknown. */
 export const everyQueue = ""
 
 /** Notifies the queue of this name, or every queue with `everyQueue`. */
 export const notify = (
-  queues: Iterable<{ readonly name: string; readonly wakeUp: WakeUp }>,
+  queues: Iterable<Waiting>,
   name: string
 ): Effect.Effect<void> =>
   Effect.forEach(

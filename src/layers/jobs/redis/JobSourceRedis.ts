@@ -8,6 +8,9 @@
  *   that settles a job names it.
  * - A failure and the death of a process spend an attempt, a hand-back does not. Only the pool makes a job a dead letter.
  * - Jobs whose process died wait in a list of their own, `lastcall:orphans`, while a pool runs another one.
+ * - A queue is paused as BullMQ pauses it, so its dashboards show that and can do it, too.
+ * - Of the jobs that wait, and of those that run, the first 1,000 can be listed: BullMQ keeps them in lists, which have no index.
+ *   Those that wait are listed in the order of their offers.
  * - Other processes are woken by a message; polling finds jobs whose message was lost, and jobs added by other programs.
  *
  * **Promised:** every offered job is settled at least once, as long as Redis keeps its data. It keeps what it is configured to
@@ -16,8 +19,8 @@
  *
  * **Not promised:** that writes are committed once. Redis and the database share no transaction: the writes of `complete` and
  * `checkpoint` are committed before the job is settled. When the process dies in between, or the lease was lost meanwhile, the
- * next run writes again. Either make the writes idempotent with `Database.once(job.id, writes)`, or put `JobSourceOutbox` in
- * front, which also holds back an offer until the transaction around it commits.
+ * next run writes again. Either make the writes idempotent with `Database.once(job.id, writes)`, or keep the jobs in the database
+ * and let Redis carry them, with `JobCarrierRedis`: then an offer waits for the transaction around it as well.
  *
  * One server, 6.2 or later, or its replacement after a failover; no cluster.
  *
@@ -37,7 +40,7 @@
  * @since 0.1.0
  */
 import { Config, type ConfigError, Duration, Effect, Layer, type Redacted } from "effect"
-import { durationOption } from "../../../core/internal/options.js"
+import { countOption, durationOption } from "../../../core/internal/options.js"
 import { JobSource } from "../JobSource.js"
 import { make } from "./internal/source.js"
 import { RedisError } from "./internal/url.js"
@@ -79,6 +82,16 @@ export interface Options {
    * busy server takes, and short beside a lease. A server that takes longer is away, and the connection is made anew.
    */
   readonly connectTimeout?: Duration.DurationInput | undefined
+  /**
+   * The number of jobs that each queue has room for, including delayed jobs and excluding running ones: beyond it offers fail with
+   * `QueueFull`. Infinite by default: the memory of the server is the application's to plan, and such an offer counts nothing. A job that returns to the queue (a
+   * retry, a hand-back, a redrive) always has room.
+   *
+   * It is an estimate. Jobs are counted by `depth`, at most for a tenth of the time, when the last count of this process is a second
+   * old or its room is used up; so the queue may get more jobs by as many as the other processes offer within a second. A repeated offer
+   * is refused as any other, although it would add nothing.
+   */
+  readonly capacity?: number | undefined
 }
 
 /**
@@ -92,7 +105,8 @@ export const defaults = {
   lease: Duration.seconds(10),
   expireEvery: Duration.seconds(1),
   pollInterval: Duration.seconds(2),
-  connectTimeout: Duration.seconds(5)
+  connectTimeout: Duration.seconds(5),
+  capacity: Infinity
 }
 
 /**
@@ -116,7 +130,11 @@ export const layer = (options: Options): Layer.Layer<JobSource, RedisError> =>
         lease: duration("lease"),
         expireEvery: duration("expireEvery"),
         pollInterval: duration("pollInterval"),
-        connectTimeout: duration("connectTimeout")
+        connectTimeout: duration("connectTimeout"),
+        capacity: countOption("JobSourceRedis", "capacity", options.capacity ?? defaults.capacity, {
+          least: 1,
+          unlimited: true
+        })
       })
     })
   )

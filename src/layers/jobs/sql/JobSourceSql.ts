@@ -4,8 +4,13 @@
  *
  * - A job belongs to a claim for as long as its lease is renewed. Every claim has a number that no other claim ever has,
  *   the fence, and each statement that settles a job names it: a holder that has lost its lease writes nothing.
+ *   It is the last statement of a transaction, so a process that dies or freezes in `complete` or `checkpoint` keeps the job
+ *   no longer than its lease. Within a transaction of the process it comes before the rest of that transaction, and until
+ *   the commit no other process can have the job: from there on the server ends the transaction when it is idle for longer than a lease.
+ * - With `renewWhileBlocked`, a job that blocks the event loop keeps its lease, for up to ten minutes.
  * - A failure and the death of a process spend an attempt, a hand-back does not.
- * - Jobs are claimed in the order in which they became due. A hand-back does not change that order.
+ * - Jobs are claimed by priority, those of one priority in the order in which they became due. A hand-back does not change that
+ *   order.
  * - Other processes are woken by `NOTIFY`; polling finds jobs whose notification was lost.
  *
  * **Promised:** what a job writes in `complete` and `checkpoint` is committed together with the fact, or not at all. A
@@ -27,12 +32,19 @@
  * | `deaths` | How many processes have died while they ran the job, since its offer or its redrive. |
  * | `fence` | The number of the last claim; `NULL` before the first. |
  * | `lease_until` | When the lease runs out unless it is renewed; `NULL` unless the job runs. |
+ * | `claimed_by`, `claimed_at` | The process that has claimed the job last, as `host/pid`, and when. Processes of versions before these columns do not write them. |
  * | `due_at` | When the job became available, or will; when the id of a `done` job is free. |
  * | `keep_id_for` | How long the id is kept after the end of the job; `NULL` when it is not. |
- * | `number` | The order of offers: among jobs that became due at the same time the lower number is claimed first. |
+ * | `priority` | From 0, which is claimed first, to 9. |
+ * | `unique_until` | Until when the id is taken whatever becomes of the job; `NULL` unless it was offered with `uniqueFor`. |
+ * | `number` | The order of offers: among jobs of a priority that became due at the same time the lower number is claimed first. |
  * | `created_at` | When the job was offered. |
+ * | `offer_at` | When a waiting job is offered to the carrier (again); `NULL` for as soon as it is due. Only `layerCarried` uses it. |
  * | `error` | What went wrong in the last attempt that failed. |
  * | `failed_at` | When the job became a dead letter; `NULL` unless it is one. |
+ *
+ * `<table>_paused` has a row for each queue that is paused, with `queue` and `paused_at`. Processes of versions before it do not look
+ * there, and claim jobs all the same.
  *
  * `<table>_migrations` holds the numbers of the migrations that have been run. Migrations are run when a queue is opened, by
  * one process at a time, and leave the table usable by processes of the version before them.
@@ -59,10 +71,16 @@
  */
 import type { SqlClient } from "@effect/sql"
 import { Config, type ConfigError, Duration, Effect, Layer } from "effect"
-import { durationOption } from "../../../core/internal/options.js"
+import type { Timeouts } from "../../../core/Drain.js"
+import { countOption, durationOption } from "../../../core/internal/options.js"
+import type { BudgetError } from "../../../core/ShutdownConfig.js"
 import type { Database } from "../../database/contract.js"
+import { JobCarrier } from "../JobCarrier.js"
 import { JobSource } from "../JobSource.js"
-import { make } from "./internal/source.js"
+import { makeCarrierFinder } from "./internal/carrierFinder.js"
+import { carrierTable } from "./internal/carrierStatements.js"
+import { make, makeTableFinder } from "./internal/source.js"
+import { defaultTable } from "./internal/statements.js"
 
 /**
  * Where the jobs are kept, and how soon other processes act.
@@ -93,6 +111,30 @@ export interface Options {
    * same moment.
    */
   readonly pollInterval?: Duration.DurationInput | undefined
+  /**
+   * The number of jobs that each queue has room for, including delayed jobs and excluding running ones: beyond it offers fail with
+   * `QueueFull`. Infinite by default: a table has room for an outage, and such an offer counts nothing. A job that returns to the queue (a
+   * retry, a hand-back, a redrive) always has room.
+   *
+   * It is an estimate. Jobs are counted by `depth`, at most for a tenth of the time, when the last count of this process is a second
+   * old or its room is used up; so the queue may get more jobs by as many as the other processes offer within a second. A repeated offer
+   * is refused as any other, although it would add nothing.
+   */
+  readonly capacity?: number | undefined
+  /**
+   * Whether leases are renewed also while a job blocks the event loop: by a thread, on a connection of its own. `false` by default:
+   * each process pays for it with the thread, about 11 MB of memory and one more connection to the server, and only jobs that block for
+   * longer than their lease need it. Not used by PGlite, whose jobs no other process can take.
+   *
+   * **Promised:** such a job, and the jobs beside it, keep their leases for up to ten minutes, and in a drain for no longer than its
+   * bound. A process that is frozen or dead loses them at the usual time. **Not promised:** that they are kept when the connection of the
+   * thread is lost meanwhile, which only the event loop can make anew. Where there is no thread or no connection, one warning says why, and
+   * the pool works as without the option.
+   *
+   * Before Node 22.14 threads have no names, so that the exit takes a computation of `node:crypto` or `node:zlib` in libuv's thread pool
+   * for this thread, and overlooks one. `process.exit` then waits until that computation has ended, which may be after the deadline.
+   */
+  readonly renewWhileBlocked?: boolean | undefined
 }
 
 /**
@@ -102,10 +144,12 @@ export interface Options {
  * @category defaults
  */
 export const defaults = {
-  table: "lastcall_jobs",
+  table: defaultTable,
   lease: Duration.seconds(10),
   expireEvery: Duration.seconds(1),
-  pollInterval: Duration.seconds(2)
+  pollInterval: Duration.seconds(2),
+  capacity: Infinity,
+  renewWhileBlocked: false
 } as const satisfies Options
 
 /**
@@ -124,14 +168,98 @@ export const defaults = {
 export const layer = (options: Options = {}): Layer.Layer<JobSource, never, Database | SqlClient.SqlClient> =>
   Layer.scoped(
     JobSource,
+    Effect.suspend(() => make(settingsOf(options), { make: makeTableFinder }))
+  )
+
+const settingsOf = (options: Options) => {
+  const duration = (option: "lease" | "expireEvery" | "pollInterval") =>
+    durationOption("JobSourceSql", option, options[option] ?? defaults[option], { positive: true })
+  return {
+    table: options.table ?? defaults.table,
+    lease: duration("lease"),
+    expireEvery: duration("expireEvery"),
+    pollInterval: duration("pollInterval"),
+    capacity: countOption("JobSourceSql", "capacity", options.capacity ?? defaults.capacity, {
+      least: 1,
+      unlimited: true
+    }),
+    renewWhileBlocked: options.renewWhileBlocked ?? defaults.renewWhileBlocked
+  }
+}
+
+/**
+ * The options of a source with a carrier.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CarriedOptions extends Options, Timeouts {
+  /**
+   * When a job that waits is offered to the carrier again, which ignores ids that it holds if it can. 10 seconds after the first time by
+   * default: so long a job waits whose process died between the table and the carrier. Then at intervals as long as the job
+   * waits, so that a long queue costs little, and at least every hour, so that a carrier that lost a part of its data
+   * has all ids again within an hour. One that lost all of it has them again within two poll intervals: it has lost the
+   * sentinel, an id in its queue `<table>:sentinel`.
+   */
+  readonly offerAgainAfter?: Duration.DurationInput | undefined
+}
+
+/**
+ * The defaults of what `CarriedOptions` has besides `Options`. Those of the timeouts are the ones of every drain.
+ *
+ * @since 0.1.0
+ * @category defaults
+ */
+export const carriedDefaults = {
+  offerAgainAfter: Duration.seconds(10)
+} as const satisfies CarriedOptions
+
+const offerAgainAtLatest = Duration.hours(1)
+
+/**
+ * `layer`, except that a `JobCarrier` distributes the jobs to processes, so that the database does not. The table is the same, and
+ * so is everything that is promised about it: jobs are offered and settled in transactions of the database.
+ *
+ * Committed jobs are offered to the carrier by a relay, at once and in the order in which they became due, by one process at a
+ * time; jobs that are handed back go before the others. The relay is drained like everything else, and any process offers what
+ * another one left. Jobs that other programs add to the carrier get a row when they are received, and run like any other; their
+ * ids are kept for 5 minutes.
+ *
+ * Sources with and without a carrier may use a table at the same time, so that one can replace the other without a stop. The jobs of
+ * a table `lastcall_outbox`, where `JobSourceOutbox` of earlier versions kept them, are moved to `lastcall_jobs` when a queue is
+ * opened, and so is what processes of these versions still offer.
+ *
+ * **Promised:** what `layer` promises, also when the carrier loses its data, or delivers an id never or twice. **Not promised:**
+ * that jobs of different offers keep their order. Priorities are kept where the carrier has them: over one that has none, offers
+ * with a priority fail.
+ *
+ * **Errors:** building the layer fails with `BudgetError` when the budget of `launch` can never hold a timeout. While the carrier is
+ * away claims fail with `JobSourceError`; offers and settlements succeed.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerCarried = (
+  options: CarriedOptions = {}
+): Layer.Layer<JobSource, BudgetError, JobCarrier | Database | SqlClient.SqlClient> =>
+  Layer.scoped(
+    JobSource,
     Effect.suspend(() => {
-      const duration = (option: "lease" | "expireEvery" | "pollInterval") =>
-        durationOption("JobSourceSql", option, options[option] ?? defaults[option], { positive: true })
-      return make({
-        table: options.table ?? defaults.table,
-        lease: duration("lease"),
-        expireEvery: duration("expireEvery"),
-        pollInterval: duration("pollInterval")
+      const earliest = durationOption(
+        "JobSourceSql",
+        "offerAgainAfter",
+        options.offerAgainAfter ?? carriedDefaults.offerAgainAfter,
+        { positive: true }
+      )
+      const { drainTimeout, releaseTimeout } = options
+      const offerAgain = { earliest, latest: Duration.max(earliest, offerAgainAtLatest) }
+      return make(settingsOf(options), {
+        tables: (table) => [carrierTable(table)],
+        make: (ledger) =>
+          Effect.flatMap(
+            JobCarrier,
+            (carrier) => makeCarrierFinder({ carrier, drainTimeout, offerAgain, releaseTimeout }, ledger)
+          )
       })
     })
   )
@@ -146,3 +274,14 @@ export const layerConfig = (
   options: Config.Config.Wrap<Options>
 ): Layer.Layer<JobSource, ConfigError.ConfigError, Database | SqlClient.SqlClient> =>
   Layer.unwrapEffect(Effect.map(Config.unwrap(options), layer))
+
+/**
+ * `layerCarried` with options from the configuration. Fails with a `ConfigError` when one of them is missing or invalid.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerCarriedConfig = (
+  options: Config.Config.Wrap<CarriedOptions>
+): Layer.Layer<JobSource, BudgetError | ConfigError.ConfigError, JobCarrier | Database | SqlClient.SqlClient> =>
+  Layer.unwrapEffect(Effect.map(Config.unwrap(options), layerCarried))

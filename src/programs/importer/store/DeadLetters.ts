@@ -3,7 +3,7 @@
  */
 import { SqlClient, type SqlError } from "@effect/sql"
 import { Effect, Option, Schema } from "effect"
-import type { DeadLetter as Letter, JobSourceError } from "../../../layers/jobs/JobSource.js"
+import { type DeadLetter as Letter, JobSourceError } from "../../../layers/jobs/JobSource.js"
 import { DeadLetter, ImportJob } from "../Domain.js"
 import { Importer } from "../Domain.js"
 import { DeadLetterNotFound } from "../Errors.js"
@@ -25,7 +25,7 @@ const toDeadLetter = (letter: Letter): DeadLetter =>
 
 export class DeadLetters extends Effect.Service<DeadLetters>()("importer/DeadLetters", {
   effect: Effect.gen(function*() {
-    const { deadLetters } = yield* Importer
+    const { deadLetters, name } = yield* Importer
     const loads = yield* Loads
     const sql = yield* SqlClient.SqlClient
 
@@ -56,6 +56,23 @@ export class DeadLetters extends Effect.Service<DeadLetters>()("importer/DeadLet
         yield* deadLetters.discard([id])
       }))
 
+    /** For the job console: skips what is no dead letter by now, and returns how many there were. */
+    const each = (
+      ids: ReadonlyArray<string>,
+      change: (id: string) => Effect.Effect<void, DeadLetterNotFound | JobSourceError | SqlError.SqlError>
+    ) =>
+      Effect.forEach(new Set(ids), (id) =>
+        change(id).pipe(
+          Effect.as(1),
+          Effect.catchTags({
+            DeadLetterNotFound: () => Effect.succeed(0),
+            SqlError: (cause) => new JobSourceError({ operation: "deadLetters", queue: name, cause })
+          })
+        )).pipe(Effect.map((changed) => changed.reduce((sum, one) => sum + one, 0)))
+    const redriveAll = (ids: ReadonlyArray<string>, options?: { readonly fromStart?: boolean | undefined }) =>
+      each(ids, (id) => retry(id, { fromStart: options?.fromStart === true }))
+    const discardAll = (ids: ReadonlyArray<string>) => each(ids, discard)
+
     /** Marks the imports of all dead letters as failed, page by page. */
     const failImports = (after?: DeadLetter): Effect.Effect<void, JobSourceError | SqlError.SqlError> =>
       Effect.gen(function*() {
@@ -70,6 +87,6 @@ export class DeadLetters extends Effect.Service<DeadLetters>()("importer/DeadLet
         if (letters.length === pageSize) yield* failImports(letters.at(-1))
       })
 
-    return { list, get, retry, discard, failImports }
+    return { list, get, retry, discard, redriveAll, discardAll, failImports }
   })
 }) {}

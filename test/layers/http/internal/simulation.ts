@@ -215,7 +215,7 @@ export class Simulation {
       for (const exchange of [...connection.exchanges]) this.policy.cutExchange(exchange)
     }
     this.run(this.now + 10)
-    this.policy.closeConnections()
+    for (const connection of [...this.policy.connections]) this.policy.closeConnection(connection)
     for (const connection of [...this.policy.connections]) this.policy.destroyConnection(connection)
   }
 }

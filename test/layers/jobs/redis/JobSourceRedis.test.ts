@@ -186,15 +186,16 @@ describeRedis("JobSourceRedis", (redis) => {
 
   const lease = "1 second"
   jobSourceConformance("the source in Redis", {
-    make: Effect.gen(function*() {
-      const prefix = newPrefix()
-      const lines: Array<string> = []
-      return {
-        sources: [yield* source(redis, { lease, prefix }), yield* source(redis, { lease, prefix })],
-        write: (line) => Effect.sync(() => void lines.push(line)),
-        written: Effect.sync(() => lines)
-      }
-    }),
+    make: (world) =>
+      Effect.gen(function*() {
+        const options = { lease, prefix: newPrefix(), ...world } as const
+        const lines: Array<string> = []
+        return {
+          sources: [yield* source(redis, options), yield* source(redis, options)],
+          write: (line) => Effect.sync(() => void lines.push(line)),
+          written: Effect.sync(() => lines)
+        }
+      }),
     lease,
     passTime: Effect.sleep,
     live: true,

@@ -10,7 +10,7 @@ import { describeEngines, source, twoProcesses } from "./JobSourceSqlWorld.js"
 
 class Pool extends WorkerPool.Tag("transactions")<Pool, string, number>() {}
 
-const endings = ["Succeeded", "Retried", "DeadLettered", "HandedBack", "LeaseLost", "Cut", "Abandoned"]
+const endings = ["Succeeded", "Retried", "Snoozed", "DeadLettered", "HandedBack", "LeaseLost", "Cut", "Abandoned"]
 
 describeEngines("JobContext", (databases) => {
   /** Runs one job, which is retried once, and returns its events, what it has written, and the row that is left of it. */
@@ -61,6 +61,29 @@ describeEngines("JobContext", (databases) => {
     })
 
   describe("in a transaction of the process", () => {
+    it.scopedLive("snooze takes effect with the commit, and then the process is interrupted", () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(
+          yield* run(({ snooze }, { transaction, write }) =>
+            Effect.zipRight(
+              transaction(Effect.zipRight(snooze("1 hour", { cursor: 3 }), write("a"))),
+              write("not interrupted")
+            )
+          ),
+          { events: ["Started", "Snoozed"], written: ["a"], row: ["Delayed", 3] }
+        )
+      }))
+
+    it.scopedLive("snooze is undone when the transaction fails afterwards, and the job has failed", () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(
+          yield* run(({ snooze }, { transaction }) =>
+            transaction(Effect.zipRight(snooze("1 hour", { cursor: 3 }), Effect.fail("later")))
+          ),
+          { events: ["Started", "DeadLettered"], written: [], row: ["Dead", null] }
+        )
+      }))
+
     it.scopedLive("complete is reported after the commit", () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(

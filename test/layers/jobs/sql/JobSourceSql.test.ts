@@ -1,25 +1,7 @@
-import { SqlClient, SqlError } from "@effect/sql"
+import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
-import {
-  Cause,
-  Config,
-  ConfigProvider,
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  Fiber,
-  Layer,
-  Option,
-  Scope
-} from "effect"
-import { Database } from "../../../../src/layers/database/Database.js"
-import { type JobQueue, JobSource, type Settlement } from "../../../../src/layers/jobs/JobSource.js"
-import { statementsOf } from "../../../../src/layers/jobs/sql/internal/statements.js"
-import * as JobSourceSql from "../../../../src/layers/jobs/sql/JobSourceSql.js"
-import * as WorkerPool from "../../../../src/layers/jobs/WorkerPool.js"
-import { jobSourceConformance } from "../../../conformance/jobSource.js"
+import { Cause, Duration, Effect, Exit, Fiber, Option } from "effect"
+import type { JobQueue, Settlement } from "../../../../src/layers/jobs/JobSource.js"
 import { take, takeWaiting } from "../JobSourceWorld.js"
 import { afterClaim, describeEngines, source, twoProcesses } from "./JobSourceSqlWorld.js"
 
@@ -271,12 +253,13 @@ describeEngines("JobSourceSql", (databases) => {
         assert.deepStrictEqual(yield* written, ["locked", "long"])
       }))
 
-    it.scopedLive("a transaction longer than the lease renews it after a rollback", () =>
+    it.scopedLive("a job keeps its lease also when its transaction is rolled back after longer than that", () =>
       Effect.gen(function*() {
         const options = { name: "rolled-back", lease: "1 second", expireEvery: "1 hour" } as const
         const { one, write, written } = yield* twoProcesses(databases, options)
         yield* one.offer(["job"])
         const [claim] = yield* one.claim(1)
+        yield* Effect.fork(Effect.forever(Effect.delay(one.renew([claim!]), "250 millis")))
         const fails = Effect.zipRight(Effect.delay(write("nothing"), "2 seconds"), Effect.fail("bad luck"))
         assert.strictEqual(yield* Effect.flip(one.transact(claim!, fails, checkpoint(1))), "bad luck")
         // A process that reaps expired leases.
@@ -304,154 +287,4 @@ describeEngines("JobSourceSql", (databases) => {
         assert.deepStrictEqual(yield* other.claim(1), [])
       }))
   })
-
-  describe("a pool", () => {
-    class Pool extends WorkerPool.Tag("pool-over-sql")<Pool, string>() {}
-
-    it.scopedLive("a job that ignores its interruption runs in another process at once, and its late writes are refused", () =>
-      Effect.gen(function*() {
-        const { one, other, write, written } = yield* twoProcesses(databases, { name: "pool-over-sql" })
-        const [first] = yield* databases
-        const begun = yield* Deferred.make<void>()
-        const elsewhere = yield* Deferred.make<void>()
-        const refused = yield* Deferred.make<string>()
-        const scope = yield* Scope.make()
-        yield* Layer.build(Pool.layer({
-          concurrency: 1,
-          drainTimeout: "50 millis",
-          releaseTimeout: "50 millis",
-          process: (_, { complete }) =>
-            Deferred.succeed(begun, void 0).pipe(
-              Effect.zipRight(Deferred.await(elsewhere)),
-              Effect.zipRight(complete(write("late"))),
-              Effect.catchAll((error) => Deferred.succeed(refused, String(error))),
-              Effect.uninterruptible
-            )
-        })).pipe(Scope.extend(scope), Effect.provideService(JobSource, yield* source(first)))
-        yield* one.offer(["job"])
-        yield* Deferred.await(begun)
-        const taken = yield* takeWaiting(other)
-        yield* Scope.close(scope, Exit.void)
-        const claim = yield* Fiber.join(taken)
-        assert.strictEqual(claim.attempt, 1)
-        yield* other.transact(claim, write("elsewhere"), ack)
-        yield* Deferred.succeed(elsewhere, void 0)
-        assert.match(yield* Deferred.await(refused), /Its work was abandoned/)
-        assert.deepStrictEqual(yield* written, ["elsewhere"])
-      }))
-  })
-
-  it.scopedLive("claims, waits, the reaper and pages of dead letters read no row of the backlog", () =>
-    Effect.gen(function*() {
-      const name = "backlog"
-      const { one, sql } = yield* twoProcesses(databases, { name })
-      yield* sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at)
-        SELECT ${name}, 'delayed ' || n, '1', now() + interval '1 day' FROM generate_series(1, 20000) AS n`
-      yield* sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at, state, error, failed_at)
-        SELECT ${name}, 'dead ' || n, '1', now(), 'dead', 'no', now() + n * interval '1 millisecond'
-        FROM generate_series(1, 20000) AS n`
-      yield* one.offer(["now"])
-      const { claim, deadLetters, due, reap } = statementsOf("lastcall_jobs")
-      const plan = (statement: string, values: ReadonlyArray<unknown>) =>
-        Effect.map(
-          sql.unsafe<Record<string, string>>(`EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) ${statement}`, [...values]),
-          (rows) => rows.map((row) => row["QUERY PLAN"]!).join("\n")
-        )
-      const read = (plan: string) =>
-        Math.max(...[...plan.matchAll(/Scan.*rows=(\d+)|Removed by Filter: (\d+)/g)].map((_) => Number(_[1] ?? _[2])))
-      const plans = yield* Effect.all([
-        plan(due, [name, true]),
-        plan(reap, [[name]]),
-        plan(deadLetters, [name, 10, null, null]),
-        plan(claim, [name, 10, 10, true])
-      ])
-      for (const plan of plans) {
-        assert.notInclude(plan, "Seq Scan")
-        assert.isAtMost(read(plan), 10, plan)
-      }
-    }))
-
-  it.scopedLive("a table that a newer version has migrated is used as it is", () =>
-    Effect.gen(function*() {
-      const [first, second] = yield* databases
-      const { sql } = first
-      const table = "newer"
-      const queue = yield* Effect.flatMap(source(first, { table }), ({ open }) => open({ name: "queue" }))
-      yield* queue.offer(["job"])
-      yield* sql`ALTER TABLE newer ADD COLUMN color text`
-      yield* sql`INSERT INTO newer_migrations (number) VALUES (99)`
-      const migrations = sql`SELECT number FROM newer_migrations`
-      const before = yield* migrations
-      const other = yield* Effect.flatMap(source(second, { table }), ({ open }) => open({ name: "queue" }))
-      assert.deepStrictEqual(payloads(yield* other.claim(1)), ["job"])
-      assert.deepStrictEqual(yield* migrations, before)
-    }))
-
-  it.scopedLive("options come from the configuration", () =>
-    Effect.gen(function*() {
-      const [{ database, sql }] = yield* databases
-      const config = ConfigProvider.fromMap(new Map([["TABLE", "configured"], ["LEASE", "20 seconds"]]))
-      const { open, renewEvery } = yield* Layer.build(
-        JobSourceSql.layerConfig({ table: Config.string("TABLE"), lease: Config.duration("LEASE") })
-      ).pipe(
-        Effect.map(Context.get(JobSource)),
-        Effect.withConfigProvider(config),
-        Effect.provideService(Database, database),
-        Effect.provideService(SqlClient.SqlClient, sql)
-      )
-      assert.deepStrictEqual(renewEvery, Duration.seconds(5))
-      yield* Effect.flatMap(open({ name: "queue" }), ({ offer }) => offer(["job"]))
-      assert.deepStrictEqual(yield* sql`SELECT queue, state, attempt FROM configured`, [
-        { queue: "queue", state: "waiting", attempt: 1 }
-      ])
-    }))
-
-  it.scopedLive("several processes may make the table and open the same queues at the same time", () =>
-    Effect.gen(function*() {
-      const [first, second] = yield* databases
-      // The processes meet at the critical moment only by chance, so there are several rounds.
-      for (const table of ["made_by_many_1", "made_by_many_2", "made_by_many_3", "made_by_many_4"]) {
-        const sources = yield* Effect.forEach([first, second, first, second], (opened) => source(opened, { table }))
-        const queues = yield* Effect.forEach(
-          sources.flatMap(({ open }) => [open, open]),
-          (open, n) => open({ name: n % 2 === 0 ? "even" : "odd" }),
-          { concurrency: "unbounded" }
-        )
-        yield* Effect.forEach(queues, ({ offer }, n) => offer([n]))
-        assert.deepStrictEqual(payloads(yield* queues[0]!.claim(9)), [0, 2, 4, 6])
-        assert.deepStrictEqual(payloads(yield* queues[7]!.claim(9)), [1, 3, 5, 7])
-      }
-    }))
-
-  it.scopedLive("a lease shorter than two renewals is refused", () =>
-    Effect.gen(function*() {
-      const { open, renewEvery } = yield* source((yield* databases)[0], { lease: "12 seconds" })
-      assert.deepStrictEqual(renewEvery, Duration.seconds(3))
-      const error = yield* Effect.flip(open({ name: "short", lease: "5 seconds" }))
-      assert.strictEqual(error.message, "short: open failed: its lease is shorter than 6s, two renewals")
-    }))
 })
-
-let tables = 0
-
-describeEngines("JobSourceSql", (databases) =>
-  jobSourceConformance("the source in the database", {
-    make: Effect.gen(function*() {
-      const [first, second] = yield* databases
-      const options = { lease: "1 second", expireEvery: "100 millis" } as const
-      const { sql } = first
-      const table = sql(`written_${++tables}`)
-      yield* sql`CREATE TABLE ${table} (number serial, line text)`
-      return {
-        sources: [yield* source(first, options), yield* source(second, options)],
-        write: (line) => Effect.asVoid(sql`INSERT INTO ${table} (line) VALUES (${line})`),
-        written: Effect.map(sql<{ line: string }>`SELECT line FROM ${table} ORDER BY number`, (rows) =>
-          rows.map(({ line }) => line)),
-        transaction: sql.withTransaction
-      }
-    }),
-    lease: "1 second",
-    passTime: Effect.sleep,
-    live: true,
-    transactional: true
-  }))

@@ -1,5 +1,6 @@
 import { SqlClient } from "@effect/sql"
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { PgClient } from "@effect/sql-pg"
+import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
 import { afterAll, beforeAll, describe } from "vitest"
 import * as Database from "../../../../src/layers/database/Database.js"
 import { JobSource, type QueueOptions } from "../../../../src/layers/jobs/JobSource.js"
@@ -27,6 +28,22 @@ export const describeEngines = (name: string, body: (databases: Databases) => vo
     body(Effect.all([open, open]))
   })
 }
+
+/** Runs the same tests over an app's own `PgClient`, of which `Database.fromPgClient` makes a `Database`. */
+export const describeOwnClients = (name: string, body: (databases: Databases) => void): void =>
+  describePostgres(`${name} over an app's own PgClient`, (postgres) => {
+    const open = Effect.suspend(() =>
+      Layer.build(Layer.provideMerge(
+        Database.fromPgClient,
+        Layer.orDie(PgClient.layer({ url: Redacted.make(postgres.url), maxConnections: 4 }))
+      ))
+    ).pipe(Effect.map((context): Opened => ({
+      sql: Context.get(context, SqlClient.SqlClient),
+      database: Context.get(context, Database.Database),
+      release: Effect.dieMessage("PgClient.layer has no drain")
+    })))
+    body(Effect.all([open, open]))
+  })
 
 /** The source of one process. */
 export const source = ({ database, sql }: Opened, options: JobSourceSql.Options = {}) =>

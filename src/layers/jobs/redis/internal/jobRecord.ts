@@ -1,5 +1,7 @@
 import type { JobJson } from "bullmq"
 import { DateTime, Option, Predicate } from "effect"
+import { randomUUID } from "node:crypto"
+import { defaultPriority } from "../../internal/priority.js"
 import type { Claim, DeadLetter } from "../../JobSource.js"
 import { decodeId } from "./ids.js"
 
@@ -31,11 +33,23 @@ export const toJob = (jobId: string, json: JobJson) => ({
   cursor: cursorOf(json)
 })
 
-/** The options of a job in BullMQ, with `OfferOptions.keepIdFor` in milliseconds if the id is to be kept. */
-export const jobOptions = (delay: number, keepIdFor: number | undefined) => ({
-  ...delay > 0 ? { delay } : {},
-  ...keepIdFor === undefined ? {} : { keepIdFor }
-})
+/** The options of a job in BullMQ, with those of `OfferOptions` that it does not have, in milliseconds. */
+export const jobOptions = (options: {
+  readonly delay: number
+  /** None if the id is not to be kept. */
+  readonly keepIdFor: number | undefined
+  /** The date until which the id is taken in any case. */
+  readonly uniqueUntil: number | undefined
+  readonly priority: number
+}) => {
+  const { delay, keepIdFor, priority, uniqueUntil } = options
+  return {
+    ...priority > defaultPriority ? { priority } : {},
+    ...delay > 0 ? { delay } : {},
+    ...keepIdFor === undefined ? {} : { keepIdFor },
+    ...uniqueUntil === undefined ? {} : { uniqueUntil }
+  }
+}
 
 export const keepsId = ({ opts }: JobJson): boolean => Predicate.hasProperty(opts, "keepIdFor")
 
@@ -51,3 +65,10 @@ export const toDeadLetter = (jobId: string, json: JobJson): DeadLetter => ({
   error: json.failedReason ?? "",
   failedAt: DateTime.unsafeMake(json.finishedOn ?? 0)
 })
+
+/** The token of a lock: no two are the same, and it says who has claimed the job. */
+export const lockToken = (by: string): string => `${randomUUID()} ${by}`
+
+/** Who has made the token; none when another program has. */
+export const claimantOf = (token: string): Option.Option<string> =>
+  Option.fromNullable(/^[0-9a-f-]{36} (.+)$/.exec(token)?.[1])

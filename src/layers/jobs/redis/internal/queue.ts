@@ -1,28 +1,24 @@
 import type { JobJson, RedisQueueBackend } from "bullmq"
 import { Clock, Duration, Effect, Option } from "effect"
-import { randomUUID } from "node:crypto"
-import { settleAfterWrites } from "../../internal/afterWrites.js"
-import { idsFault, keepIdForMillis } from "../../internal/storable.js"
+import { settleAfterWrites, transactAllAfterWrites } from "../../internal/afterWrites.js"
+import { claimant } from "../../internal/claimant.js"
+import { defaultPriority } from "../../internal/priority.js"
+import { makeQueueBound } from "../../internal/queueBound.js"
+import { idsFault, keepIdForMillis, uniqueForMillis } from "../../internal/storable.js"
 import type { WakeUp } from "../../internal/wakeUp.js"
-import {
-  type Claim,
-  type JobQueue,
-  JobSourceError,
-  LeaseLost,
-  type Settlement,
-  type StoredJob
-} from "../../JobSource.js"
+import { type Claim, type JobQueue, JobSourceError, LeaseLost, type Settlement } from "../../JobSource.js"
 import type { Connection } from "./connection.js"
 import { deadLetters } from "./deadLetters.js"
 import { encodeId } from "./ids.js"
-import { encodeCursor, encodePayload, jobOptions, keepsId, toClaim, toJob } from "./jobRecord.js"
+import { encodeCursor, encodePayload, jobOptions, keepsId, lockToken, toClaim } from "./jobRecord.js"
+import { redisListing } from "./listing.js"
 import { redisCommands } from "./redisCommands.js"
 import { scriptsOf } from "./scripts.js"
 
 type Finished = Parameters<RedisQueueBackend["moveToCompleted"]>[0]
 
 /** The part of a job that BullMQ reads to finish it. */
-const finished = (id: string) => ({ id, opts: { attempts: 1 } }) as unknown as Finished
+export const finished = (id: string) => ({ id, opts: { attempts: 1 } }) as unknown as Finished
 
 const noClaims = Effect.succeed<ReadonlyArray<Claim>>([])
 
@@ -38,18 +34,27 @@ export const make = (options: {
   readonly backend: RedisQueueBackend
   readonly connection: Connection
   readonly lease: Duration.Duration
+  /** See `JobSourceRedis.Options`. */
+  readonly capacity: number
   readonly wakeUp: WakeUp
   readonly makeId: (now: number) => string
   /** Wakes the pools of this queue in all processes. */
   readonly wake: Effect.Effect<void>
-}): JobQueue => {
-  const { backend, connection, key, makeId, name, prefix, wake, wakeUp } = options
+  /** Tells all processes that this claim's job was cancelled. */
+  readonly tellCancelled: (token: string) => Effect.Effect<void>
+}): Omit<JobQueue, "paused" | "setPaused" | "onCancel"> => {
+  const { backend, capacity, connection, key, makeId, name, prefix, tellCancelled, wake, wakeUp } = options
   const { redis } = connection
   const lease = Math.ceil(Duration.toMillis(options.lease))
   const scripts = scriptsOf(redis, (type) => backend.toKey(type))
   const leaseOf = ({ id, token }: Claim) => ({ id: encodeId(id), token })
   const renewOne = async (claim: Claim) => (await scripts.renew([leaseOf(claim)], lease)).length === 0
   const { fenced, send, sendFenced } = redisCommands(name, connection, renewOne)
+  const by = claimant()
+  const listing = redisListing({ name, backend, redis, send })
+  // It joins no transaction.
+  const isInTransaction = Effect.succeed(false)
+  const takeRoom = makeQueueBound({ queue: name, capacity, depth: listing.depth, isInTransaction })
   const leaseLost = ({ id }: Claim) => new LeaseLost({ queue: name, id })
 
   /** The claims of jobs whose ids are kept after their acknowledgement. */
@@ -60,7 +65,7 @@ export const make = (options: {
     // On one connection: the claims come after it.
     const orphanTaken = orphan ? scripts.takeOrphan() : undefined
     const results = await Promise.allSettled(Array.from({ length: count }, async () => {
-      const token = randomUUID()
+      const token = lockToken(by)
       const [json, id, , due] = await backend.moveToActive(token) as [JobJson | undefined, string, number, number]
       if (!json) return { due }
       const claim = toClaim(id, json, token)
@@ -108,20 +113,6 @@ export const make = (options: {
       return claims
     }).pipe(Effect.uninterruptible)
 
-  const find = async (id: string): Promise<StoredJob | undefined> => {
-    const jobId = encodeId(id)
-    const [json, failed, active] = await Promise.all([
-      backend.getJobData(jobId),
-      redis.zscore(backend.toKey("failed"), jobId),
-      redis.lpos(backend.toKey("active"), jobId)
-    ])
-    if (json === undefined) return undefined
-    const job = toJob(jobId, json)
-    if (failed !== null) return { ...job, state: "Dead", attempt: job.attempt - 1 }
-    if (json.finishedOn !== undefined) return undefined
-    return { ...job, state: active === null ? "Waiting" : "Running" }
-  }
-
   /** Returns the claims whose lease is lost. In reverse, because BullMQ puts each job in front of the others. */
   const handBack = (claims: ReadonlyArray<Claim>) =>
     send("handBack", async () => {
@@ -134,21 +125,38 @@ export const make = (options: {
       return lost.flat().reverse()
     })
 
+  const complete = (claim: Claim) => {
+    const { id, token } = leaseOf(claim)
+    return backend.moveToCompleted(finished(id), null, !idKept.has(claim), token, false)
+  }
+
+  const renew: JobQueue["renew"] = (claims) =>
+    claims.length === 0 ? noClaims : Effect.map(
+      send("renew", () => scripts.renew(claims.map(leaseOf), lease)),
+      (lost) => lost.map((index): Claim => claims[index]!)
+    )
+
+  const acknowledge: JobQueue["acknowledge"] = (claims) =>
+    send("acknowledge", async () => {
+      const held = await Promise.all(claims.map((claim) => fenced(claim, () => complete(claim))))
+      return claims.filter((_, index) => !held[index])
+    })
+
   const settle = (claim: Claim, how: Settlement): Effect.Effect<void, LeaseLost | JobSourceError> =>
     Effect.gen(function*() {
+      if (how._tag === "Ack") return yield* sendFenced(claim, "transact", () => complete(claim))
       const { id, token } = leaseOf(claim)
-      if (how._tag === "Ack") {
-        const remove = !idKept.has(claim)
-        return yield* sendFenced(
-          claim,
-          "transact",
-          () => backend.moveToCompleted(finished(id), null, remove, token, false)
-        )
+      const cursor = how._tag === "Checkpoint" ? Option.some(how.cursor) : how.cursor
+      if (Option.isSome(cursor)) {
+        const written = yield* send("transact", () => scripts.setProgress({ id, token }, encodeCursor(cursor.value)))
+        if (!written) return yield* leaseLost(claim)
       }
-      const written = yield* send("transact", () => scripts.setProgress({ id, token }, encodeCursor(how.cursor)))
-      if (!written) return yield* leaseLost(claim)
-      if (!how.handBack) return
-      if ((yield* handBack([claim])).length > 0) return yield* leaseLost(claim)
+      if (how._tag === "Checkpoint" && !how.handBack) return
+      const delay = how._tag === "Snooze" ? Math.ceil(Duration.toMillis(how.delay)) : 0
+      if (delay > 0) {
+        const now = yield* Clock.currentTimeMillis
+        yield* sendFenced(claim, "transact", () => backend.moveToDelayed(id, now, delay, token, { skipAttempt: true }))
+      } else if ((yield* handBack([claim])).length > 0) return yield* leaseLost(claim)
       yield* wake
     })
 
@@ -156,12 +164,19 @@ export const make = (options: {
     offer: (payloads, options = {}) =>
       Effect.gen(function*() {
         if (payloads.length === 0) return []
-        const { delay = Duration.zero, ids } = options
-        const cause = ids === undefined ? undefined : idsFault(payloads.length, ids)
+        const { delay = Duration.zero, ids, priority = defaultPriority } = options
+        const cause = idsFault(payloads.length, options)
         if (cause !== undefined) return yield* new JobSourceError({ operation: "offer", queue: name, cause })
+        yield* takeRoom(payloads.length)
         const now = yield* Clock.currentTimeMillis
         const jobIds = ids ?? payloads.map(() => makeId(now))
-        const opts = jobOptions(Math.ceil(Duration.toMillis(delay)), keepIdForMillis(options))
+        const uniqueFor = uniqueForMillis(options)
+        const opts = jobOptions({
+          delay: Math.ceil(Duration.toMillis(delay)),
+          keepIdFor: keepIdForMillis(options),
+          uniqueUntil: uniqueFor === undefined ? undefined : now + uniqueFor,
+          priority
+        })
         // One transaction: all of the jobs are stored, or none.
         yield* send("offer", async () => {
           if ("keepIdFor" in opts) await scripts.forget(now, jobIds.map(encodeId))
@@ -196,6 +211,9 @@ export const make = (options: {
         return value
       }),
 
+    acknowledge,
+    transactAll: transactAllAfterWrites(name, { acknowledge, hold: renew }),
+
     retry: (claim, { delay, error }) =>
       Effect.gen(function*() {
         const { id, token } = leaseOf(claim)
@@ -216,11 +234,19 @@ export const make = (options: {
 
     handBack: (claims) => claims.length === 0 ? noClaims : Effect.zipLeft(handBack(claims), wake),
 
-    renew: (claims) =>
-      claims.length === 0 ? noClaims : Effect.map(
-        send("renew", () => scripts.renew(claims.map(leaseOf), lease)),
-        (lost) => lost.map((index): Claim => claims[index]!)
-      ),
+    renew,
+
+    cancel: (ids) =>
+      Effect.gen(function*() {
+        let count = 0
+        for (const id of new Set(ids)) {
+          const token = yield* send("cancel", () => scripts.cancel(encodeId(id)))
+          if (token === undefined) continue
+          count++
+          if (token !== "") yield* tellCancelled(token)
+        }
+        return count
+      }),
 
     size: Effect.map(
       send("size", async () => [
@@ -230,7 +256,7 @@ export const make = (options: {
       (counts) => counts.reduce((sum, count) => sum + count, 0)
     ),
 
-    find: (id) => Effect.map(send("find", () => find(id)), Option.fromNullable),
+    ...listing,
 
     deadLetters: deadLetters({ backend, redis, scripts, send, wake })
   }

@@ -14,6 +14,9 @@ const codeOf = (error: unknown): unknown => Predicate.hasProperty(error, "code")
 /** Whether a dead letter was redriven or discarded meanwhile. */
 export const isNoDeadLetter = (error: unknown): boolean => codeOf(error) === missing || codeOf(error) === notActive
 
+/** Whether a command was refused because the job is not locked with the token that it named. */
+export const isLeaseLost = (error: unknown): boolean => leaseLost.includes(codeOf(error))
+
 /** Sends commands on behalf of one queue. */
 export interface RedisCommands {
   /**
@@ -34,17 +37,19 @@ export interface RedisCommands {
   ) => Effect.Effect<void, LeaseLost | JobSourceError>
 }
 
+export const makeSend = (queue: string, connection: Connection): RedisCommands["send"] => (operation, command) =>
+  Effect.uninterruptible(Effect.tryPromise({
+    try: command,
+    catch: (error) => new JobSourceError({ operation, queue, cause: connection.explain(error) })
+  }))
+
 export const redisCommands = (
   queue: string,
   connection: Connection,
   /** Renews the lock, also one that has expired. */
   renew: (claim: Claim) => Promise<boolean>
 ): RedisCommands => {
-  const send: RedisCommands["send"] = (operation, command) =>
-    Effect.uninterruptible(Effect.tryPromise({
-      try: command,
-      catch: (error) => new JobSourceError({ operation, queue, cause: connection.explain(error) })
-    }))
+  const send = makeSend(queue, connection)
 
   const fenced: RedisCommands["fenced"] = async (claim, command) => {
     for (let retried = false;; retried = true) {
@@ -52,9 +57,8 @@ export const redisCommands = (
         await command()
         return true
       } catch (error) {
-        const code = codeOf(error)
-        if (code === noLock && !retried && await renew(claim)) continue
-        if (leaseLost.includes(code)) return false
+        if (codeOf(error) === noLock && !retried && await renew(claim)) continue
+        if (isLeaseLost(error)) return false
         throw error
       }
     }

@@ -20,6 +20,11 @@ export interface Scripts {
   readonly setAside: (lease: Lease) => Promise<boolean>
   /** Makes the oldest of the orphans the job that is claimed next. */
   readonly takeOrphan: () => Promise<unknown>
+  /**
+   * Removes a job that waits or runs, and returns the token of its lock: empty when it waits, or its lock has expired. None when there
+   * is no such job.
+   */
+  readonly cancel: (id: string) => Promise<string | undefined>
   /** The number of orphans that were set aside. */
   readonly countOrphans: () => Promise<number>
   /**
@@ -29,8 +34,24 @@ export interface Scripts {
   readonly forget: (now: number, ids?: ReadonlyArray<string>) => Promise<number>
 }
 
+const cancel = `
+local id = ARGV[1]
+local job = KEYS[3] .. id
+local token = redis.call('GET', job .. ':lock') or ''
+local removed = redis.call('LREM', KEYS[1], 1, id)
+for i = 4, 6 do
+  if removed == 0 then removed = redis.call('LREM', KEYS[i], 1, id) end
+end
+for i = 7, 8 do
+  if removed == 0 then removed = redis.call('ZREM', KEYS[i], id) end
+end
+if removed == 0 then return nil end
+redis.call('SREM', KEYS[2], id)
+redis.call('DEL', job, job .. ':lock', job .. ':logs')
+return token`
+
 /** The key of the list of orphans that are not claimed yet. No id of a job has a colon. */
-const orphans = "lastcall:orphans"
+export const orphans = "lastcall:orphans"
 
 /** How many ids one script forgets, so that it does not hold up the server. */
 export const mostForgotten = 200
@@ -90,7 +111,8 @@ for _, id in ipairs(ids) do
   local fields = redis.call('HMGET', job, 'finishedOn', 'opts')
   local read, opts = pcall(cjson.decode, fields[2] or '')
   local keepIdFor = read and type(opts) == 'table' and tonumber(opts.keepIdFor)
-  if fields[1] and keepIdFor and fields[1] + keepIdFor <= tonumber(ARGV[1])
+  local uniqueUntil = keepIdFor and tonumber(opts.uniqueUntil) or 0
+  if fields[1] and keepIdFor and math.max(fields[1] + keepIdFor, uniqueUntil) <= tonumber(ARGV[1])
     and redis.call('ZREM', KEYS[1], id) == 1 then
     redis.call('DEL', job, job .. ':logs')
     forgotten = forgotten + 1
@@ -113,6 +135,11 @@ export const scriptsOf = (redis: Redis, toKey: (type: string) => string): Script
     setAside: ({ id, token }) =>
       isOne(redis.eval(setAside, 4, toKey(id), toKey("active"), toKey("stalled"), toKey(orphans), id, token)),
     takeOrphan: () => redis.lmove(toKey(orphans), toKey("wait"), "LEFT", "RIGHT"),
+    cancel: async (id) => {
+      const lists = ["wait", "paused", orphans].map(toKey)
+      const keys = [toKey("active"), toKey("stalled"), toKey(""), ...lists, toKey("delayed"), toKey("prioritized")]
+      return await redis.eval(cancel, keys.length, ...keys, id) as string | null ?? undefined
+    },
     countOrphans: () => redis.llen(toKey(orphans)),
     forget: async (now, ids = []) =>
       await redis.eval(forget, 2, toKey("completed"), toKey(""), now, mostForgotten, ...ids) as number

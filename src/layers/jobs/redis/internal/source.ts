@@ -1,30 +1,15 @@
 import type { RedisQueueBackend } from "bullmq"
-import { Clock, Duration, Effect, Queue, type Redacted } from "effect"
-import { optionalPeers, rethrow } from "../../../../core/internal/optionalPeers.js"
+import { Clock, Duration, Effect, type Redacted } from "effect"
 import { queueLease } from "../../internal/lease.js"
 import { type Reaped, reapLeases } from "../../internal/leaseReaper.js"
 import { makeOrphanTurn } from "../../internal/orphanTurn.js"
-import * as WakeUp from "../../internal/wakeUp.js"
-import { JobSourceError, type Service } from "../../JobSource.js"
-import { connect } from "./connection.js"
-import { encodeId, makeIds } from "./ids.js"
+import { makePausedQueues } from "../../internal/pausedQueues.js"
+import type { Service } from "../../JobSource.js"
+import { makeIds } from "./ids.js"
 import * as RedisQueue from "./queue.js"
+import { makeSend } from "./redisCommands.js"
 import { mostForgotten, scriptsOf } from "./scripts.js"
-import { parseUrl } from "./url.js"
-
-/** Effectively unlimited: the pool decides when a job becomes a dead letter. */
-const maxStalledCount = 2 ** 31
-
-interface OpenQueue {
-  readonly name: string
-  readonly wakeUp: WakeUp.WakeUp
-  readonly backend: RedisQueueBackend
-}
-
-const peers = optionalPeers("JobSourceRedis", {
-  bullmq: () => import("bullmq").catch(rethrow),
-  ioredis: () => import("ioredis").catch(rethrow)
-})
+import { makeServer, type Server } from "./server.js"
 
 /** See `JobSourceRedis.layer`. Connected, subscribed and reaping expired leases until the scope closes. */
 export const make = (options: {
@@ -34,34 +19,31 @@ export const make = (options: {
   readonly expireEvery: Duration.Duration
   readonly pollInterval: Duration.Duration
   readonly connectTimeout: Duration.Duration
+  readonly capacity: number
 }) =>
   Effect.gen(function*() {
-    const { connectTimeout, expireEvery, lease, pollInterval, prefix } = options
-    const target = yield* parseUrl(options.url)
-    const { bullmq: { createRedisBackend }, ioredis: { Redis } } = yield* peers
+    const { capacity, expireEvery, lease, pollInterval, prefix } = options
     const renewEvery = Duration.times(lease, 1 / 4)
-    const queues = new Set<OpenQueue>()
     const makeId = makeIds()
-    const channel = `${prefix}:lastcall:wake`
-
-    const connection = yield* connect({ Redis, target, connectTimeout, responseTimeout: connectTimeout })
-    const { redis } = connection
-    const messages = yield* Queue.unbounded<string>()
-    const subscriber = yield* connect({
-      Redis,
-      target,
-      connectTimeout,
-      responseTimeout: undefined,
-      onReady: (redis) =>
-        void redis.subscribe(channel).then(() => messages.unsafeOffer(WakeUp.everyQueue), () => undefined)
+    const pausedQueues = yield* makePausedQueues({
+      pollInterval,
+      read: (names) => {
+        const named = [...server.queues].filter(({ name }) => names.includes(name))
+        return Effect.map(
+          Effect.filter(named, ({ backend, name }) =>
+            makeSend(name, server.connection)("paused", () => backend.hasQueueMetaField("paused")), {
+            concurrency: "unbounded"
+          }),
+          (paused) =>
+            paused.map(({ name }) =>
+              name
+            )
+        )
+      }
     })
-    subscriber.redis.on("message", (_, name) => messages.unsafeOffer(name))
-    yield* Effect.forkScoped(
-      Effect.forever(Effect.flatMap(Queue.take(messages), (name) => WakeUp.notify(queues, name)))
-    )
-
-    /** Processes that miss the message find the jobs by polling. */
-    const wake = (name: string) => Effect.ignore(Effect.tryPromise(() => redis.publish(channel, name)))
+    const server: Server = yield* makeServer({ ...options, owner: "JobSourceRedis", onPaused: pausedQueues.look })
+    const { connection, queues, wake } = server
+    const { redis } = connection
 
     /** Forgets the ids that were kept long enough, in steps. */
     const forget = (backend: RedisQueueBackend) =>
@@ -92,60 +74,38 @@ export const make = (options: {
       graceAtStart: true,
       reach: Effect.as(Effect.tryPromise(() => redis.ping()), reap)
     }))
-    yield* Effect.logInfo(`jobs: ${target.label}`)
-
-    const openBackend = (key: string, lease: Duration.Duration) => {
-      const settings = {
-        connection: redis,
-        prefix,
-        skipVersionCheck: true,
-        lockDuration: Math.ceil(Duration.toMillis(lease)),
-        maxStalledCount,
-        // Within this time only one process looks for stalled jobs.
-        stalledInterval: Math.max(1, Math.floor(Duration.toMillis(expireEvery) / 2))
-      }
-      const backend = createRedisBackend(key, settings)
-      // Commands report the errors of the connection. Without a listener the emitter would throw them.
-      backend.on("error", () => undefined)
-      return backend
-    }
 
     const source: Service = {
       durable: true,
+      priorities: true,
       renewEvery,
       orphanTurn: makeOrphanTurn(),
       open: (options) =>
         Effect.gen(function*() {
           const { name } = options
-          const away = connection.awayError()
-          if (away !== undefined) return yield* new JobSourceError({ operation: "open", queue: name, cause: away })
           const ownLease = yield* queueLease(options, lease, renewEvery)
-          const key = encodeId(name)
-          const wakeUp = yield* WakeUp.make(pollInterval)
-          const { backend } = yield* Effect.acquireRelease(
-            Effect.sync(() => {
-              const queue = { name, wakeUp, backend: openBackend(key, ownLease) }
-              queues.add(queue)
-              return queue
+          const queue = yield* server.open(name, ownLease)
+          // BullMQ's own, which its dashboards show and set.
+          const setPaused = (paused: boolean) =>
+            Effect.zipRight(
+              makeSend(name, connection)("setPaused", () => queue.backend.pause(paused)),
+              paused ? server.tellPaused : Effect.zipRight(server.tellPaused, wake(name))
+            )
+          const pause = yield* pausedQueues.open({ name, write: setPaused })
+          return {
+            ...RedisQueue.make({
+              ...queue,
+              prefix,
+              connection,
+              capacity,
+              lease: ownLease,
+              makeId,
+              wake: wake(name),
+              tellCancelled: (token) => server.tellCancelled(name, token)
             }),
-            (queue) =>
-              Effect.suspend(() => {
-                queues.delete(queue)
-                // Removes its listeners. The connection stays open: the source owns it.
-                return Effect.promise(() => queue.backend.close())
-              })
-          )
-          return RedisQueue.make({
-            name,
-            key,
-            prefix,
-            backend,
-            connection,
-            lease: ownLease,
-            wakeUp,
-            makeId,
-            wake: wake(name)
-          })
+            ...pause,
+            onCancel: server.cancellations.open(name)
+          }
         })
     }
     return source

@@ -1,11 +1,18 @@
-import { Deferred, Effect, Exit } from "effect"
+import { Effect, Exit } from "effect"
 import type { Claim, JobSourceError } from "../../JobSource.js"
 
 interface Pending {
   readonly claim: Claim
-  /** Completes when there is a result, or when it is this caller's turn to send the next batch. */
-  readonly resumed: Deferred.Deferred<void>
+  /** Whether there is a result, or it is the caller's turn to send the next batch. */
+  isReady: boolean
+  /** Resumes the caller, once it waits. */
+  resume: ((effect: Effect.Effect<void>) => void) | undefined
   result: Exit.Exit<boolean, JobSourceError> | undefined
+}
+
+const wake = (pending: Pending) => {
+  pending.isReady = true
+  pending.resume?.(Effect.void)
 }
 
 /**
@@ -24,27 +31,33 @@ export const makeAckBatcher = (
     const batch = pending
     pending = []
     return Effect.map(Effect.exit(send(batch.map(({ claim }) => claim))), (sent) => {
+      const lost = new Set(Exit.isSuccess(sent) ? sent.value : [])
       for (const one of batch) {
-        one.result = Exit.map(sent, (lost) => !lost.includes(one.claim))
-        Deferred.unsafeDone(one.resumed, Exit.void)
+        one.result = Exit.map(sent, () => !lost.has(one.claim))
+        wake(one)
       }
       const [next] = pending
       if (next === undefined) inFlight = false
-      else Deferred.unsafeDone(next.resumed, Exit.void)
+      else wake(next)
     })
   })
 
   return (claim) =>
-    Effect.gen(function*() {
-      const own: Pending = { claim, resumed: yield* Deferred.make<void>(), result: undefined }
+    Effect.uninterruptible(Effect.suspend(() => {
+      const own: Pending = { claim, isReady: false, resume: undefined, result: undefined }
       pending.push(own)
-      if (inFlight) yield* Deferred.await(own.resumed)
-      if (own.result === undefined) {
+      const ownTurn = Effect.zipRight(sendPending, Effect.suspend(() => own.result!))
+      if (!inFlight) {
         inFlight = true
         // Fibers that are ready to acknowledge join the batch.
-        yield* Effect.yieldNow()
-        yield* sendPending
+        return Effect.zipRight(Effect.yieldNow(), ownTurn)
       }
-      return yield* own.result!
-    }).pipe(Effect.uninterruptible)
+      return Effect.flatMap(
+        Effect.async<void>((resume) => {
+          if (own.isReady) resume(Effect.void)
+          else own.resume = resume
+        }),
+        () => own.result ?? Effect.zipRight(Effect.yieldNow(), ownTurn)
+      )
+    }))
 }

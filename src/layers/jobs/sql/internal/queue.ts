@@ -1,29 +1,20 @@
 import type { SqlClient } from "@effect/sql"
 import { Array, DateTime, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
-import { bounded } from "../../../../core/internal/bounded.js"
-import { monotonicMillis } from "../../../../core/internal/monotonic.js"
-import { causeOf, execute, type Row, transaction, TransactionTag } from "../../../database/contract.js"
-import { toDeadLetter, toJob } from "../../internal/jobRecord.js"
-import { idsFault, isStorableId, keepIdForMillis, storableText } from "../../internal/storable.js"
-import type { WakeUp } from "../../internal/wakeUp.js"
-import {
-  type Claim,
-  type JobQueue,
-  JobSourceError,
-  LeaseLost,
-  type Settlement,
-  type StoredJob
-} from "../../JobSource.js"
+import { type Row, transaction, TransactionTag } from "../../../database/contract.js"
+import { toDeadLetter } from "../../internal/jobRecord.js"
+import { defaultPriority, priorityFault } from "../../internal/priority.js"
+import { makeQueueBound } from "../../internal/queueBound.js"
+import { idsFault, isStorableId, keepIdForMillis, storableText, uniqueForMillis } from "../../internal/storable.js"
+import { type Claim, type JobQueue, type JobSourceError, LeaseLost, type Settlement } from "../../JobSource.js"
 import { makeAckBatcher } from "./ackBatcher.js"
+import type { Claiming } from "./claiming.js"
+import { sqlListing, toStoredJob } from "./listing.js"
+import type { ListStatements } from "./listStatements.js"
+import { failureOf, runOn } from "./rows.js"
 import type { Statements } from "./statements.js"
 
 const json = (value: unknown): string => JSON.stringify(value) ?? "null"
-
-const states = { waiting: "Waiting", running: "Running", dead: "Dead" } as const
-
-const toClaim = (row: Row): Claim => ({ ...toJob(row), token: row.fence as string, orphan: row.orphan as boolean })
-const toStoredJob = (row: Row): StoredJob => ({ ...toJob(row), state: states[row.state as keyof typeof states] })
 
 /** One queue of the table. */
 export const make = (options: {
@@ -34,19 +25,25 @@ export const make = (options: {
   /** A client that never waits behind jobs. */
   readonly reserved: SqlClient.SqlClient
   readonly statements: Statements
-  readonly wakeUp: WakeUp
-}): JobQueue => {
-  const { lease, name, reserved, sql, statements, wakeUp } = options
+  readonly listStatements: ListStatements
+  readonly claiming: Claiming
+  /** Whether claims follow priorities. */
+  readonly priorities: boolean
+  /** See `JobSourceSql.Options`. */
+  readonly capacity: number
+}): Omit<JobQueue, "paused" | "setPaused" | "onCancel"> => {
+  const { capacity, claiming, lease, listStatements, name, priorities, reserved, sql, statements } = options
   const leaseSeconds = Duration.toSeconds(lease)
+  const idleMillis = String(Math.ceil(Duration.toMillis(lease)))
 
-  const failure = (operation: string) => (error: unknown) =>
-    new JobSourceError({ operation, queue: name, cause: causeOf(error) })
+  const failure = failureOf(name)
   /** Values that are no JSON, such as a `bigint`, are refused. */
   const encoded = <A>(operation: string, encode: () => A) => Effect.try({ try: encode, catch: failure(operation) })
-  const runOn =
-    (client: SqlClient.SqlClient) => (operation: string, statement: string, ...values: ReadonlyArray<unknown>) =>
-      Effect.mapError(execute(client, statement, [name, ...values]), failure(operation))
-  const run = runOn(sql)
+  const run = runOn(sql, name)
+
+  const listing = sqlListing(name, run, listStatements)
+  const isInTransaction = Effect.map(Effect.serviceOption(TransactionTag), Option.isSome)
+  const takeRoom = makeQueueBound({ queue: name, capacity, depth: listing.depth, isInTransaction })
 
   const count = (operation: string, statement: string, ...values: ReadonlyArray<unknown>) =>
     Effect.map(run(operation, statement, ...values), ([row]) => row?.jobs as number)
@@ -60,7 +57,13 @@ export const make = (options: {
     ...values: ReadonlyArray<unknown>
   ): Effect.Effect<ReadonlyArray<Claim>, JobSourceError> =>
     claims.length === 0 ? Effect.succeed([]) : Effect.map(
-      runOn(client)(operation, statement, claims.map(({ id }) => id), claims.map(({ token }) => token), ...values),
+      runOn(client, name)(
+        operation,
+        statement,
+        claims.map(({ id }) => id),
+        claims.map(({ token }) => token),
+        ...values
+      ),
       (rows) => {
         const held = new Set(rows.map(({ fence }) => fence))
         return claims.filter(({ token }) => !held.has(token))
@@ -76,87 +79,74 @@ export const make = (options: {
   const find = (operation: string, id: string): Effect.Effect<Option.Option<Row>, JobSourceError> =>
     isStorableId(id) ? Effect.map(run(operation, statements.find, id), Array.head) : Effect.succeedNone
 
-  const acknowledge = makeAckBatcher((claims) => settleAll(sql)("transact", statements.ack, claims))
+  const acknowledgeAll = (claims: ReadonlyArray<Claim>) =>
+    settleAll(sql)("acknowledge", statements.ack, claims, idleMillis)
+  const acknowledgeTogether = makeAckBatcher(acknowledgeAll)
+  const acknowledge = (claim: Claim) =>
+    Effect.flatMap(
+      acknowledgeTogether(claim),
+      (held) => held ? Effect.void : new LeaseLost({ queue: name, id: claim.id })
+    )
 
   const settlement = (claim: Claim, how: Settlement) => {
-    if (how._tag === "Ack") return settle("transact", statements.ack, claim)
+    if (how._tag === "Ack") return settle("transact", statements.ack, claim, idleMillis)
+    if (how._tag === "Snooze") {
+      return Effect.flatMap(
+        encoded("transact", () => Option.getOrNull(Option.map(how.cursor, json))),
+        (cursor) => settle("transact", statements.snooze, claim, cursor, Duration.toSeconds(how.delay), idleMillis)
+      )
+    }
     const statement = how.handBack ? statements.checkpointAndHandBack : statements.checkpoint
     return Effect.flatMap(
       encoded("transact", () => json(how.cursor)),
-      (cursor) => settle("transact", statement, claim, cursor)
+      (cursor) => settle("transact", statement, claim, cursor, idleMillis)
     )
   }
-
-  const touch = (claim: Claim) => run("transact", statements.touch, [claim.id], [claim.token], leaseSeconds)
-  /**
-   * A transaction that holds the job's row keeps renewals from it, and the reaper, too. When it is rolled back the lease
-   * may have run out long ago, while its holder is alive: the lease is renewed before the reaper looks again.
-   */
-  const renewAfterRollback = (claim: Claim) => <A, E, R>(transaction: Effect.Effect<A, E, R>) =>
-    Effect.flatMap(
-      monotonicMillis,
-      (from) =>
-        Effect.onError(transaction, () =>
-          Effect.flatMap(monotonicMillis, (now) =>
-            now - from > Duration.toMillis(lease) / 4
-              ? bounded({ within: "1 second" })(touch(claim))
-              : Effect.void))
-    )
 
   return {
     offer: (payloads, options = {}) => {
       if (payloads.length === 0) return Effect.succeed([])
-      const { delay = Duration.zero, ids = payloads.map(() => randomUUID()) } = options
-      const keptFor = keepIdForMillis(options)
-      const fault = idsFault(payloads.length, ids)
+      const { delay = Duration.zero, ids = payloads.map(() => randomUUID()), priority = defaultPriority } = options
+      const fault = idsFault(payloads.length, options)
       if (fault !== undefined) return failure("offer")(fault)
-      const seconds = keptFor === undefined ? null : keptFor / 1_000
+      const refused = priorities ? undefined : priorityFault(name, options, "its carrier delivers jobs in one order")
+      if (refused !== undefined) return refused
+      const seconds = (millis: number | undefined) => millis === undefined ? null : millis / 1_000
+      const rest = [seconds(keepIdForMillis(options)), priority, seconds(uniqueForMillis(options))]
       return encoded("offer", () => payloads.map(json)).pipe(
-        Effect.flatMap((texts) => run("offer", statements.offer, ids, texts, Duration.toSeconds(delay), seconds)),
+        Effect.zipLeft(takeRoom(payloads.length)),
+        Effect.flatMap((texts) => run("offer", statements.offer, ids, texts, Duration.toSeconds(delay), ...rest)),
         Effect.as(ids)
       )
     },
 
-    wait: wakeUp.wait,
+    ...claiming,
 
-    claim: (limit, { orphan = true } = {}) =>
-      Effect.gen(function*() {
-        if (limit < 1) return []
-        yield* wakeUp.reset
-        const rows = yield* Effect.tapErrorCause(
-          run("claim", statements.claim, limit, leaseSeconds, orphan),
-          () => wakeUp.notify
-        )
-        const claims = rows.map(toClaim)
-        const another = orphan && !claims.some(({ orphan }) => orphan)
-        yield* rows.length === limit ? wakeUp.notify : run("claim", statements.due, another).pipe(
-          Effect.flatMap(([row]) => wakeUp.setDue(row?.due as number | undefined)),
-          // The jobs are leased already: an error must not lose them.
-          Effect.catchAllCause(() => wakeUp.notify)
-        )
-        return claims
-      }).pipe(Effect.uninterruptible),
-
-    // Settling comes first: it is the fence, and locks the job's row until the writes are committed along with it.
+    // Settling comes last: it is the fence, and locks the job's row. While the writes run, the lease is renewed, and runs out
+    // if this process dies; a holder that has lost it is rolled back with its writes.
     transact: (claim, writes, how) => {
-      const body = settlement(claim, how).pipe(
-        Effect.zipRight(writes),
-        how._tag === "Ack" || how.handBack ? (effect) => effect : Effect.zipLeft(touch(claim))
+      const inTransaction = Effect.suspend(() =>
+        transaction(sql, Effect.zipLeft(writes, settlement(claim, how)), failure("transact"))
       )
-      const inTransaction = renewAfterRollback(claim)(transaction(sql, body, failure("transact")))
-      if (how._tag !== "Ack" || !Object.is(writes, Effect.void)) return inTransaction
+      if (!Object.is(writes, Effect.void)) return inTransaction
       // One statement is a transaction by itself, unless the caller has one that it must join.
-      return Effect.flatMap(
-        Effect.serviceOption(TransactionTag),
-        Option.match({
-          onNone: () =>
-            acknowledge(claim).pipe(
-              Effect.filterOrFail((held) => held, () => new LeaseLost({ queue: name, id: claim.id })),
-              Effect.zipRight(writes)
-            ),
-          onSome: () => inTransaction
-        })
-      )
+      return Effect.flatMap(isInTransaction, (joins) =>
+        joins
+          ? inTransaction
+          : Effect.zipRight(how._tag === "Ack" ? acknowledge(claim) : settlement(claim, how), writes))
+    },
+
+    acknowledge: acknowledgeAll,
+
+    // Here the acknowledgement comes first, because the writes depend on what is held. The rows are locked until the commit.
+    transactAll: (claims, writes) => {
+      const work = Effect.gen(function*() {
+        const lost = yield* acknowledgeAll(claims)
+        const held = claims.filter((claim) => !lost.includes(claim))
+        if (!Array.isNonEmptyReadonlyArray(held)) return yield* new LeaseLost({ queue: name, id: claims[0].id })
+        return { value: yield* writes(held), lost }
+      })
+      return transaction(sql, work, failure("transactAll"))
     },
 
     retry: (claim, { delay, error }) =>
@@ -169,7 +159,11 @@ export const make = (options: {
 
     renew: (claims) => settleAll(reserved)("renew", statements.renew, claims, leaseSeconds),
 
+    cancel: (ids) => count("cancel", statements.cancel, ids.filter(isStorableId)),
+
     size: count("size", statements.size),
+
+    ...listing,
 
     find: (id) => Effect.map(find("find", id), Option.map(toStoredJob)),
 

@@ -1,0 +1,21 @@
+import { Effect, type FiberRef, FiberRefs } from "effect"
+
+/** A fiber ref, and a value for it. */
+export type RefValue = readonly [FiberRef.FiberRef<unknown>, unknown]
+
+export const refValue = <A>(ref: FiberRef.FiberRef<A>, value: A): RefValue => [
+  ref as unknown as FiberRef.FiberRef<unknown>,
+  value
+]
+
+/**
+ * Gives the fiber refs these values for good. For the fiber of one unit of work: `Effect.locally` copies the refs twice for
+ * each value, in an acquire-release.
+ */
+export const setRefs = (...[first, ...others]: readonly [RefValue, ...Array<RefValue>]): Effect.Effect<void> =>
+  Effect.updateFiberRefs((id, refs) => {
+    const entry = ([ref, value]: RefValue) => [ref, [[id, value]]] as const
+    return FiberRefs.updateManyAs(refs, { entries: [entry(first), ...others.map(entry)] })
+  })
+
+export const restoreRefs = (refs: FiberRefs.FiberRefs): Effect.Effect<void> => Effect.updateFiberRefs(() => refs)

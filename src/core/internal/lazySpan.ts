@@ -1,0 +1,132 @@
+import {
+  Chunk,
+  Clock,
+  Context,
+  DefaultServices,
+  type Exit,
+  type Fiber,
+  FiberRef,
+  HashMap,
+  Option,
+  Tracer
+} from "effect"
+
+/**
+ * A span of Effect's own tracer, which exports it nowhere: it is made when something reads it, such as a span below it, or an
+ * error that is printed. Until then it costs a list of what is to be recorded.
+ */
+export class LazySpan implements Tracer.Span {
+  readonly _tag = "Span"
+  readonly sampled = true
+  readonly context = Context.empty()
+  private span: Tracer.Span | undefined = undefined
+  private records: Array<(span: Tracer.Span) => void> | undefined = undefined
+  private ended = false
+
+  constructor(readonly kind: Tracer.SpanKind, private readonly make: () => Tracer.Span) {}
+
+  get name(): string {
+    return this.made.name
+  }
+  get spanId(): string {
+    return this.made.spanId
+  }
+  get traceId(): string {
+    return this.made.traceId
+  }
+  get parent(): Option.Option<Tracer.AnySpan> {
+    return this.made.parent
+  }
+  get status(): Tracer.SpanStatus {
+    return this.made.status
+  }
+  get attributes(): ReadonlyMap<string, unknown> {
+    return this.made.attributes
+  }
+  get links(): ReadonlyArray<Tracer.SpanLink> {
+    return this.made.links
+  }
+  /** Of the tracer's own spans, and not of the interface. */
+  get events(): unknown {
+    return (this.made as { readonly events?: unknown }).events
+  }
+  attribute(key: string, value: unknown): void {
+    this.record((span) => span.attribute(key, value))
+  }
+  event(name: string, startTime: bigint, attributes?: Record<string, unknown>): void {
+    this.record((span) => span.event(name, startTime, attributes))
+  }
+  addLinks(links: ReadonlyArray<Tracer.SpanLink>): void {
+    this.record((span) => span.addLinks(links))
+  }
+  end(endTime: bigint, exit: Exit.Exit<unknown, unknown>): void {
+    if (this.ended) return
+    this.ended = true
+    this.record((span) => span.end(endTime, exit))
+  }
+  record(write: (span: Tracer.Span) => void): void {
+    if (this.span !== undefined) write(this.span)
+    else if (this.records === undefined) this.records = [write]
+    else this.records.push(write)
+  }
+  private get made(): Tracer.Span {
+    if (this.span === undefined) {
+      this.span = this.make()
+      for (const write of this.records ?? []) write(this.span)
+      this.records = undefined
+    }
+    return this.span
+  }
+}
+
+/** The tracer of the fiber when it is Effect's own. Any other one may look at every span, so that each has to be made. */
+const tracerOfEffect = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Tracer.Tracer | undefined => {
+  const services = fiber.currentDefaultServices as Context.Context<Tracer.Tracer>
+  const tracer = Context.get(services, Tracer.Tracer)
+  const ofEffect = Context.get(DefaultServices.liveServices as Context.Context<Tracer.Tracer>, Tracer.Tracer)
+  return tracer === ofEffect && fiber.getFiberRef(FiberRef.currentTracerEnabled) ? tracer : undefined
+}
+
+/** The span of a fiber, made when something reads it. */
+export interface FiberSpan {
+  /** Has the span in the context. */
+  readonly context: Context.Context<never>
+  readonly end: (exit: Exit.Exit<unknown, unknown>) => void
+}
+
+/**
+ * A span without a parent in this process, which is made when something reads it, added to this context; undefined unless
+ * the tracer of the fiber is Effect's own.
+ */
+export const lazyRootSpan = (
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  context: Context.Context<never>,
+  options: {
+    readonly name: string
+    /** `internal` by default. */
+    readonly kind?: Tracer.SpanKind
+    /** The span of another process. None by default. */
+    readonly parent?: () => Option.Option<Tracer.ExternalSpan>
+    readonly attributes: () => Readonly<Record<string, unknown>>
+  }
+): FiberSpan | undefined => {
+  const tracer = tracerOfEffect(fiber)
+  if (tracer === undefined) return undefined
+  const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+  const now = fiber.getFiberRef(FiberRef.currentTracerTimingEnabled)
+    ? () => clock.unsafeCurrentTimeNanos()
+    : () => BigInt(0)
+  const startTime = now()
+  const { attributes, kind = "internal", name, parent = Option.none } = options
+  const span = new LazySpan(kind, () => {
+    const links = Chunk.toReadonlyArray(fiber.getFiberRef(FiberRef.currentTracerSpanLinks))
+    const made = tracer.span(name, parent(), Context.empty(), links, startTime, kind)
+    HashMap.forEach(
+      fiber.getFiberRef(FiberRef.currentTracerSpanAnnotations),
+      (value, key) => made.attribute(key, value)
+    )
+    for (const [key, value] of Object.entries(attributes())) made.attribute(key, value)
+    return made
+  })
+  return { context: Context.add(context, Tracer.ParentSpan, span), end: (exit) => span.end(now(), exit) }
+}

@@ -1,0 +1,106 @@
+import { Cause, Context, Effect, Either, type Exit, FiberRef, HashMap, Option, Predicate } from "effect"
+import { delayAfter } from "../../../core/internal/delayAfter.js"
+import { type RefValue, refValue, restoreRefs, setRefs } from "../../../core/internal/fiberState.js"
+import { lazyRootSpan } from "../../../core/internal/lazySpan.js"
+import { ofUnitOfWork, type UnitOfWork } from "../../../core/internal/unitOfWork.js"
+import { Cancelled, Draining } from "../JobContext.js"
+import { JobEvent } from "../JobEvent.js"
+import type { LeaseLost } from "../JobSource.js"
+import type { JobRun, Pool } from "./poolState.js"
+import { deadLetter } from "./settle.js"
+
+/** How payloads and cursors are stored: unchanged without a schema. */
+export interface Codec<A> {
+  readonly encode: (value: A) => Effect.Effect<unknown, Error>
+  readonly decode: (value: unknown) => Either.Either<A, string>
+}
+
+/** The failure of a job whose `complete` has succeeded in a transaction that was rolled back. */
+export const rolledBack = Cause.fail(new Error("`complete` was undone: the transaction around it was rolled back"))
+
+/** Aborts the job's signal, so that promises of its process stop. */
+export const abort = (pool: Pool, run: JobRun) =>
+  run.abortController?.abort(
+    run.outcome === "Cancelled"
+      ? new Cancelled({ pool: pool.name, id: run.claim.id })
+      : new Draining({ pool: pool.name })
+  )
+
+export const isLeaseLost = Predicate.isTagged("LeaseLost") as (error: unknown) => error is LeaseLost
+
+/** `JobContext.idempotencyKey`. */
+export const idempotencyKey = (pool: Pool, id: string) => (step?: string): string =>
+  [pool.name, id, ...(step === undefined ? [] : [step])].join("/")
+
+/** The error of a job that cannot run as it is stored, with what to do about it. */
+export const decodeError = (pool: Pool, run: JobRun, what: "payload" | "cursor", stored: unknown, error: string) =>
+  `${pool.name}: job ${run.claim.id} was not run, because its stored ${what} does not decode. Stored is ` +
+  `${JSON.stringify(stored)?.slice(0, 500)}. ${error}\n` +
+  `It is kept among the dead letters: deploy a schema that decodes it as well, then redrive it` +
+  (what === "cursor" ? ", or redrive it from the start." : ", or discard it.")
+
+/** Gives the logs of jobs the name of the pool, and those of a single job its id. */
+export const annotate = (pool: Pool, id?: string): Effect.Effect<void> =>
+  Effect.withFiberRuntime((fiber) => {
+    const logs = HashMap.set(fiber.getFiberRef(FiberRef.currentLogAnnotations), "pool", pool.name as unknown)
+    return setRefs(
+      refValue(FiberRef.currentLogAnnotations, id === undefined ? logs : HashMap.set(logs, "job", id as unknown))
+    )
+  })
+
+/** Runs the process of jobs in its services, its span, its unit of work and the ownership of the pool. */
+export const runProcess = (
+  pool: Pool,
+  job: { readonly services: Context.Context<never>; readonly owner: RefValue },
+  options: {
+    readonly unit: UnitOfWork
+    /** The name of its span. */
+    readonly name: string
+    readonly attributes: Readonly<Record<string, unknown>>
+    /** Runs it until it ends. On this fiber, and interruptible, by default. */
+    readonly exitOf?: (process: Effect.Effect<unknown, unknown>) => Effect.Effect<Exit.Exit<unknown, unknown>>
+  },
+  process: Effect.Effect<unknown, unknown>
+): Effect.Effect<Exit.Exit<unknown, unknown>> =>
+  Effect.withFiberRuntime((fiber) => {
+    const refs = fiber.getFiberRefs()
+    const { attributes, exitOf = (process) => Effect.exit(Effect.interruptible(process)), name, unit } = options
+    const context = Context.merge(fiber.currentContext, job.services)
+    const span = lazyRootSpan(fiber, context, { name, attributes: () => attributes })
+    const inSpan = span === undefined
+      ? Effect.withSpan(process, name, { root: true, captureStackTrace: false, attributes })
+      : process
+    return setRefs(
+      ofUnitOfWork(unit),
+      job.owner,
+      refValue(FiberRef.currentContext, span === undefined ? context : span.context)
+    ).pipe(
+      Effect.zipRight(exitOf(inSpan)),
+      Effect.flatMap((exit) => {
+        span?.end(exit)
+        return Effect.as(restoreRefs(refs), exit)
+      })
+    )
+  })
+
+/** The payload of a job that has an attempt left and decodes. A job that has none, or does not, is moved to the dead letters. */
+export const payloadOf = <Job>(pool: Pool, codec: Codec<Job>, run: JobRun): Effect.Effect<Option.Option<Job>> => {
+  const { attempt, payload } = run.claim
+  const fail = (error: string) => Effect.as(deadLetter(pool, run, error), Option.none())
+  // Processes that died have spent attempts as well, so a job that kills its process ends here.
+  return Effect.flatMap(delayAfter(pool.retry, attempt - 1), (delay) => {
+    if (Option.isNone(delay)) return fail(`attempt ${attempt} is one more than its schedule allows`)
+    const decoded = codec.decode(payload)
+    return Either.isLeft(decoded)
+      ? fail(decodeError(pool, run, "payload", payload, decoded.left))
+      : Effect.succeed(Option.some(decoded.right))
+  })
+}
+
+/** Records that a job could not be settled for a defect of the engine, of a codec or of a schedule: those of the process are in its exit. */
+export const cutOnDefect = (pool: Pool, run: JobRun) => <A, E>(settled: Effect.Effect<A, E>): Effect.Effect<A | void> =>
+  Effect.catchAllCause(settled, (cause) =>
+    Effect.zipRight(
+      Effect.logError("the job could not be settled; its lease will expire", cause),
+      pool.events.record(JobEvent.Cut({ ...pool.events.runFields(run.claim), error: Cause.pretty(cause) }))
+    ))

@@ -1,0 +1,62 @@
+import { Option } from "effect"
+import type { DeadLetter } from "../JobSource.js"
+import type { JobState } from "../QueueControl.js"
+
+/** A job without its lease. */
+export interface Job {
+  readonly id: string
+  /** The order of offering. A job that returns to the queue keeps it. */
+  readonly order: number
+  readonly payload: unknown
+  readonly attempt: number
+  readonly cursor: Option.Option<unknown>
+  readonly orphan: boolean
+  readonly priority: number
+  readonly offeredAt: number
+  /** When it became available, or will. */
+  readonly dueAt: number
+  /** The error of the last attempt that failed. */
+  readonly error: string | undefined
+  /** For how many milliseconds its id is kept after its end. */
+  readonly keepIdFor: number | undefined
+  /** Until when its id is taken in any case. */
+  readonly uniqueUntil: number | undefined
+}
+
+/** What a job has before its first run. */
+export const neverRun = { attempt: 1, cursor: Option.none(), orphan: false, error: undefined } as const
+
+/** How jobs are added, in milliseconds. */
+export interface AddOptions {
+  readonly delay: number
+  readonly ids?: ReadonlyArray<string> | undefined
+  readonly keepIdFor?: number | undefined
+  readonly uniqueFor?: number | undefined
+  readonly priority?: number | undefined
+}
+
+/** The claim of a job. */
+export interface Lease {
+  readonly job: Job
+  readonly token: string
+  readonly since: number
+  readonly until: number
+}
+
+/** A job as the queue stores it, with its lease if it runs, and its letter if it is dead. */
+export interface Entry {
+  readonly state: JobState
+  readonly job: Job
+  readonly lease?: Lease
+  readonly letter?: DeadLetter
+}
+
+/** Whether a job is claimed before another one. */
+export const isBefore = (a: Job, b: Job): boolean =>
+  a.priority < b.priority || (a.priority === b.priority && a.order < b.order)
+
+/** How many jobs were cancelled, and the tokens of those that ran. */
+export interface Cancelled {
+  readonly count: number
+  readonly tokens: ReadonlyArray<string>
+}

@@ -1,0 +1,112 @@
+import { Array, type Context, Duration, Effect } from "effect"
+import type { RefValue } from "../../../core/internal/fiberState.js"
+import { makeInFlight } from "../../../core/internal/inFlight.js"
+import type { Codec } from "./jobProcess.js"
+import type { JobRun, Pool } from "./poolState.js"
+import { type BatchProcess, runBatch } from "./runBatch.js"
+import { type JobProcess, runJob } from "./runJob.js"
+
+/** How a pool runs the jobs that it has claimed. */
+export interface Workers {
+  /** How many more jobs may be claimed now. */
+  readonly room: () => number
+  /** Completes when there is room. */
+  readonly awaitRoom: Effect.Effect<void>
+  /** Waits for more jobs once there is one. */
+  readonly awaitMore: Effect.Effect<void>
+  /** Starts jobs on fibers that are in flight. */
+  readonly start: (runs: ReadonlyArray<JobRun>) => Effect.Effect<void>
+}
+
+/** The jobs of a pool, and how it runs them. */
+export interface PoolJobs<in out Job> {
+  readonly payload: Codec<Job>
+  /** The services of the process and of `onEvent`. */
+  readonly services: Context.Context<never>
+  /** `owner` makes the pool the owner of the daemons that a job forks. */
+  readonly workers: (pool: Pool, owner: RefValue) => Effect.Effect<Workers>
+}
+
+/** Runs jobs whose leases are also renewed while they block the event loop. */
+const holdingLeases = (
+  { queue: { whileBlocked } }: Pool,
+  runs: ReadonlyArray<JobRun>,
+  running: Effect.Effect<void>
+): Effect.Effect<void> =>
+  whileBlocked === undefined ? running : Effect.suspend(() => {
+    const releases = runs.map(({ claim }) => whileBlocked.hold(claim))
+    return Effect.ensuring(running, Effect.sync(() => releases.forEach((release) => release())))
+  })
+
+/** After this time an orphan that runs is not held to be what ends processes, so that a long one holds up no others. */
+const trialTime = Duration.minutes(10)
+
+/** Runs an orphan that has taken the turn, and releases it once. */
+const inOrphanTurn = ({ orphanTurn }: Pool, run: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    let holds = true
+    const release = Effect.suspend(() => {
+      if (!holds) return Effect.void
+      holds = false
+      return orphanTurn.release
+    })
+    return Effect.fork(Effect.interruptible(Effect.delay(release, trialTime))).pipe(
+      Effect.zipRight(run),
+      Effect.ensuring(release)
+    )
+  })
+
+/** Runs each job on a fiber of its own. */
+export const singly = <Job, Cursor>(job: Omit<JobProcess<Job, Cursor>, "owner">): PoolJobs<Job> => ({
+  payload: job.payload,
+  services: job.services,
+  workers: (pool, owner) => {
+    const { concurrency, inFlight } = pool
+    const process = { ...job, owner }
+    return Effect.succeed({
+      room: () => concurrency - inFlight.size(),
+      awaitRoom: inFlight.awaitAtMost(concurrency - 1),
+      awaitMore: Effect.void,
+      start: Effect.forEach((run: JobRun) => {
+        const running = holdingLeases(pool, [run], runJob(pool, process, run))
+        return inFlight.fork(run, run.claim.orphan ? inOrphanTurn(pool, running) : running)
+      }, { discard: true })
+    })
+  }
+})
+
+/** Runs jobs together, on a fiber for each batch. An orphan is a batch of its own, beside the others. */
+export const inBatches = <Job>(
+  { batchSize, batchWait }: { readonly batchSize: number; readonly batchWait: Duration.Duration },
+  job: Omit<BatchProcess<Job>, "owner">
+): PoolJobs<Job> => ({
+  payload: job.payload,
+  services: job.services,
+  workers: (pool, owner) =>
+    Effect.map(makeInFlight<void>(), (batches) => {
+      const process = { ...job, owner }
+      const start = (runs: Array.NonEmptyReadonlyArray<JobRun>) => {
+        const [{ claim }] = runs
+        const running = holdingLeases(pool, runs, runBatch(pool, process, runs))
+        return Effect.uninterruptible(
+          Effect.map(Effect.forkDaemon(claim.orphan ? inOrphanTurn(pool, running) : running), (fiber) => {
+            batches.add(fiber, undefined)
+            for (const run of runs) {
+              run.batch = { runs, fiber: undefined }
+              pool.inFlight.add(fiber, run)
+            }
+          })
+        )
+      }
+      return {
+        room: () => (pool.concurrency - batches.size()) * batchSize,
+        awaitRoom: batches.awaitAtMost(pool.concurrency - 1),
+        awaitMore: Duration.toMillis(batchWait) === 0 ? Effect.void : Effect.sleep(batchWait),
+        start: (runs) => {
+          const [others, orphans] = Array.partition(runs, ({ claim }) => claim.orphan)
+          const full = Array.isNonEmptyArray(others) ? Array.chunksOf(others, batchSize) : []
+          return Effect.forEach([...full, ...orphans.map(Array.of)], start, { discard: true })
+        }
+      }
+    })
+})

@@ -1,0 +1,42 @@
+import { Duration, Effect } from "effect"
+import { claimant } from "../../internal/claimant.js"
+import type { WakeUp } from "../../internal/wakeUp.js"
+import type { JobQueue } from "../../JobSource.js"
+import { type Run, toClaim } from "./rows.js"
+import type { Statements } from "./statements.js"
+
+/** How jobs of one queue are found. */
+export type Claiming = Pick<JobQueue, "wait" | "claim">
+
+/** Finds jobs in the table itself, oldest first. */
+export const claimingFromTable = (options: {
+  /** Joins the transaction of the caller. */
+  readonly run: Run
+  readonly statements: Statements
+  readonly lease: Duration.Duration
+  readonly wakeUp: WakeUp
+}): Claiming => {
+  const { lease, run, statements, wakeUp } = options
+  const by = claimant()
+  return {
+    wait: wakeUp.wait,
+
+    claim: (limit, { orphan = true } = {}) =>
+      Effect.gen(function*() {
+        if (limit < 1) return []
+        yield* wakeUp.reset
+        const rows = yield* Effect.tapErrorCause(
+          run("claim", statements.claim, limit, Duration.toSeconds(lease), orphan, by),
+          () => wakeUp.notify
+        )
+        const claims = rows.map(toClaim)
+        const another = orphan && !claims.some(({ orphan }) => orphan)
+        yield* rows.length === limit ? wakeUp.notify : run("claim", statements.due, another).pipe(
+          Effect.flatMap(([row]) => wakeUp.setDue(row?.due as number | undefined)),
+          // The jobs are leased already: an error must not lose them.
+          Effect.catchAllCause(() => wakeUp.notify)
+        )
+        return claims
+      }).pipe(Effect.uninterruptible)
+  }
+}

@@ -1,0 +1,57 @@
+import { type Fiber, MetricKey } from "effect"
+import { labelsOf, tagged, timed, timerKey } from "../../../core/internal/workMetrics.js"
+import type { Partition } from "./generation.js"
+
+/** What becomes of a record. */
+type RecordOutcome = "Succeeded" | "Retried" | "DeadLettered" | "HandedBack"
+
+const inFlightGauge = MetricKey.gauge("lastcall_kafka_in_flight", { description: "Records that are processed now" })
+const lagGauge = MetricKey.gauge("lastcall_kafka_lag", {
+  description: "Records of a partition that this member has not finished, as of its last fetch"
+})
+const recordsCounter = MetricKey.counter("lastcall_kafka_records", { description: "What became of records" })
+const runTimer = timerKey("lastcall_kafka_process", "How long attempts at a record take, however they end")
+
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+
+/** The metrics of one consumer. They have the labels of the fiber. */
+export interface ConsumerMetrics {
+  readonly count: (fiber: AnyFiber, outcome: RecordOutcome) => void
+  /** So many more records are processed now. */
+  readonly running: (fiber: AnyFiber, change: 1 | -1) => void
+  /** An attempt took so many milliseconds. */
+  readonly attempted: (fiber: AnyFiber, millis: number) => void
+  readonly lag: (fiber: AnyFiber, partition: Partition) => void
+}
+
+export const makeConsumerMetrics = (name: string): ConsumerMetrics => {
+  const counterOf = (outcome: RecordOutcome) => tagged(recordsCounter, { consumer: name, outcome })
+  const outcomes = {
+    Succeeded: counterOf("Succeeded"),
+    Retried: counterOf("Retried"),
+    DeadLettered: counterOf("DeadLettered"),
+    HandedBack: counterOf("HandedBack")
+  }
+  const inFlight = tagged(inFlightGauge, { consumer: name })
+  const time = timed(runTimer, { consumer: name })
+  const makeLag = ({ partition, topic }: Partition) =>
+    tagged(lagGauge, { consumer: name, topic, partition: String(partition) })
+  const lags = new WeakMap<Partition, ReturnType<typeof makeLag>>()
+  const lagOf = (partition: Partition) => {
+    const found = lags.get(partition)
+    if (found !== undefined) return found
+    const made = makeLag(partition)
+    lags.set(partition, made)
+    return made
+  }
+  return {
+    count: (fiber, outcome) => outcomes[outcome].unsafeUpdate(1, labelsOf(fiber)),
+    running: (fiber, change) => inFlight.unsafeModify(change, labelsOf(fiber)),
+    attempted: (fiber, millis) => time.unsafeUpdate(millis, labelsOf(fiber)),
+    lag: (fiber, partition) => {
+      const { current } = partition.offsets
+      if (current === undefined) return
+      lagOf(partition).unsafeUpdate(Math.max(0, Number(partition.highWatermark - current)), labelsOf(fiber))
+    }
+  }
+}

@@ -1,0 +1,158 @@
+import type { SqlClient, SqlError } from "@effect/sql"
+import { Duration, Effect, Option } from "effect"
+import { executeOwn, SqlClientTag } from "../../database/contract.js"
+import { KafkaError, type KafkaRecord, type TopicOffset, type TopicPartition } from "../contract.js"
+
+const partitions = "lastcall_kafka_partitions"
+const records = "lastcall_kafka_records"
+
+/** That a partition belongs to this member: the next claim ends it. */
+export interface Claim {
+  readonly epoch: number
+  /** Where the partition goes on. Undefined where the ledger has never had it: then where the group has committed. */
+  readonly next: bigint | undefined
+  /** The records from there on whose transactions are committed. */
+  readonly done: ReadonlySet<bigint>
+  /** How often a record was begun by members that neither finished it nor handed it back: their processes ended. */
+  readonly deaths: ReadonlyMap<bigint, number>
+}
+
+/** Commits writes with the end of one record. None: they were committed before. */
+export type Transact = <A, E, R>(
+  writes: Effect.Effect<A, E, R>
+) => Effect.Effect<Option.Option<A>, E | SqlError.SqlError | KafkaError, R>
+
+interface Claimed {
+  readonly epoch: number
+}
+
+/**
+ * Positions, finished records and attempts of a group, in the database. A claim waits for the transactions of the member
+ * that had the partition, and whatever that member writes afterwards fails.
+ */
+export interface Ledger {
+  readonly claim: (partition: TopicPartition) => Effect.Effect<Claim, SqlError.SqlError>
+  /** Counts an attempt. False: the claim has ended. */
+  readonly begin: (record: TopicOffset, claim: Claimed) => Effect.Effect<boolean, SqlError.SqlError>
+  readonly transact: (record: KafkaRecord, claim: Claimed) => Transact
+  /** Moves the position of a partition. False: the claim has ended. */
+  readonly advance: (offset: TopicOffset, claim: Claimed) => Effect.Effect<boolean, SqlError.SqlError>
+  /** Takes back the attempts at records that were begun and not finished: they are handed back. */
+  readonly handBack: (partition: TopicPartition, claim: Claimed) => Effect.Effect<unknown, SqlError.SqlError>
+}
+
+const ensureTables = (sql: SqlClient.SqlClient) =>
+  sql.withTransaction(Effect.zipRight(
+    executeOwn(sql, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [partitions]),
+    executeOwn(
+      sql,
+      `CREATE TABLE IF NOT EXISTS ${partitions} (
+         group_id text, topic text, partition int, epoch int NOT NULL, next_offset bigint,
+         PRIMARY KEY (group_id, topic, partition));
+       CREATE TABLE IF NOT EXISTS ${records} (
+         group_id text, topic text, partition int, "offset" bigint, epoch int NOT NULL, attempts int NOT NULL,
+         done boolean NOT NULL DEFAULT false, PRIMARY KEY (group_id, topic, partition, "offset"))`
+    )
+  ))
+
+const where = "group_id = $1 AND topic = $2 AND partition = $3"
+/** A shared lock on the claim until the end of the transaction: the next claim waits for it. */
+const held = `held AS (SELECT epoch FROM ${partitions} WHERE ${where} AND epoch = $4 FOR SHARE)`
+/** For a statement of its own. It must survive this process, not the server. */
+const inMemory = "quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
+
+/**
+ * The ledger of a group. It makes its tables where they are missing. A transaction that is idle for `sessionTimeout` ends: that
+ * of a member that is frozen would hold up the claim of the next one.
+ */
+export const makeLedger = (
+  groupId: string,
+  sessionTimeout: Duration.Duration
+): Effect.Effect<Ledger, SqlError.SqlError, SqlClient.SqlClient> =>
+  Effect.flatMap(
+    SqlClientTag,
+    (sql) => Effect.as(ensureTables(sql), make(sql, groupId, Duration.toMillis(sessionTimeout)))
+  )
+
+const make = (sql: SqlClient.SqlClient, groupId: string, mostIdle: number): Ledger => {
+  const lost = (cause: string) =>
+    new KafkaError({ operation: "commit", reason: "MembershipLost", cause: new Error(cause) })
+  const run = (text: string, { partition, topic }: TopicPartition, ...values: ReadonlyArray<unknown>) =>
+    executeOwn(sql, text, [groupId, topic, partition, ...values])
+
+  const claim: Ledger["claim"] = (partition) =>
+    Effect.gen(function*() {
+      const [claimed] = yield* run(
+        `INSERT INTO ${partitions} AS held (group_id, topic, partition, epoch) VALUES ($1, $2, $3, 1)
+         ON CONFLICT (group_id, topic, partition) DO UPDATE SET epoch = held.epoch + 1 RETURNING epoch, next_offset`,
+        partition
+      )
+      const rows = yield* run(`SELECT "offset", attempts, done FROM ${records} WHERE ${where}`, partition)
+      const offsetOf = (row: { readonly [column: string]: unknown }) => BigInt(row["offset"] as string)
+      const next = claimed!["next_offset"]
+      return {
+        epoch: Number(claimed!["epoch"]),
+        next: next === null ? undefined : BigInt(next as string),
+        done: new Set(rows.filter(({ done }) => done).map(offsetOf)),
+        deaths: new Map(rows.filter(({ done }) => !done).map((row) => [offsetOf(row), Number(row["attempts"])]))
+      }
+    })
+
+  const transact: Ledger["transact"] = (record, { epoch }) => (writes) =>
+    sql.withTransaction(Effect.gen(function*() {
+      const [found] = yield* run(
+        `WITH ${held}, ended AS MATERIALIZED (SELECT set_config('idle_in_transaction_session_timeout', $6, true)),
+         marked AS (
+           INSERT INTO ${records} AS record (group_id, topic, partition, "offset", epoch, attempts, done)
+           SELECT $1, $2, $3, $5, epoch, 1, true FROM held
+           ON CONFLICT (group_id, topic, partition, "offset") DO UPDATE SET done = true WHERE NOT record.done RETURNING 1)
+         SELECT EXISTS (SELECT FROM held) AS held, EXISTS (SELECT FROM marked) AS marked FROM ended`,
+        record,
+        epoch,
+        String(record.offset),
+        String(mostIdle)
+      )
+      if (found!["held"] !== true) return yield* lost("another member has claimed the partition")
+      return found!["marked"] === true ? Option.some(yield* writes) : Option.none()
+    }))
+
+  return {
+    claim,
+    transact,
+    begin: (record, { epoch }) =>
+      Effect.map(
+        run(
+          `WITH ${inMemory}, ${held}
+           INSERT INTO ${records} AS record (group_id, topic, partition, "offset", epoch, attempts)
+           SELECT $1, $2, $3, $5, epoch, 1 FROM held, quick
+           ON CONFLICT (group_id, topic, partition, "offset") DO UPDATE SET attempts = record.attempts + 1, epoch = excluded.epoch
+           RETURNING 1`,
+          record,
+          epoch,
+          String(record.offset)
+        ),
+        ({ length }) => length > 0
+      ),
+    advance: (offset, { epoch }) =>
+      Effect.map(
+        run(
+          `WITH moved AS (
+             UPDATE ${partitions} SET next_offset = $5 WHERE ${where} AND epoch = $4 RETURNING 1),
+           forgotten AS (
+             DELETE FROM ${records} WHERE ${where} AND "offset" < $5 AND EXISTS (SELECT FROM moved))
+           SELECT FROM moved`,
+          offset,
+          epoch,
+          String(offset.offset)
+        ),
+        ({ length }) => length > 0
+      ),
+    handBack: (partition, { epoch }) =>
+      run(
+        `WITH ended AS (DELETE FROM ${records} WHERE ${where} AND epoch = $4 AND NOT done AND attempts = 1)
+         UPDATE ${records} SET attempts = attempts - 1 WHERE ${where} AND epoch = $4 AND NOT done AND attempts > 1`,
+        partition,
+        epoch
+      )
+  }
+}

@@ -1,0 +1,187 @@
+import { Cause, Clock, Context, Effect, Exit, type Fiber, type FiberRefs, Option } from "effect"
+import { delayAfter } from "../../../core/internal/delayAfter.js"
+import { replaceRefs } from "../../../core/internal/effectInternals.js"
+import { namedCauseMessage } from "../../../core/internal/errorMessage.js"
+import { unsafeMonotonicMillis } from "../../../core/internal/monotonic.js"
+import { requestCommit } from "./commits.js"
+import { type Consumer, isOpen } from "./consumerState.js"
+import { again, type Delivery, type Generation, type Partition, release, take, type Worker } from "./generation.js"
+import { counted, ProcessEnded, transactOf } from "./ledgerRecords.js"
+import { inRecordSpan, startRecordSpan } from "./recordSpan.js"
+
+type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
+
+/** Starts workers for the records that are ready, while there are free slots. */
+export const startRecords = (consumer: Consumer, generation: Generation): Effect.Effect<void> =>
+  Effect.sync(() => {
+    while (isOpen(consumer, generation) && generation.running < consumer.concurrency) {
+      const delivery = take(generation)
+      if (delivery === undefined) return
+      generation.running++
+      const worker = { delivery }
+      generation.inFlight.add(consumer.fork(runRecords(consumer, generation, worker)), worker)
+    }
+  })
+
+/**
+ * Runs a record, and then others as long as one is ready. Records share the fiber: forks are slow, and one record that forked the
+ * next would make ever longer chains, because fiber refs remember the fibers that they came through.
+ */
+const runRecords = (consumer: Consumer, generation: Generation, worker: Worker): Effect.Effect<void> =>
+  Effect.withFiberRuntime((fiber) => {
+    const refs = fiber.getFiberRefs()
+    const run = () => runRecord(consumer, generation, worker.delivery, fiber, refs)
+    consumer.metrics.running(fiber, 1)
+    const next = () => {
+      const delivery = isOpen(consumer, generation) ? take(generation) : undefined
+      if (delivery !== undefined) {
+        worker.delivery = delivery
+        return true
+      }
+      generation.running--
+      consumer.metrics.running(fiber, -1)
+      return false
+    }
+    return Effect.zipRight(run(), Effect.whileLoop({ while: next, body: run, step: () => {} }))
+  })
+
+/** Fetches the partition again once half of its room is free. */
+const makeRoom = (consumer: Consumer, generation: Generation, partition: Partition): Effect.Effect<void> => {
+  if (partition.offsets.size > consumer.maxUncommitted / 2) return Effect.void
+  partition.room.unsafeOpen()
+  if (!partition.paused || !isOpen(consumer, generation)) return Effect.void
+  partition.paused = false
+  return consumer.member.resume([partition])
+}
+
+const handBack = ({ counts, metrics }: Consumer): Effect.Effect<void> =>
+  Effect.withFiberRuntime((fiber) => {
+    counts.handedBack++
+    metrics.count(fiber, "HandedBack")
+    return Effect.void
+  })
+
+/** The record is done: its offset may be committed, and the next of its lane is ready. */
+const finish = (
+  consumer: Consumer,
+  generation: Generation,
+  delivery: Delivery,
+  outcome: "Succeeded" | "DeadLettered",
+  fiber: AnyFiber
+): Effect.Effect<void> => {
+  // It is delivered again, to the member that has the partition now.
+  if (generation.state === "Closed") return handBack(consumer)
+  const { partition } = delivery.lane
+  consumer.counts.finished++
+  consumer.metrics.count(fiber, outcome)
+  const committable = partition.offsets.complete(delivery.tracked)
+  release(generation, delivery)
+  if (committable === 0) return Effect.void
+  requestCommit(consumer, generation, committable)
+  return makeRoom(consumer, generation, partition)
+}
+
+/** Waits for the next attempt without a slot, so that only the records of its lane wait with it. */
+const waitForNextAttempt = (
+  consumer: Consumer,
+  generation: Generation,
+  delivery: Delivery,
+  delay: Effect.Effect<void>
+) =>
+  generation.waiting.fork(
+    delivery,
+    Effect.flatMap(Effect.exit(Effect.interruptible(delay)), (exit) => {
+      if (Exit.isFailure(exit) || !isOpen(consumer, generation)) return handBack(consumer)
+      again(generation, delivery)
+      return startRecords(consumer, generation)
+    })
+  )
+
+const deadLetter = (
+  consumer: Consumer,
+  generation: Generation,
+  delivery: Delivery,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<void> => {
+  const { offset, partition, topic } = delivery.record
+  const where = `${consumer.name}: the record at offset ${offset} of ${topic}/${partition}`
+  if (consumer.deadLetter === undefined) {
+    const reason = `${where} failed, and there is no dead letter topic`
+    return consumer.shutdown.begin({
+      reason,
+      failure: `${reason}: ${namedCauseMessage(cause)}`,
+      cause: Cause.squash(cause)
+    }).pipe(Effect.zipRight(handBack(consumer)))
+  }
+  return Effect.logError(`${where} becomes a dead letter after ${delivery.attempt} attempts`, cause).pipe(
+    Effect.zipRight(Effect.exit(Effect.interruptible(consumer.deadLetter(delivery, cause)))),
+    Effect.flatMap((exit) =>
+      Exit.isSuccess(exit)
+        ? Effect.withFiberRuntime<void>((fiber) => finish(consumer, generation, delivery, "DeadLettered", fiber))
+        : handBack(consumer)
+    )
+  )
+}
+
+const settleFailure = (
+  consumer: Consumer,
+  generation: Generation,
+  delivery: Delivery,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    // Interrupted by the consumer, or of a partition that another member has by now.
+    if ((generation.interrupting && Cause.isInterrupted(cause)) || generation.state === "Closed") {
+      return handBack(consumer)
+    }
+    const permanent = Option.exists(
+      Cause.failureOption(cause),
+      (error) => error instanceof ProcessEnded || consumer.isPermanent(error)
+    )
+    return Effect.flatMap(
+      permanent ? Effect.succeedNone : delayAfter(consumer.retry, delivery.attempt),
+      Option.match({
+        onNone: () => deadLetter(consumer, generation, delivery, cause),
+        // To wait would hold up the drain, or the rebalance.
+        onSome: (delay) =>
+          isOpen(consumer, generation)
+            ? Effect.withFiberRuntime<unknown>((fiber) => {
+              consumer.metrics.count(fiber, "Retried")
+              return waitForNextAttempt(consumer, generation, delivery, Effect.sleep(delay))
+            })
+            : handBack(consumer)
+      })
+    )
+  })
+
+/**
+ * One attempt at a record, in a span of its own, and what follows from it. Only the user's process is interruptible. What
+ * it leaves in the fiber refs does not reach the next record.
+ */
+const runRecord = (
+  consumer: Consumer,
+  generation: Generation,
+  delivery: Delivery,
+  fiber: AnyFiber,
+  refs: FiberRefs.FiberRefs
+): Effect.Effect<void> => {
+  const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+  const startedAt = unsafeMonotonicMillis(clock)
+  const endSpan = startRecordSpan(consumer, delivery, fiber, refs)
+  const transact = transactOf(consumer, generation, delivery)
+  const process = counted(
+    consumer,
+    generation,
+    delivery,
+    Effect.suspend(() => consumer.process(delivery.record, { attempt: delivery.attempt, transact }))
+  )
+  const attempt = endSpan === undefined ? inRecordSpan(consumer, delivery, process) : process
+  return Effect.flatMap(Effect.exit(Effect.interruptible(attempt)), (exit) => {
+    endSpan?.(exit)
+    replaceRefs(fiber, refs)
+    consumer.metrics.attempted(fiber, unsafeMonotonicMillis(clock) - startedAt)
+    return Exit.isSuccess(exit)
+      ? finish(consumer, generation, delivery, "Succeeded", fiber)
+      : settleFailure(consumer, generation, delivery, exit.cause)
+  })
+}

@@ -1,0 +1,56 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, TestClock } from "effect"
+import type { JobQueue } from "../../../src/layers/jobs/JobSource.js"
+import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
+import { until } from "../../kit/until.js"
+import { makeWorld } from "./WorkerPoolWorld.js"
+
+class Letters extends WorkerPool.Tag("letters")<Letters, string>() {}
+
+/** An engine that can renew leases while the event loop is blocked. */
+const observed = (calls: Array<string>) => (queue: JobQueue): JobQueue => ({
+  ...queue,
+  whileBlocked: {
+    hold: ({ id }) => {
+      calls.push(`holds ${id}`)
+      return () => void calls.push(`lets go of ${id}`)
+    },
+    limit: (within) => void calls.push(`renews for ${Duration.format(within)}`)
+  }
+})
+
+describe("The leases of jobs that may block the event loop", () => {
+  it.scoped("are held from before each job begins until it has ended, and in a drain no longer than its bound", () =>
+    Effect.gen(function*() {
+      const calls: Array<string> = []
+      const { build } = yield* makeWorld({ durable: true, wrap: observed(calls) })
+      const { context, stop } = yield* build(Letters.layer({
+        concurrency: 2,
+        drainTimeout: "7 seconds",
+        process: (letter) =>
+          Effect.zipRight(
+            Effect.sync(() => calls.push(`runs ${letter}`)),
+            letter === "fails" ? Effect.fail("no") : Effect.sleep("5 seconds")
+          )
+      }))
+      yield* Effect.forEach(["fails", "lasts"], (letter) => Letters.offer(letter, { id: letter })).pipe(
+        Effect.provide(context)
+      )
+      yield* until("one job is in flight", Effect.map(Letters.status, (_) => _.inFlight === 1)).pipe(
+        Effect.provide(context)
+      )
+      const stopping = yield* Effect.fork(stop)
+      yield* until("the drain has begun", Effect.sync(() => calls.at(-1)?.startsWith("renews") === true))
+      yield* TestClock.adjust("5 seconds")
+      yield* stopping.await
+      assert.deepStrictEqual(calls, [
+        "holds fails",
+        "runs fails",
+        "lets go of fails",
+        "holds lasts",
+        "runs lasts",
+        "renews for 7s",
+        "lets go of lasts"
+      ])
+    }))
+})

@@ -1,0 +1,119 @@
+import { SqlClient } from "@effect/sql"
+import { assert, it } from "@effect/vitest"
+import { Config, ConfigProvider, Context, Duration, Effect, Layer } from "effect"
+import { Database } from "../../../../src/layers/database/Database.js"
+import { JobSource } from "../../../../src/layers/jobs/JobSource.js"
+import { listStatementsOf } from "../../../../src/layers/jobs/sql/internal/listStatements.js"
+import { statementsOf } from "../../../../src/layers/jobs/sql/internal/statements.js"
+import * as JobSourceSql from "../../../../src/layers/jobs/sql/JobSourceSql.js"
+import { describeEngines, source, twoProcesses } from "./JobSourceSqlWorld.js"
+
+const payloads = (jobs: ReadonlyArray<{ readonly payload: unknown }>) => jobs.map(({ payload }) => payload)
+
+describeEngines("The table of JobSourceSql", (databases) => {
+  it.scopedLive("claims, waits, the reaper and pages of jobs read no row of the backlog", () =>
+    Effect.gen(function*() {
+      const name = "backlog"
+      const { one, sql } = yield* twoProcesses(databases, { name })
+      yield* sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at)
+        SELECT ${name}, 'delayed ' || n, '1', now() + interval '1 day' FROM generate_series(1, 20000) AS n`
+      yield* sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at, state, error, failed_at)
+        SELECT ${name}, 'dead ' || n, '1', now(), 'dead', 'no', now() + n * interval '1 millisecond'
+        FROM generate_series(1, 20000) AS n`
+      yield* one.offer(["now"])
+      const { jobs } = yield* one.depth
+      assert.deepStrictEqual(jobs.Waiting, { count: 1, estimated: false })
+      for (const { count, estimated } of [jobs.Delayed, jobs.Dead]) {
+        assert.isTrue(estimated)
+        assert.approximately(count, 20_000, 5_000)
+      }
+      const { claim, deadLetters, due, reap } = statementsOf("lastcall_jobs")
+      const { lists } = listStatementsOf("lastcall_jobs")
+      const [later] = yield* sql<
+        { at: number }
+      >`SELECT (extract(epoch FROM now() + interval '1 day') * 1e6)::float8 AS at`
+      const plan = (statement: string, values: ReadonlyArray<unknown>) =>
+        Effect.map(
+          sql.unsafe<Record<string, string>>(`EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) ${statement}`, [...values]),
+          (rows) => rows.map((row) => row["QUERY PLAN"]!).join("\n")
+        )
+      const read = (plan: string) =>
+        Math.max(...[...plan.matchAll(/Scan.*rows=(\d+)|Removed by Filter: (\d+)/g)].map((_) => Number(_[1] ?? _[2])))
+      const plans = yield* Effect.all([
+        plan(due, [name, true]),
+        plan(reap, [[name]]),
+        plan(deadLetters, [name, 10, null, null]),
+        plan(lists.Waiting, [name, 10, null, null]),
+        plan(lists.Delayed, [name, 10, null, null]),
+        plan(lists.Delayed, [name, 10, later!.at - 1, "5000"]),
+        plan(lists.Running, [name, 10, null, null]),
+        plan(lists.Dead, [name, 10, null, null]),
+        plan(lists.Dead, [name, 10, later!.at - 86_400e6 + 9_000, "dead 9"]),
+        plan(claim, [name, 10, 10, true, "here/1"])
+      ])
+      for (const plan of plans) {
+        assert.notInclude(plan, "Seq Scan")
+        assert.isAtMost(read(plan), 10, plan)
+      }
+    }))
+
+  it.scopedLive("a table that a newer version has migrated is used as it is", () =>
+    Effect.gen(function*() {
+      const [first, second] = yield* databases
+      const { sql } = first
+      const table = "newer"
+      const queue = yield* Effect.flatMap(source(first, { table }), ({ open }) => open({ name: "queue" }))
+      yield* queue.offer(["job"])
+      yield* sql`ALTER TABLE newer ADD COLUMN color text`
+      yield* sql`INSERT INTO newer_migrations (number) VALUES (99)`
+      const migrations = sql`SELECT number FROM newer_migrations`
+      const before = yield* migrations
+      const other = yield* Effect.flatMap(source(second, { table }), ({ open }) => open({ name: "queue" }))
+      assert.deepStrictEqual(payloads(yield* other.claim(1)), ["job"])
+      assert.deepStrictEqual(yield* migrations, before)
+    }))
+
+  it.scopedLive("options come from the configuration", () =>
+    Effect.gen(function*() {
+      const [{ database, sql }] = yield* databases
+      const config = ConfigProvider.fromMap(new Map([["TABLE", "configured"], ["LEASE", "20 seconds"]]))
+      const { open, renewEvery } = yield* Layer.build(
+        JobSourceSql.layerConfig({ table: Config.string("TABLE"), lease: Config.duration("LEASE") })
+      ).pipe(
+        Effect.map(Context.get(JobSource)),
+        Effect.withConfigProvider(config),
+        Effect.provideService(Database, database),
+        Effect.provideService(SqlClient.SqlClient, sql)
+      )
+      assert.deepStrictEqual(renewEvery, Duration.seconds(5))
+      yield* Effect.flatMap(open({ name: "queue" }), ({ offer }) => offer(["job"]))
+      assert.deepStrictEqual(yield* sql`SELECT queue, state, attempt FROM configured`, [
+        { queue: "queue", state: "waiting", attempt: 1 }
+      ])
+    }))
+
+  it.scopedLive("several processes may make the table and open the same queues at the same time", () =>
+    Effect.gen(function*() {
+      const [first, second] = yield* databases
+      // The processes meet at the critical moment only by chance, so there are several rounds.
+      for (const table of ["made_by_many_1", "made_by_many_2", "made_by_many_3", "made_by_many_4"]) {
+        const sources = yield* Effect.forEach([first, second, first, second], (opened) => source(opened, { table }))
+        const queues = yield* Effect.forEach(
+          sources.flatMap(({ open }) => [open, open]),
+          (open, n) => open({ name: n % 2 === 0 ? "even" : "odd" }),
+          { concurrency: "unbounded" }
+        )
+        yield* Effect.forEach(queues, ({ offer }, n) => offer([n]))
+        assert.deepStrictEqual(payloads(yield* queues[0]!.claim(9)), [0, 2, 4, 6])
+        assert.deepStrictEqual(payloads(yield* queues[7]!.claim(9)), [1, 3, 5, 7])
+      }
+    }))
+
+  it.scopedLive("a lease shorter than two renewals is refused", () =>
+    Effect.gen(function*() {
+      const { open, renewEvery } = yield* source((yield* databases)[0], { lease: "12 seconds" })
+      assert.deepStrictEqual(renewEvery, Duration.seconds(3))
+      const error = yield* Effect.flip(open({ name: "short", lease: "5 seconds" }))
+      assert.strictEqual(error.message, "short: open failed: its lease is shorter than 6s, two renewals")
+    }))
+})
