@@ -1,11 +1,13 @@
+import { assert, it } from "@effect/vitest"
 import { jetstreamManager } from "@nats-io/jetstream"
 import { connect } from "@nats-io/transport-node"
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { jobCarrierConformance } from "../../../conformance/jobCarrier.js"
+import { cuttableProxy } from "../../../kit/cuttableProxy.js"
 import { describeNats } from "../../../kit/nats.js"
 import { carrier, newPrefix } from "./JobCarrierNatsWorld.js"
 
-describeNats("JobCarrierNats", (server) =>
+describeNats("JobCarrierNats", (server) => {
   jobCarrierConformance(
     "NATS",
     Effect.gen(function*() {
@@ -28,4 +30,45 @@ describeNats("JobCarrierNats", (server) =>
       }
     }),
     { deliversFirst: false, tellsDeliveriesApart: false }
-  ))
+  )
+
+  it.scopedLive("a server that drops a pull without an answer costs half a second, and no job", () =>
+    Effect.gen(function*() {
+      const prefix = newPrefix()
+      const url = new URL(server.url)
+      let dropped = 0
+      // A subject of the same length, on which nobody answers.
+      const proxy = yield* Effect.acquireRelease(
+        Effect.promise(() =>
+          cuttableProxy(
+            Number(url.port),
+            (sent) =>
+              sent.replace(
+                "PUB $JS.API.CONSUMER.MSG.NEXT",
+                (pull) => dropped++ === 0 ? pull.replace("$JS", "$NO") : pull
+              )
+          )
+        ),
+        (proxy) => Effect.promise(proxy.close)
+      )
+      const silent = yield* Effect.acquireRelease(
+        Effect.promise(() => connect({ servers: server.url })),
+        (client) => Effect.promise(() => client.close())
+      )
+      silent.subscribe("$NO.>")
+      yield* Effect.promise(() => silent.flush())
+      url.port = String(proxy.port)
+      const queue = yield* Effect.flatMap(
+        carrier({ url: url.href }, { prefix }),
+        (carrier) => carrier.open({ name: "dropped" })
+      )
+      yield* queue.offer(["a"])
+      const [elapsed, none] = yield* Effect.timed(queue.receive(9))
+      assert.deepStrictEqual(none, [])
+      assert.isBelow(Duration.toMillis(elapsed), 4_000)
+      // It looks again at once.
+      yield* queue.wait
+      const again = yield* queue.receive(9)
+      assert.deepStrictEqual(again.map(({ id }) => id), ["a"])
+    }))
+})

@@ -8,7 +8,7 @@ import type { ThrowawayNats } from "../../../kit/natsServer.js"
 export const newPrefix = () => `test-${randomUUID().slice(0, 8)}`
 
 /** The carrier of one process. It polls once an hour, so only a message wakes it. */
-export const carrier = (server: ThrowawayNats, options: Omit<JobCarrierNats.Options, "url">) =>
+export const carrier = (server: Pick<ThrowawayNats, "url">, options: Omit<JobCarrierNats.Options, "url">) =>
   Effect.map(
     Layer.build(
       JobCarrierNats.layer({

@@ -23,8 +23,25 @@ const isMissing = (error: unknown): boolean =>
   (Predicate.hasProperty(error, "cause") && error.cause !== error && error.cause !== undefined &&
     isMissing(error.cause))
 
-/** 20 ms, in nanoseconds. */
+/** How long a pull waits for its first message: 20 ms, in nanoseconds. */
 const moment = 20e6
+
+/**
+ * How long the answer to a pull may take. Servers, at least those up to 2.9, drop a request without an answer when a
+ * message comes just after it has expired.
+ */
+const answerWithin = "500 millis"
+
+/** What ends a pull: nothing is there, it has expired, it has all that it wants, no answer has come. */
+const noMessages = 404
+const expired = 408
+const complete = 0
+const unanswered = -1
+
+interface Pulled {
+  readonly deliveries: ReadonlyArray<Delivery>
+  readonly status: number
+}
 
 interface Settings {
   readonly url: Redacted.Redacted
@@ -153,42 +170,42 @@ const makeQueue = ({ connection, name, settings, wake, wakeUp }: {
     }
   }
 
-  /** Asks for messages, and ends with the one that says that there are no more. */
-  const pull = (limit: number, until: { readonly no_wait: true } | { readonly expires: number }) =>
-    Effect.async<ReadonlyArray<Delivery>, Error>((resume) => {
-      const inbox = `_INBOX.${randomUUID()}`
+  /** What is there now, or what comes first within a moment. */
+  const pull = (limit: number, noWait: boolean): Effect.Effect<Pulled, Error> =>
+    Effect.gen(function*() {
       const deliveries: Array<Delivery> = []
-      const finish = (error?: Error) => {
-        subscription.unsubscribe()
-        resume(error === undefined ? Effect.succeed(deliveries) : Effect.fail(error))
-      }
-      const subscription = nats.subscribe(inbox, {
-        callback: (error, message) => {
-          if (error !== null) return finish(error)
-          const { code = 0, description = "" } = message.headers ?? {}
-          if (code === 404 || code === 408) return finish()
-          if (code !== 0) return finish(Object.assign(new Error(description), { code }))
-          deliveries.push(toDelivery(message))
-          if (deliveries.length === limit) finish()
-        }
+      const answer = Effect.async<number, Error>((resume) => {
+        const inbox = `_INBOX.${randomUUID()}`
+        const subscription = nats.subscribe(inbox, {
+          callback: (error, message) => {
+            if (error !== null) return resume(Effect.fail(error))
+            const { code = 0, description = "" } = message.headers ?? {}
+            if (code === noMessages || code === expired) return resume(Effect.succeed(code))
+            if (code !== 0) return resume(Effect.fail(Object.assign(new Error(description), { code })))
+            deliveries.push(toDelivery(message))
+            if (deliveries.length === limit) resume(Effect.succeed(complete))
+          }
+        })
+        const request = JSON.stringify({ batch: limit, expires: moment, no_wait: noWait })
+        nats.publish(`$JS.API.CONSUMER.MSG.NEXT.${prefix}.${consumer}`, request, { reply: inbox })
+        return Effect.sync(() => subscription.unsubscribe())
       })
-      const request = JSON.stringify({ batch: limit, ...until })
-      nats.publish(`$JS.API.CONSUMER.MSG.NEXT.${prefix}.${consumer}`, request, { reply: inbox })
-      return Effect.sync(() => subscription.unsubscribe())
+      const status = yield* bounded({ within: answerWithin })(answer)
+      if (Option.isSome(status)) return { deliveries, status: yield* status.value }
+      yield* Effect.tryPromise({ try: () => nats.flush(), catch: () => new Error(`${nats.getServer()} is away`) })
+      return { deliveries, status: unanswered }
     })
 
-  /** What is there. A consumer may not know yet what the stream has accepted: it is asked once more, for a moment. */
+  /** A consumer may not know yet what the stream has accepted: a server that does not wait is asked once more, to wait. */
   const pullAll = (limit: number) =>
-    Effect.flatMap(
-      pull(limit, { no_wait: true }),
-      (some) =>
-        some.length > 0 ?
-          Effect.succeed(some) :
-          Effect.flatMap(pull(1, { expires: moment }), (first) =>
-            first.length === 0 || limit === 1
-              ? Effect.succeed(first)
-              : Effect.map(pull(limit - 1, { no_wait: true }), (more) => [...first, ...more]))
-    )
+    Effect.gen(function*() {
+      const now = yield* pull(limit, true)
+      if (now.status !== noMessages || now.deliveries.length > 0) return now
+      const first = yield* pull(1, false)
+      if (first.deliveries.length === 0 || limit === 1) return first
+      const more = yield* pull(limit - 1, true)
+      return { deliveries: [...first.deliveries, ...more.deliveries], status: more.status }
+    })
 
   return {
     create: send("open", create),
@@ -207,8 +224,8 @@ const makeQueue = ({ connection, name, settings, wake, wakeUp }: {
         const away = connection.awayError()
         if (away !== undefined) return yield* Effect.fail(away)
         const late = () => new Error("the server does not answer")
-        const deliveries = yield* settled(yield* bounded({ within: requestTimeout })(pullAll(limit)), late)
-        if (deliveries.length === limit) yield* wakeUp.notify
+        const { deliveries, status } = yield* settled(yield* bounded({ within: requestTimeout })(pullAll(limit)), late)
+        if (deliveries.length === limit || status === unanswered) yield* wakeUp.notify
         return deliveries
       }).pipe(
         Effect.tapError((error) =>
