@@ -104,11 +104,13 @@ describePostgres("scheduled jobs whose only process is down for some ticks", (po
       ticks.slice(before[index]!.length).filter((tick) => tick <= end)
     )
     const from = (tick: number) => Array.from({ length: (end - tick) / every + 1 }, (_, n) => tick + n * every)
-    const next = skip![0]!
-    assert.isAtLeast(next, last + 3 * every)
-    assert.deepStrictEqual(skip, from(next))
-    // A start that takes until the next tick runs only that.
-    assert.deepInclude([from(next - every), ...(running >= next * 1000 ? [from(next)] : [])], once)
     assert.deepStrictEqual(all, from(last + every))
+    // On a busy machine a tick may be reached later than `missedAfter`: then it is missed, too.
+    assert.isAtLeast(skip![0]!, last + 3 * every)
+    assert.includeMembers(all!, skip!)
+    assert.includeMembers(all!, once!)
+    // A start that takes until the next tick makes up for that, which is the last then.
+    const lastMissed = running < (last + 3 * every) * 1000 ? [last + 2 * every] : [last + 2 * every, last + 3 * every]
+    assert.include(lastMissed, once![0])
   }, 120_000)
 })

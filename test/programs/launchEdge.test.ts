@@ -179,10 +179,8 @@ describe("launch, in a real process", () => {
   })
 
   it("ignores a duplicate that a blocked event loop has delayed", async () => {
-    const child = start("blocked", { GRACE_PERIOD: "25s" })
+    const child = start("signalledWhileBlocked", { GRACE_PERIOD: "25s" })
     await child.waitFor(/running/)
-    child.kill("SIGTERM")
-    await child.waitFor(/worker draining/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
     assert.include(child.output, "duplicate, ignored")
