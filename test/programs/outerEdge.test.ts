@@ -140,7 +140,7 @@ describe("what is provided outside of launch, in a real process", () => {
   })
 
   it("ignores a duplicate of a signal that only runMain handles", async () => {
-    const child = start("sigtermOnly")
+    const child = start("sigtermOnly", { DUPLICATES: "60000" })
     await child.waitFor(/running;/)
     child.kill("SIGINT")
     await child.waitFor(/worker draining/)

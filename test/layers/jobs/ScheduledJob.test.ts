@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cron, DateTime, Effect, Exit, Option, TestClock } from "effect"
-import type * as ScheduledJob from "../../../src/layers/jobs/ScheduledJob.js"
+import { Cron, DateTime, Effect, Exit, Layer, Option, TestClock } from "effect"
+import * as ScheduledJob from "../../../src/layers/jobs/ScheduledJob.js"
 import * as WallClock from "../../kit/wallClock.js"
 import { makeScheduleWorld } from "./ScheduledJobWorld.js"
+import { makeWorld } from "./WorkerPoolWorld.js"
 
 const everyMinute = Cron.unsafeParse("* * * * *", "UTC")
 const never = Effect.fail(new Error("no connection"))
@@ -242,6 +243,19 @@ describe("ScheduledJob", () => {
         yield* TestClock.adjust("1 hour")
         assert.strictEqual(entries.length, 2)
       }).pipe(Effect.withClock(clock))
+    }))
+
+  it.scoped("does not start, and says why, over a source without room for its schedule", () =>
+    Effect.gen(function*() {
+      const { open, scoped } = yield* makeWorld({ durable: true, capacity: 1 })
+      const queue = yield* open("job/schedule")
+      yield* queue.offer(["somebody else's"])
+      const error = yield* Effect.flip(scoped(Layer.scopedDiscard(ScheduledJob.make({
+        name: "job",
+        schedule: everyMinute,
+        run: () => Effect.void
+      }))))
+      assert.strictEqual(error.message, "job/schedule: offer failed: job/schedule: the queue is full (1 jobs)")
     }))
 
   it.effect("dies with a cron that names no time, and with an interval below a second", () =>

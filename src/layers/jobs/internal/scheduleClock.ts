@@ -1,6 +1,12 @@
 import { Clock, Context, Duration, Effect, Either, Option, Schedule, Schema } from "effect"
 import type { JobContext } from "../JobContext.js"
-import type { JobQueue, JobSourceError, QueueFull, Service as JobSourceService, StoredJob } from "../JobSource.js"
+import {
+  type JobQueue,
+  JobSourceError,
+  type QueueFull,
+  type Service as JobSourceService,
+  type StoredJob
+} from "../JobSource.js"
 import { makePool } from "./makePool.js"
 import { makeOrphanTurn } from "./orphanTurn.js"
 import { makeCodec } from "./runJob.js"
@@ -131,8 +137,11 @@ export const runClock = (source: JobSourceService, runs: Runs, settings: Setting
       yield* queue.offer([announcement], { ids: [announcementId], keepIdFor: 0 })
     })
 
-    // Its queue has two jobs: a bounded one has room for them.
-    yield* Effect.catchTag(care, "QueueFull", Effect.die)
+    yield* Effect.catchTag(
+      care,
+      "QueueFull",
+      (cause) => new JobSourceError({ operation: "offer", queue: queueName, cause })
+    )
     const pool = yield* makePool(
       queueName,
       clockSource(source, queue),

@@ -76,6 +76,21 @@ describe("JobSourceSql with a carrier", () => {
         assert.deepStrictEqual(payloads(yield* takeMany(other, 6)), [1, 2, 3, 4, 5, 6])
       }))
 
+    it.scopedLive("a carrier is opened where what it forks can be interrupted", () =>
+      Effect.gen(function*() {
+        const { carrier, openOver } = yield* makeWorld()
+        const interruptible: Array<boolean> = []
+        yield* openOver({
+          ...carrier,
+          open: (options) =>
+            Effect.checkInterruptible((is) => {
+              interruptible.push(is)
+              return carrier.open(options)
+            })
+        })
+        assert.deepStrictEqual(interruptible, [true, true, true])
+      }))
+
     it.scopedLive("the carrier holds an id until its row is claimed, and nothing of a job that runs", () =>
       Effect.gen(function*() {
         const { carrier, one } = yield* makeWorld()
@@ -259,6 +274,21 @@ describe("JobSourceSql with a carrier", () => {
       yield* one.transact(yield* take(one), write("next"), ack)
       assert.deepStrictEqual([yield* written, carrier.held("jobs")], [["next", "once"], []])
       assert.deepStrictEqual(yield* rows, ["stray: done 1", "next: done 1"])
+    }))
+
+  it.scopedLive("a job of another program whose payload cannot be stored is a dead letter, and costs the others nothing", () =>
+    Effect.gen(function*() {
+      const { carrier, one } = yield* makeWorld()
+      const depth = 1_000_000
+      yield* carrier.add("jobs", "good", 1)
+      yield* carrier.add("jobs", "deep", JSON.parse("[".repeat(depth) + "]".repeat(depth)))
+      yield* carrier.add("jobs", "good as well", 2)
+      assert.deepStrictEqual((yield* one.claim(9)).map(({ id }) => id), ["good", "good as well"])
+      assert.deepStrictEqual(carrier.held("jobs"), [])
+      const dead = yield* one.deadLetters.list(9)
+      assert.deepStrictEqual(dead.map(({ attempt, error, id, payload }) => [id, attempt, payload, error]), [
+        ["deep", 1, null, "the payload cannot be stored: Maximum call stack size exceeded"]
+      ])
     }))
 
   it.scopedLive("sources with and without a carrier share a table, and hand jobs back to each other", () =>

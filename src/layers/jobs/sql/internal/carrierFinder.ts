@@ -79,17 +79,20 @@ export const makeCarrierFinder = (
           )
         })
         const sentinel = yield* Scope.extend(carrier.open({ name: sentinelQueue(table) }), carrierScope)
-        // The queue may have been opened twice at once.
-        if (relays.has(name)) return
-        watch ??= yield* Effect.forkDaemon(Effect.interruptible(watchCarrier({
-          sql: reserved,
-          statements: carrierStatements,
-          carrier: sentinel,
-          latest: offerAgain.latest,
-          every: pollInterval
-        })))
-        relays.set(name, { ...relay, name, wakeUp, fiber: yield* Effect.forkDaemon(Effect.interruptible(relay.run)) })
-      }).pipe(Effect.uninterruptible)
+        // Only this part: what a carrier forks in `open` would inherit the region.
+        yield* Effect.uninterruptible(Effect.gen(function*() {
+          // The queue may have been opened twice at once.
+          if (relays.has(name)) return
+          watch ??= yield* Effect.forkDaemon(Effect.interruptible(watchCarrier({
+            sql: reserved,
+            statements: carrierStatements,
+            carrier: sentinel,
+            latest: offerAgain.latest,
+            every: pollInterval
+          })))
+          relays.set(name, { ...relay, name, wakeUp, fiber: yield* Effect.forkDaemon(Effect.interruptible(relay.run)) })
+        }))
+      })
 
     return {
       priorities: carrier.priorities,

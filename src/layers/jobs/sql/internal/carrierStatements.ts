@@ -77,11 +77,15 @@ export const carrierStatementsOf = (table: string) => {
     ),
     /**
      * Gives jobs that were added to the carrier directly a row. `$2` are ids, `$3` payloads, `$4` attempts, `$5` for how
-     * many seconds the ids are kept: so long may the carrier miss the acknowledgement without running one twice.
+     * many seconds the ids are kept: so long may the carrier miss the acknowledgement without running one twice. `$6` are
+     * errors, of those that are dead letters from the start.
      */
-    adopt: `INSERT INTO ${table} (queue, id, payload, attempt, due_at, keep_id_for)
-      SELECT $1::text, id, payload::jsonb, attempt, ${now}, ${seconds("$5")}
-      FROM unnest($2::text[], $3::text[], $4::int[]) WITH ORDINALITY AS job (id, payload, attempt, nth) ORDER BY nth
+    adopt: `INSERT INTO ${table} (queue, id, payload, attempt, due_at, keep_id_for, error, state, failed_at)
+      SELECT $1::text, id, payload::jsonb, attempt, ${now}, ${seconds("$5")}, error,
+        CASE WHEN error IS NULL THEN 'waiting' ELSE 'dead' END,
+        CASE WHEN error IS NULL THEN NULL ELSE date_trunc('milliseconds', clock_timestamp()) END
+      FROM unnest($2::text[], $3::text[], $4::int[], $6::text[]) WITH ORDINALITY AS job (id, payload, attempt, error, nth)
+      ORDER BY nth
       ON CONFLICT (queue, id) DO NOTHING`,
     /** The queues that have rows. */
     queues: `SELECT DISTINCT queue FROM ${table}`,

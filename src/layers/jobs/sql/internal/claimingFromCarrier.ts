@@ -1,10 +1,11 @@
-import { Array, Duration, Effect, Option } from "effect"
+import { Duration, Effect } from "effect"
 import { claimant } from "../../internal/claimant.js"
-import { defaultKeepIdFor, isStorableId, storableJson } from "../../internal/storable.js"
+import { isStorableId } from "../../internal/storable.js"
 import type { CarrierQueue, Delivery } from "../../JobCarrier.js"
+import { makeAdopt } from "./adopting.js"
 import type { CarrierStatements } from "./carrierStatements.js"
 import type { Claiming } from "./claiming.js"
-import { failureOf, type Run, toClaim } from "./rows.js"
+import { type Run, toClaim } from "./rows.js"
 import type { Statements } from "./statements.js"
 
 /**
@@ -30,34 +31,13 @@ export const claimingFromCarrier = (options: {
 } => {
   const { carrier, carrierStatements, lease, queue, run, statements } = options
   const by = claimant()
+  const adopt = makeAdopt(queue, run, carrierStatements)
   const orphanLatch = Effect.unsafeMakeLatch(true)
   let orphanMayBeDue = true
   const orphanDue = Effect.suspend(() => {
     orphanMayBeDue = true
     return orphanLatch.open
   })
-
-  const adopt = (deliveries: ReadonlyArray<Delivery>) =>
-    Effect.gen(function*() {
-      const foreign = deliveries.filter(({ payload }) => Option.isSome(payload))
-      const [unstorable, adopted] = Array.partition(foreign, ({ id }) => isStorableId(id))
-      for (const { id } of unstorable) {
-        yield* Effect.logError(`${queue}: the job ${JSON.stringify(id)} is dropped, PostgreSQL cannot store its id`)
-      }
-      if (adopted.length === 0) return
-      const texts = yield* Effect.try({
-        try: () => adopted.map(({ payload }) => storableJson(Option.getOrNull(payload))),
-        catch: failureOf(queue)("claim")
-      })
-      yield* run(
-        "claim",
-        carrierStatements.adopt,
-        adopted.map(({ id }) => id),
-        texts,
-        adopted.map(({ attempt }) => attempt),
-        Duration.toSeconds(defaultKeepIdFor)
-      )
-    })
 
   const claimRows = (deliveries: ReadonlyArray<Delivery>, limit: number, orphan: boolean) =>
     Effect.gen(function*() {
