@@ -142,6 +142,44 @@ describeBrowser("the page", (open) => {
     assert.deepStrictEqual(faults, [])
   })
 
+  it("\"import all\" also imports the files whose first rows are still being read, and reads again those that could not be read", async ({ start }) => {
+    buildPage()
+    const env = await environment()
+    await start(env).runs()
+    const { faults, page } = await open(`http://127.0.0.1:${env.PORT}`)
+    /** The first rows of NDJSON files are not read before. */
+    let read = () => {}
+    const mayRead = new Promise<void>((resolve) => read = resolve)
+    let away = true
+    await page.route("**/columns?*", async (route) => {
+      const type = route.request().headers()["content-type"]
+      if (type === "application/x-ndjson") await mayRead
+      else if (away) return route.abort()
+      await route.continue()
+    })
+    const ndjson = (name: string) => ({ name, mimeType: "", buffer: Buffer.from("{\"n\":1}\n") })
+    await page.setInputFiles("input[type=file]", fileOf("unread.csv", csv(3)))
+    const unread = page.getByRole("article", { name: "unread.csv" })
+    await unread.getByRole("alert").filter({ hasText: "the service does not answer" }).waitFor()
+    away = false
+    await page.setInputFiles("input[type=file]", fileOf("people.csv", csv(3)))
+    await page.getByLabel("Type of amount").waitFor()
+    await page.setInputFiles("input[type=file]", [ndjson("slow.ndjson"), ndjson("unwanted.ndjson")])
+
+    await page.getByRole("button", { name: "Import all 4 files" }).press("Enter")
+    await cardOf(page, "people.csv").getByText("Completed").waitFor()
+    await cardOf(page, "unread.csv").getByText("Completed").waitFor()
+    const slow = page.getByRole("article", { name: "slow.ndjson" })
+    await slow.getByRole("status").filter({ hasText: "is imported as soon as its first rows are read" }).waitFor()
+    assert.deepStrictEqual(await accessibilityFaults(page), [])
+    await page.getByRole("article", { name: "unwanted.ndjson" }).getByRole("button", { name: "Remove" }).press("Enter")
+    read()
+    await cardOf(page, "slow.ndjson").getByText("Completed").waitFor()
+    await slow.waitFor({ state: "detached" })
+    assert.strictEqual(await cardOf(page, "unwanted.ndjson").count(), 0)
+    assert.deepStrictEqual(faults, [])
+  })
+
   it("pauses and resumes a queue, cancels a job that waits, and runs a task of the schedule, by keyboard", async ({ start }) => {
     buildPage()
     const env = await environment()

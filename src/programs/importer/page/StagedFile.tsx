@@ -9,20 +9,24 @@ import { bytes } from "./format.js"
 interface Props {
   readonly file: File
   readonly importKey: string
+  /** Each change imports the file, once its first rows are read. */
   readonly importAll: number
   readonly onRemoved: () => void
   readonly onImported: () => Promise<void>
 }
 
-/** `sent` is undefined while no upload runs. */
 interface State {
   readonly rows: ColumnGuess["rows"]
+  /** Undefined until the first rows are read. */
   readonly columns: ReadonlyArray<Column> | undefined
   readonly error: string | undefined
+  /** Whether the import begins as soon as the first rows are read. */
+  readonly requested: boolean
+  /** Undefined while no upload runs. */
   readonly sent: number | undefined
 }
 
-const initial: State = { rows: [], columns: undefined, error: undefined, sent: undefined }
+const initial: State = { rows: [], columns: undefined, error: undefined, requested: false, sent: undefined }
 
 interface ColumnProps {
   readonly column: Column
@@ -85,16 +89,17 @@ const Preview = ({ columns, disabled, name, onChange, rows }: PreviewProps) => (
 )
 
 export const StagedFile = ({ file, importAll, importKey, onImported, onRemoved }: Props) => {
-  const [{ columns, error, rows, sent }, setState] = useState(initial)
+  const [{ columns, error, requested, rows, sent }, setState] = useState(initial)
   const change = (changed: Partial<State>) => setState((before) => ({ ...before, ...changed }))
 
-  useEffect(() => {
-    guessColumns(file).then(change, (error) => change({ error: messageOf(error) }))
-  }, [file])
+  const read = () => {
+    change({ error: undefined })
+    guessColumns(file).then(change, (error) => change({ error: messageOf(error), requested: false }))
+  }
+  useEffect(read, [file])
 
   const start = async () => {
-    if (sent !== undefined) return
-    change({ sent: 0, error: undefined })
+    change({ sent: 0, error: undefined, requested: false })
     try {
       await upload({
         file,
@@ -110,16 +115,26 @@ export const StagedFile = ({ file, importAll, importKey, onImported, onRemoved }
 
   const first = useRef(importAll)
   useEffect(() => {
-    if (importAll !== first.current && columns !== undefined) void start()
+    if (importAll === first.current || sent !== undefined) return
+    change({ requested: true })
+    if (columns === undefined && error !== undefined) read()
   }, [importAll])
+  useEffect(() => {
+    if (requested && columns !== undefined && sent === undefined) void start()
+  }, [requested, columns])
 
   return (
     <article class="card staged" aria-label={file.name}>
       <div class="title">
         <h3>{file.name}</h3>
         <small>{bytes(file.size)}</small>
-        <button type="button" class="primary" disabled={sent !== undefined || columns === undefined} onClick={start}>
-          {sent !== undefined ? "Uploading …" : error !== undefined && columns !== undefined ? "Try again" : "Import"}
+        <button
+          type="button"
+          class="primary"
+          disabled={sent !== undefined || columns === undefined && error === undefined}
+          onClick={columns === undefined ? read : start}
+        >
+          {sent !== undefined ? "Uploading …" : error !== undefined ? "Try again" : "Import"}
         </button>
         <button type="button" class="quiet" disabled={sent !== undefined} onClick={onRemoved}>Remove</button>
       </div>
@@ -128,7 +143,11 @@ export const StagedFile = ({ file, importAll, importKey, onImported, onRemoved }
         <progress max={Math.max(1, file.size)} value={sent} aria-label={`Upload of ${file.name}`} />
       )}
       {columns === undefined
-        ? error === undefined && <p class="empty">Reading the first rows …</p>
+        ? error === undefined && (
+          <p class="empty" role="status">
+            {requested ? "This file is imported as soon as its first rows are read." : "Reading the first rows …"}
+          </p>
+        )
         : (
           <Preview
             columns={columns}

@@ -20,7 +20,7 @@ interface Props {
 
 export const UploadPanel = ({ onImported, paused }: Props) => {
   const [staged, setStaged] = useState<ReadonlyArray<Staged>>([])
-  /** Each change imports the files that are ready. */
+  /** Each change imports all files that are staged, each as soon as its first rows are read. */
   const [importAll, setImportAll] = useState(0)
   const [over, setOver] = useState(false)
   const input = useRef<HTMLInputElement>(null)
