@@ -16,7 +16,7 @@ export const boundsConform = (suite: Suite) => {
         const refused = yield* Effect.flip(mine.offer(["c", "d"]))
         assert.deepStrictEqual(
           [refused._tag, refused.message],
-          ["QueueFull", `${(refused as { queue: string }).queue}: the queue is full (3 jobs)`]
+          ["QueueFull", `${(refused as { queue: string }).queue}: the queue is full (capacity 3)`]
         )
         assert.strictEqual(yield* mine.size, 2)
         yield* eventually(Effect.isSuccess(mine.offer(["c"])), (accepted) => accepted)

@@ -255,7 +255,7 @@ describe("ScheduledJob", () => {
         schedule: everyMinute,
         run: () => Effect.void
       }))))
-      assert.strictEqual(error.message, "job/schedule: offer failed: job/schedule: the queue is full (1 jobs)")
+      assert.strictEqual(error.message, "job/schedule: offer failed: job/schedule: the queue is full (capacity 1)")
     }))
 
   it.effect("dies with a cron that names no time, and with an interval below a second", () =>

@@ -329,7 +329,7 @@ describe("An offer", () => {
       assert.strictEqual(yield* Effect.flatMap(open("letters"), (_) => _.size), 0)
       assert.strictEqual((yield* offer("b", "c"))._tag, "Right")
       const full = yield* Effect.flip(Letters.offer("d")).pipe(Effect.provide(context))
-      assert.strictEqual(full.message, "letters: the queue is full (2 jobs)")
+      assert.strictEqual(full.message, "letters: the queue is full (capacity 2)")
     }))
 
   it.scoped("is refused by a pool over memory that is closed", () =>

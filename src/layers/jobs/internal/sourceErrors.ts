@@ -31,7 +31,7 @@ export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
   capacity: Schema.Int
 }) {
   override get message() {
-    return `${this.queue}: the queue is full (${this.capacity} jobs)`
+    return `${this.queue}: the queue is full (capacity ${this.capacity})`
   }
 }
 
