@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe } from "vitest"
 import * as Database from "../../../../src/layers/database/Database.js"
 import { JobSource, type QueueOptions } from "../../../../src/layers/jobs/JobSource.js"
 import * as JobSourceSql from "../../../../src/layers/jobs/sql/JobSourceSql.js"
+import { jobSourceConformance } from "../../../conformance/jobSource.js"
 import { openDatabase, type Opened } from "../../../kit/database.js"
 import { databaseFolder } from "../../../kit/pglite.js"
 import { describePostgres } from "../../../kit/postgres.js"
@@ -12,8 +13,8 @@ import { describePostgres } from "../../../kit/postgres.js"
 /** Opens one database twice, as two processes do. */
 export type Databases = Effect.Effect<readonly [Opened, Opened], Database.DatabaseError, Scope.Scope>
 
-/** Runs the same tests over PGlite, where both processes share the one connection, and over PostgreSQL. */
-export const describeEngines = (name: string, body: (databases: Databases) => void): void => {
+/** Runs tests over PGlite, where both processes share the one connection. */
+export const describeEmbedded = (name: string, body: (databases: Databases) => void) =>
   describe(`${name} over PGlite`, () => {
     const scope = Effect.runSync(Scope.make())
     let opened: Opened
@@ -23,10 +24,18 @@ export const describeEngines = (name: string, body: (databases: Databases) => vo
     afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
     body(Effect.sync(() => [opened, opened]))
   })
+
+/** Runs tests over PostgreSQL. */
+export const describeServer = (name: string, body: (databases: Databases) => void): void =>
   describePostgres(`${name} over PostgreSQL`, (postgres) => {
     const open = Effect.suspend(() => openDatabase(postgres.url, { maxConnections: 3 }))
     body(Effect.all([open, open]))
   })
+
+/** Runs the same tests over PGlite and over PostgreSQL. */
+export const describeEngines = (name: string, body: (databases: Databases) => void): void => {
+  describeEmbedded(name, body)
+  describeServer(name, body)
 }
 
 /** Runs the same tests over an app's own `PgClient`, of which `Database.fromPgClient` makes a `Database`. */
@@ -84,4 +93,32 @@ export const twoProcesses = (
       written: Effect.map(sql<{ what: string }>`SELECT what FROM written ORDER BY what`, (rows) =>
         rows.map(({ what }) => what))
     }
+  })
+
+let linesTables = 0
+
+/** The suite of every `JobSource`, over two processes that share a database. */
+export const sqlConformance = (databases: Databases) =>
+  jobSourceConformance("the source in the database", {
+    make: (world) =>
+      Effect.gen(function*() {
+        const [first, second] = yield* databases
+        const options = { lease: "1 second", expireEvery: "100 millis", renewWhileBlocked: true, ...world } as const
+        const { sql } = first
+        const table = sql(`written_${++linesTables}`)
+        yield* sql`CREATE TABLE ${table} (number serial, line text)`
+        return {
+          sources: [yield* source(first, options), yield* source(second, options)],
+          write: (line) => Effect.asVoid(sql`INSERT INTO ${table} (line) VALUES (${line})`),
+          written: Effect.map(
+            sql<{ line: string }>`SELECT line FROM ${table} ORDER BY number`,
+            (rows) => rows.map(({ line }) => line)
+          ),
+          transaction: sql.withTransaction
+        }
+      }),
+    lease: "1 second",
+    passTime: Effect.sleep,
+    live: true,
+    transactional: true
   })

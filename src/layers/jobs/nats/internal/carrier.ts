@@ -192,7 +192,7 @@ const makeQueue = ({ connection, name, settings, wake, wakeUp }: {
       })
       const status = yield* bounded({ within: answerWithin })(answer)
       if (Option.isSome(status)) return { deliveries, status: yield* status.value }
-      yield* Effect.tryPromise({ try: () => nats.flush(), catch: () => new Error(`${nats.getServer()} is away`) })
+      yield* Effect.tryPromise(() => nats.flush())
       return { deliveries, status: unanswered }
     })
 

@@ -1,0 +1,3 @@
+import { describeEmbedded, sqlConformance } from "./JobSourceSqlWorld.js"
+
+describeEmbedded("JobSourceSql", sqlConformance)

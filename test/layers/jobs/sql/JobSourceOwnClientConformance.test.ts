@@ -1,0 +1,3 @@
+import { describeOwnClients, sqlConformance } from "./JobSourceSqlWorld.js"
+
+describeOwnClients("JobSourceSql", sqlConformance)
