@@ -93,7 +93,7 @@ export const late = async (server: Server) => {
   await wait(100)
   server.child.kill("SIGTERM")
   const closeAnnounced = /^connection: close/im.test(await first)
-  const second = closeAnnounced ? "told before" : await Promise.race([request(busy, "/"), wait(1000).then(() => "hangs")])
+  const second = closeAnnounced ? "announced" : await Promise.race([request(busy, "/"), wait(1000).then(() => "hangs")])
   await long
   await endAfter(server, () => 0)
   busy.destroy()
