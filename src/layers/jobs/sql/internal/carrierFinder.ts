@@ -67,7 +67,7 @@ export const makeCarrierFinder = (
         const wakeUp = yield* WakeUp.make(pollInterval)
         const relay = makeRelay({
           queue: name,
-          run: runOn(reserved, name),
+          sql: reserved,
           statements: carrierStatements,
           carrier: yield* Scope.extend(carrier.open({ name }), carrierScope),
           wakeUp,

@@ -17,6 +17,9 @@ export const carrierTable = (table: string): JobTable => ({
   ]
 })
 
+/** A text as PostgreSQL reads it, whatever is in it. */
+const literal = (text: string) => `E'${text.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`
+
 /**
  * Statements that keep a carrier supplied with the ids of waiting jobs; `$1` is the queue everywhere.
  *
@@ -38,23 +41,31 @@ export const carrierStatementsOf = (table: string) => {
 
   return {
     /**
-     * Takes rows that are to be offered, none while the queue is paused, and says of each whether before the others. One process at a time: two would split
-     * what was offered together, and might offer the second part first.
-     * `$2` is the limit, `$3` and `$4` are the earliest and the latest time of the next offer, in seconds.
+     * Takes up to `limit` rows that are to be offered, none while the queue is paused, and says of each whether before the others. One process at a time: two
+     * would split what was offered together, and might offer the second part first. `earliest` and `latest` bound the time of the next offer, in seconds.
+     *
+     * The turn is a statement of its own, in one transaction with the other and without rows, so that the other sees what the process before it
+     * has taken. One statement would see the rows as they were when it began to wait: it would lock them, find them taken, and a claim
+     * meanwhile would pass over them. A text of two statements has no values, hence the literals.
      */
-    take: brief(`WITH turn AS MATERIALIZED (
-        SELECT pg_advisory_xact_lock(hashtextextended('lastcall.${table}.take.' || $1, 0))::text AS mine),
-      due AS MATERIALIZED (
-        SELECT id, number, priority, ${offerAt} AS at FROM ${table}
-        WHERE (SELECT mine FROM turn) IS NOT NULL AND ${
-      unpausedIn(table)
-    } AND ${waiting} AND due_at <= ${now} AND ${offerAt} <= ${now}
-        ORDER BY ${offerAt}, number LIMIT $2::int FOR NO KEY UPDATE SKIP LOCKED),
-      taken AS (
-        UPDATE ${table} SET offer_at =
-          clock_timestamp() + least(greatest(clock_timestamp() - due_at, ${seconds("$3")}), ${seconds("$4")})
-        WHERE queue = $1 AND id = ANY(ARRAY(SELECT id FROM due)))
-      SELECT id, priority, at = '-infinity' AS first FROM due ORDER BY at, number`),
+    take: (queue: string, limit: number, earliest: number, latest: number) => {
+      const name = literal(queue)
+      const of = (condition: string) => condition.replaceAll("$1", () => name)
+      return brief(`SELECT FROM (
+          SELECT pg_advisory_xact_lock(hashtextextended('lastcall.${table}.take.' || ${name}, 0))::text AS mine OFFSET 0) AS turn
+        WHERE mine IS NULL;
+        WITH due AS MATERIALIZED (
+          SELECT id, number, priority, ${offerAt} AS at FROM ${table}
+          WHERE ${of(unpausedIn(table))} AND ${of(waiting)} AND due_at <= ${now} AND ${offerAt} <= ${now}
+          ORDER BY ${offerAt}, number LIMIT ${limit} FOR NO KEY UPDATE SKIP LOCKED),
+        taken AS (
+          UPDATE ${table} SET offer_at =
+            clock_timestamp() + least(greatest(clock_timestamp() - due_at, ${seconds(`${earliest}`)}), ${
+        seconds(`${latest}`)
+      })
+          WHERE queue = ${name} AND id = ANY(ARRAY(SELECT id FROM due)))
+        SELECT id, priority, at = '-infinity' AS first FROM due ORDER BY at, number`)
+    },
     /** `$2` are ids that could not be offered. */
     untake: `UPDATE ${table} SET offer_at = NULL WHERE queue = $1 AND ${idsOf(`${waiting} AND id = ANY($2::text[])`)}`,
     /** `$2` are ids that were delivered and not claimed. Those that can be claimed after all are to be offered again. */

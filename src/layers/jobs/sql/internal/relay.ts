@@ -1,11 +1,12 @@
+import type { SqlClient } from "@effect/sql"
 import { Array, Duration, Effect, Record } from "effect"
 import { backoff } from "../../../../core/internal/backoff.js"
-import type { Row } from "../../../database/contract.js"
+import { executeOwn, type Row } from "../../../database/contract.js"
 import type { WakeUp } from "../../internal/wakeUp.js"
 import type { CarrierQueue } from "../../JobCarrier.js"
 import type { JobSourceError } from "../../JobSource.js"
 import type { CarrierStatements } from "./carrierStatements.js"
-import type { Run } from "./rows.js"
+import { failureOf, runOn } from "./rows.js"
 
 /** How many rows are offered to the carrier at a time. */
 const batchSize = 200
@@ -30,7 +31,7 @@ const retryWhileAway = backoff("5 seconds")
 
 export const makeRelay = (options: {
   readonly queue: string
-  readonly run: Run
+  readonly sql: SqlClient.SqlClient
   readonly statements: CarrierStatements
   readonly carrier: CarrierQueue
   readonly wakeUp: WakeUp
@@ -38,9 +39,14 @@ export const makeRelay = (options: {
   /** Runs when an orphan is due. */
   readonly onOrphan: Effect.Effect<void>
 }): Relay => {
-  const { carrier, onOrphan, queue, run, statements, wakeUp } = options
+  const { carrier, onOrphan, queue, sql, statements, wakeUp } = options
+  const run = runOn(sql, queue)
   const earliest = Duration.toSeconds(options.offerAgain.earliest)
   const latest = Duration.toSeconds(options.offerAgain.latest)
+  const take = Effect.mapError(
+    executeOwn(sql, statements.take(queue, batchSize, earliest, latest)),
+    failureOf(queue)("relay")
+  )
 
   const offer = (rows: ReadonlyArray<Row>, options: { readonly first: boolean; readonly priority?: number }) =>
     rows.length === 0 ? Effect.void : carrier.offer(idsOf(rows), options)
@@ -50,7 +56,7 @@ export const makeRelay = (options: {
    * dies in between has only delayed its rows.
    */
   const offerBatch = Effect.gen(function*() {
-    const taken = yield* run("relay", statements.take, batchSize, earliest, latest)
+    const taken = yield* take
     const [others, first] = Array.partition(taken, (row) => row.first as boolean)
     const byPriority = Record.toEntries(Array.groupBy(others, (row) => String(row.priority)))
     yield* offer(first, { first: true }).pipe(
