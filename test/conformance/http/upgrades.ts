@@ -4,9 +4,13 @@ import { Effect, Stream } from "effect"
 import { createServer } from "node:http"
 import { get, responses } from "../../fixtures/http/client.js"
 import { echo, echoBody, summarize } from "../../fixtures/http/serving.js"
+import { chat, text } from "../../fixtures/http/webSocket.js"
 import { awaitServerRead, byPath, bytes, type ConnectionCase } from "./connectionCase.js"
 
 const h2c = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"]
+
+/** The length of a body. */
+const lengthOf = (response: string): number => response.split("\r\n\r\n")[1]?.length ?? 0
 
 const webSocket = [
   "Connection: Upgrade",
@@ -139,6 +143,53 @@ export const upgrades: ReadonlyArray<ConnectionCase> = [
         assert.strictEqual(client.received(), "")
         yield* respond
         assert.match(yield* client.until(/101 Switching/), /\/slowHTTP\/1.1 200[^]*\/firstHTTP\/1.1 101 /)
+      })
+  },
+  {
+    situation: "a request for a WebSocket while much of the responses before it is unsent",
+    behavior: "is opened after them; its messages arrive, and so does the end of its client",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const { app, arrived, respond } = yield* echo
+        const journal: Array<string> = []
+        const large = Effect.succeed(HttpServerResponse.text("x".repeat(200_000)))
+        const server = yield* serve(byPath({ "/slow": app, "/large": large, "/first": app, "/socket": chat(journal) }))
+        const client = yield* server.connect
+        yield* client.send(`${get("/slow")}${get("/large")}`)
+        yield* arrived()
+        yield* awaitServerRead(server)
+        yield* client.send(`${get("/first")}${get("/socket", ...webSocket)}`)
+        yield* awaitServerRead(server)
+        yield* respond
+        const received = (yield* client.until(/101 Switching/)).split("HTTP/1.1 ")
+        assert.deepStrictEqual(received.map((_) => [_.slice(0, 3), lengthOf(_)]), [
+          ["", 0],
+          ["200", 5],
+          ["200", 200_000],
+          ["200", 6],
+          ["101", 0]
+        ])
+        yield* client.send(text("hello"))
+        yield* client.until(/hello$/)
+        client.socket.end()
+        yield* client.closed
+        const report = summarize(yield* Effect.flatten(server.beginDrain))
+        assert.deepStrictEqual(report, { outcome: "Drained", finished: 0, cut: 0 })
+        assert.deepStrictEqual(journal, ["Success"])
+      })
+  },
+  {
+    situation: "a streamed response before a request for a WebSocket, larger than what Node buffers",
+    behavior: "is sent completely; then the WebSocket is opened",
+    test: (serve) =>
+      Effect.gen(function*() {
+        const rows = Array.from({ length: 3 }, () => bytes("x".repeat(100_000)))
+        const streamed = Effect.succeed(HttpServerResponse.stream(Stream.fromIterable(rows).pipe(Stream.rechunk(1))))
+        const server = yield* serve(byPath({ "/rows": streamed, "/socket": chat([]) }))
+        const client = yield* server.connect
+        yield* client.send(`${get("/rows")}${get("/socket", ...webSocket)}`)
+        const [before] = (yield* client.until(/101 Switching/)).split("HTTP/1.1 101 ")
+        assert.strictEqual(before!.replace(/[^x]/g, "").length, 300_000)
       })
   },
   {

@@ -5,6 +5,7 @@ import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
 import { exchangeOf, Http1Connection, Http1Exchange } from "./http1.js"
 import { Http2Connection, Http2Exchange, streamOf } from "./http2.js"
 import { Http2Sessions } from "./http2Sessions.js"
+import { superviseUpgrade } from "./upgrade.js"
 import { UpgradeExchange } from "./webSocket.js"
 
 const connectionKey = Symbol.for("lastcall/http/Connection")
@@ -110,7 +111,10 @@ export class ConnectionRegistry {
    */
   afterResponses(socket: Net.Socket, action: () => void): void {
     const connection = this.connectionOf(socket)
+    const pending = () => connection.exchanges.filter((_) => _ instanceof Http1Exchange).map(({ response }) => response)
+    const stop = superviseUpgrade(socket, pending)
     this.policy.when(() => connection.pendingResponses === 0 || connection.closed, () => {
+      stop()
       if (socket.writable) action()
     })
   }

@@ -73,6 +73,25 @@ export const refuseUpgrades = (server: UpgradingServer): (request: Http.Incoming
   return (request) => refused.has(request)
 }
 
+/**
+ * Does for a socket what the listeners did that Node removes as soon as an upgrade arrives, while the responses before it are
+ * pending. Returns how to stop.
+ *
+ * Node pauses a socket while much of its responses is unsent, and never resumes it after an upgrade: nothing more would
+ * arrive, not even the end of a client that has gone. The stream believes that it is reading; an empty chunk ends that read,
+ * so that the stream begins another. Node also no longer tells a response that its client has made room.
+ */
+export const superviseUpgrade = (socket: Net.Socket, pending: () => ReadonlyArray<Http.ServerResponse>): () => void => {
+  const onDrain = () => {
+    for (const response of pending()) {
+      if (response.socket === socket && response.writableNeedDrain) response.emit("drain")
+    }
+  }
+  socket.push("")
+  socket.on("drain", onDrain)
+  return () => void socket.off("drain", onDrain)
+}
+
 /** Refuses an upgrade past the HTTP parser, which Node has ended, when no response of the socket is pending. */
 export const rejectUpgrade = (socket: Net.Socket): void => void socket.end(serviceUnavailable, () => socket.destroy())
 
