@@ -17,11 +17,11 @@ import {
   Subscribable
 } from "effect"
 import pg from "pg"
-import { Database, execute } from "../../src/layers/database/contract.js"
+import { Database, execute, TransactionTag } from "../../src/layers/database/contract.js"
 import { makeConnectionPool } from "../../src/layers/database/internal/connectionPool.js"
 import { makeErrors } from "../../src/layers/database/internal/errors.js"
 import { connectPglite } from "../../src/layers/database/internal/pgliteConnection.js"
-import { makeSqlClient, sharedTransaction } from "../../src/layers/database/internal/sqlClient.js"
+import { makeSqlClient } from "../../src/layers/database/internal/sqlClient.js"
 import { makeMemoryQueue } from "../../src/layers/jobs/internal/memoryQueue.js"
 import { makeOrphanTurn } from "../../src/layers/jobs/internal/orphanTurn.js"
 import { type JobQueue, JobSource, LeaseLost } from "../../src/layers/jobs/JobSource.js"
@@ -171,7 +171,7 @@ export const makePgliteStore = Effect.gen(function*() {
     const sql = makeSqlClient({
       peers: { "@effect/sql": Sql, "@effect/sql-pg": PgClient },
       reactivity,
-      tag: sharedTransaction,
+      tag: TransactionTag,
       pool,
       begin: "BEGIN",
       config: {},

@@ -3,12 +3,12 @@ import * as Sql from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Stream } from "effect"
-import { brief, own } from "../../../src/layers/database/contract.js"
+import { brief, own, TransactionTag } from "../../../src/layers/database/contract.js"
 import { Connection } from "../../../src/layers/database/internal/connection.js"
 import { makeConnectionPool } from "../../../src/layers/database/internal/connectionPool.js"
 import { makeErrors } from "../../../src/layers/database/internal/errors.js"
 import { makePermits, PermitRequest } from "../../../src/layers/database/internal/permits.js"
-import { makeSqlClient, sharedTransaction } from "../../../src/layers/database/internal/sqlClient.js"
+import { makeSqlClient } from "../../../src/layers/database/internal/sqlClient.js"
 import * as Interruption from "../../../src/testing/Interruption.js"
 import { long } from "../../kit/long.js"
 
@@ -41,7 +41,7 @@ const makeServer = Effect.gen(function*() {
   const sql = makeSqlClient({
     peers: { "@effect/sql": Sql, "@effect/sql-pg": PgClient },
     reactivity: yield* Reactivity.make,
-    tag: sharedTransaction,
+    tag: TransactionTag,
     pool,
     begin: "BEGIN",
     config: {},

@@ -8,6 +8,8 @@ import * as JobSourceSql from "../../../src/layers/jobs/sql/JobSourceSql.js"
 import { describePostgres } from "../../kit/postgres.js"
 
 describePostgres("Database on PostgreSQL, in the place of PgClient", (server) => {
+  const ownClient = () => Layer.orDie(PgClient.layer({ url: Redacted.make(server.url), maxConnections: 4 }))
+
   it.live("`PgClient` and `SqlClient` are one client", () =>
     Effect.gen(function*() {
       const same = Effect.zipWith(PgClient.PgClient, SqlClient.SqlClient, (pg, sql) => pg === sql)
@@ -40,7 +42,6 @@ describePostgres("Database on PostgreSQL, in the place of PgClient", (server) =>
 
   it.scopedLive("over an app's own PgClient: migrations, `once`, jobs and notifications share its transactions", () =>
     Effect.gen(function*() {
-      const Own = Layer.orDie(PgClient.layer({ url: Redacted.make(server.url), maxConnections: 4 }))
       const context = yield* Layer.build(Layer.provideMerge(
         Layer.mergeAll(
           JobSourceSql.layer({ table: "own_jobs", pollInterval: "1 hour" }),
@@ -50,7 +51,7 @@ describePostgres("Database on PostgreSQL, in the place of PgClient", (server) =>
             })
           )
         ),
-        Layer.provideMerge(Database.fromPgClient, Own)
+        Layer.provideMerge(Database.fromPgClient, ownClient())
       ))
       const sql = Context.get(context, PgClient.PgClient)
       const { listen, notify, reserved } = Context.get(context, Database.Database)
@@ -76,6 +77,38 @@ describePostgres("Database on PostgreSQL, in the place of PgClient", (server) =>
       )
       assert.deepStrictEqual(yield* reserved`SELECT n FROM own ORDER BY n`, [{ n: 2 }, { n: 4 }])
     }))
+
+  it.scopedLive.each(["Database.layer", "an app's own PgClient"])(
+    "over %s, the reserved client has transactions of its own",
+    (over) =>
+      Effect.gen(function*() {
+        const context = yield* Layer.build(
+          over === "Database.layer"
+            ? Layer.orDie(Database.layer({ url: Redacted.make(server.url) }))
+            : Layer.provideMerge(Database.fromPgClient, ownClient())
+        )
+        const sql = Context.get(context, PgClient.PgClient)
+        const { reserved } = Context.get(context, Database.Database)
+        yield* sql`DROP TABLE IF EXISTS apart; CREATE TABLE apart (what text)`
+        const write = (client: SqlClient.SqlClient, what: string) => client`INSERT INTO apart VALUES (${what})`
+        const rolledBack = (client: SqlClient.SqlClient, body: Effect.Effect<unknown, unknown>) =>
+          Effect.ignore(client.withTransaction(Effect.zipRight(body, Effect.fail("no"))))
+
+        yield* rolledBack(reserved, Effect.all([write(reserved, "never"), write(sql, "outside")]))
+        yield* rolledBack(
+          sql,
+          Effect.zipRight(
+            reserved.withTransaction(
+              Effect.all([write(reserved, "kept"), write(sql, "never"), rolledBack(reserved, write(reserved, "never"))])
+            ),
+            write(sql, "never")
+          )
+        )
+        assert.deepStrictEqual(yield* sql`SELECT what FROM apart ORDER BY what`, [{ what: "kept" }, {
+          what: "outside"
+        }])
+      })
+  )
 
   it("satisfies a layer that needs PgClient", () => {
     const Needs = Layer.effectDiscard(PgClient.PgClient)

@@ -1,3 +1,7 @@
+/**
+ * The configuration of a connection of `pg`. `PgClient` makes the same inside of its `make`, and exports neither that nor what `pg` takes
+ * from a URL and the environment. `keepAlive` is ours: `pg` leaves it off, and then a connection to a machine that is gone stays open.
+ */
 import type { PgClient } from "@effect/sql-pg"
 import { Duration, Redacted } from "effect"
 import type * as PgTypes from "pg"

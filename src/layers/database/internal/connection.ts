@@ -1,3 +1,8 @@
+/**
+ * A connection while it is leased: it cancels one statement of its queue alone, and its lease can be revoked. `pg` cancels nothing; `PgClient`
+ * cancels over another connection of the same pool, which may be full, and cannot end a lease: see sql-pg-cancel and sql-pg-release in
+ * docs/upstream.
+ */
 import type { SqlError } from "@effect/sql"
 import { Effect, Exit, Option } from "effect"
 import { bounded } from "../../../core/internal/bounded.js"

@@ -1,3 +1,7 @@
+/**
+ * Leases of connections. A caller cannot leave the queue of `pg.Pool`, which is how `PgClient` loses connections (sql-pg-leak in docs/upstream);
+ * nor can that queue be closed, or a lease be taken back. So `pg.Pool` only opens and keeps connections here, and no caller waits in its queue.
+ */
 import type { SqlError } from "@effect/sql"
 import { Effect, Exit, type Scope, type Stream } from "effect"
 import type { ThreadConnection } from "../../../core/internal/threadConnection.js"
@@ -15,8 +19,8 @@ export interface ConnectionPool {
   /** Runs one statement on a connection of its own. Interruption cancels it, and so does the revocation of the caller's unit of work. */
   readonly query: Query
   /**
-   * Leases a connection until `giveBack`, or until the unit of work of its caller is revoked. Call it in an uninterruptible region: it waits inside `restore`, so that a connection that
-   * arrives after its caller was interrupted is not lost.
+   * Leases a connection until `giveBack`, or until the unit of work of its caller is revoked. Call it in an uninterruptible region: it waits
+   * inside `restore`, so that a connection that arrives after its caller was interrupted is not lost.
    */
   readonly acquire: (restore: Restore) => Effect.Effect<Connection, SqlError.SqlError>
   /** Does nothing the second time. */
@@ -64,6 +68,18 @@ interface Lease {
   /** Drops the hold of the unit of work. */
   readonly drop: (() => void) | undefined
 }
+
+/** The ways to lease a connection: until `giveBack`, and until the scope closes. */
+export const leasing = (
+  acquire: ConnectionPool["acquire"],
+  giveBack: ConnectionPool["giveBack"]
+): Pick<ConnectionPool, "acquire" | "giveBack" | "lease"> => ({
+  acquire,
+  giveBack,
+  lease: Effect.uninterruptibleMask((restore) =>
+    Effect.tap(acquire(restore), (connection) => Effect.addFinalizer(() => Effect.sync(() => giveBack(connection))))
+  )
+})
 
 /** `connect` calls back once, with a connection that is ready for a statement; the pool gives it back also when no caller waits for it. */
 export const makeConnectionPool = (
@@ -168,14 +184,7 @@ export const makeConnectionPool = (
             return Effect.ensuring(running.connection.cancel(running.statement), Effect.sync(takeBack))
           })
         })),
-    acquire,
-    giveBack,
-    lease: Effect.uninterruptibleMask((restore) =>
-      Effect.tap(
-        acquire(restore),
-        (connection) => Effect.addFinalizer(() => Effect.sync(() => giveBack(connection)))
-      )
-    ),
+    ...leasing(acquire, giveBack),
     close: permits.close,
     awaitIdle: permits.awaitIdle,
     revoke: Effect.zipRight(

@@ -1,3 +1,7 @@
+/**
+ * The errors of statements and connections. `PgClient` says `Failed to execute statement` for all of them; here the message ends with that of
+ * the server, so that a log of the message says what happened.
+ */
 import type { SqlError } from "@effect/sql"
 import { Duration } from "effect"
 

@@ -1,4 +1,7 @@
-/** A lock file that a process holds while it lives, also against processes of other containers and machines. */
+/**
+ * A lock file that a process holds while it lives, also against processes of other containers and machines. Packages for lock files renew theirs
+ * by a timer of the event loop, which PGlite blocks, and go by its age alone: here a dead process of this machine holds up no start.
+ */
 import { Clock, Data, Duration, Effect } from "effect"
 import { randomUUID } from "node:crypto"
 import * as Fs from "node:fs"

@@ -1,32 +1,49 @@
+/**
+ * What `Database` adds to an app's own `PgClient`: a client apart from the app's transactions (its `reserve` is none: a wait for it that is
+ * interrupted loses a connection), and `listen` and `notify` that work (sql-pg-leak and sql-pg-listen in docs/upstream; its `notify` always fails).
+ */
 import type { PgClient } from "@effect/sql-pg"
-import { Context, Deferred, Duration, Effect, FiberId, Option, Redacted, Scope } from "effect"
+import { Context, Deferred, Duration, Effect, FiberId, Option, Redacted, Scope, Stream } from "effect"
 import { once } from "../../../core/internal/once.js"
 import { Database, PgClientTag, TransactionTag } from "../contract.js"
 import { makeErrors } from "./errors.js"
 import { loadPostgresThread } from "./loadPostgresThread.js"
 import { postgresPeers } from "./peers.js"
 import { makeListening } from "./postgresListener.js"
+import { ownTransaction } from "./sqlClient.js"
 
-/** Runs the effect outside of the transaction around it. */
-const alone = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.mapInputContext(
-    effect,
-    (context: Context.Context<R>) =>
-      Context.omit(TransactionTag)(context as Context.Context<R | typeof TransactionTag.Identifier>) as Context.Context<
-        R
-      >
+/** Puts a transaction, or none, into the place of the tag. */
+const put = <I, S, R>(context: Context.Context<R>, tag: Context.Tag<I, S>, transaction: Option.Option<S>) =>
+  Option.match(transaction, {
+    onNone: () => Context.omit(tag)(context as Context.Context<I | R>),
+    onSome: (transaction) => Context.add(context, tag, transaction)
+  }) as Context.Context<R>
+
+const optionOf = <R, I, S>(context: Context.Context<R>, tag: Context.Tag<I, S>) =>
+  Context.getOption(context as Context.Context<never>, tag)
+
+/** The transaction of the app and that of the reserved client in each other's place. */
+const exchanged = <R>(context: Context.Context<R>): Context.Context<R> =>
+  put(
+    put(context, TransactionTag, optionOf(context, ownTransaction)),
+    ownTransaction,
+    optionOf(context, TransactionTag)
   )
 
-/** The same client, joining no transaction. */
+/** Runs the effect where the transaction of the reserved client is that around it. Twice, it has no effect. */
+const apart = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.mapInputContext(effect, exchanged<R>)
+
+/** The same client, apart from the transactions of the app: it joins its own. */
 const outsideOfTransactions = (sql: PgClient.PgClient, peers: Effect.Effect.Success<typeof postgresPeers>) => {
   const { Statement } = peers["@effect/sql"]
   const statements = Statement.make(
     Effect.succeed({
-      execute: (text, values) => alone(sql.unsafe(text, values).withoutTransform),
-      executeUnprepared: (text, values) => alone(sql.unsafe(text, values).withoutTransform),
-      executeRaw: (text, values) => alone(sql.unsafe(text, values).raw),
-      executeValues: (text, values) => alone(sql.unsafe(text, values).values),
-      executeStream: (text, values) => sql.unsafe(text, values).stream
+      execute: (text, values) => apart(sql.unsafe(text, values).withoutTransform),
+      executeUnprepared: (text, values) => apart(sql.unsafe(text, values).withoutTransform),
+      executeRaw: (text, values) => apart(sql.unsafe(text, values).raw),
+      executeValues: (text, values) => apart(sql.unsafe(text, values).values),
+      executeStream: (text, values) => Stream.mapInputContext(sql.unsafe(text, values).stream, exchanged)
     }),
     peers["@effect/sql-pg"].makeCompiler(),
     [],
@@ -35,7 +52,7 @@ const outsideOfTransactions = (sql: PgClient.PgClient, peers: Effect.Effect.Succ
   const client: PgClient.PgClient = Object.assign(statements, {
     ...sql,
     ...statements,
-    withTransaction: <A, E, R>(effect: Effect.Effect<A, E, R>) => alone(sql.withTransaction(effect))
+    withTransaction: <A, E, R>(effect: Effect.Effect<A, E, R>) => apart(sql.withTransaction(apart(effect)))
   }) as unknown as PgClient.PgClient
   return Object.assign(client, { safe: client, withoutTransforms: () => client })
 }
@@ -64,7 +81,12 @@ export const fromPgClient: Effect.Effect<
     pg,
     server,
     errors: makeErrors(peers["@effect/sql"]),
-    notify: (channel, payload) => alone(notify(channel, payload)),
+    // On a connection of its own, whatever transaction the listener is in.
+    notify: (channel, payload) =>
+      Effect.mapInputContext(
+        notify(channel, payload),
+        (context: Context.Context<never>) => put(context, TransactionTag, Option.none())
+      ),
     closed: Deferred.await(closed)
   })
   return Context.make(Database, {

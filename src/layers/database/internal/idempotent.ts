@@ -1,3 +1,4 @@
+/** Writes once for each key. Neither `@effect/sql` nor `pg` has this: the key and the writes must be in one transaction. */
 import type { SqlClient, SqlError } from "@effect/sql"
 import { Duration, Effect, Option } from "effect"
 import { brief, execute, executeOwn, SqlClientTag } from "../contract.js"

@@ -1,3 +1,4 @@
+/** Apart from `postgresThread`, so that a service which renews no lease while its event loop is blocked does not load that and its worker. */
 import { Effect, type Scope } from "effect"
 import type { ThreadConnection } from "../../../core/internal/threadConnection.js"
 import type { ServerOptions } from "./clientConfig.js"

@@ -1,3 +1,7 @@
+/**
+ * The migrator of `@effect/sql`, with what it lacks: it looks for its table and then creates it, so one of two processes that start at the same
+ * time fails; it dies where a migration fails; and it leaves out a migration whose name it cannot read.
+ */
 import type { Migrator, SqlClient, SqlError } from "@effect/sql"
 import { Effect, Option, Predicate, Record } from "effect"
 import { acquiring } from "../../../core/internal/acquiring.js"
@@ -18,10 +22,7 @@ const advisoryKey = 7_809_655_113
 const isMigrationError = (defect: unknown): defect is Migrator.MigrationError =>
   Predicate.isTagged(defect, "MigrationError")
 
-/**
- * Runs the new migrations with the migrator of `@effect/sql`: in one transaction, under a lock on its table. Creates that table under a
- * lock of its own first, because processes that start at the same time would race to create it.
- */
+/** Runs the new migrations: in one transaction, under the migrator's lock on its table, which is created under a lock of its own first. */
 export const migrate = (
   migrations: Migrations,
   table: string

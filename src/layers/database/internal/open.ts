@@ -1,4 +1,7 @@
-/** Opens the database that a URL names, and makes its clients. */
+/**
+ * Opens the database that a URL names, and makes its clients. `PgClient.layer` knows one kind, takes a URL of any
+ * other for one of it, and does not say what is wrong in a URL, or which server it could not reach.
+ */
 import type { SqlClient } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
 import { Context, Duration, Effect, Either, Option, Predicate, Redacted, Scope } from "effect"
@@ -6,13 +9,13 @@ import * as Drain from "../../../core/Drain.js"
 import { once } from "../../../core/internal/once.js"
 import { misencoded } from "../../../core/internal/urlCredentials.js"
 import type { BudgetError } from "../../../core/ShutdownConfig.js"
-import { Database, DatabaseError, PgClientTag, SqlClientTag } from "../contract.js"
+import { Database, DatabaseError, PgClientTag, SqlClientTag, TransactionTag } from "../contract.js"
 import { resolvedConfig, type ServerOptions } from "./clientConfig.js"
 import type { Driver } from "./connectionPool.js"
 import { type Peers, type Pg, pglitePeers, postgresPeers } from "./peers.js"
 import { openPglite } from "./pglite.js"
 import { openPostgres, type PostgresOptions } from "./postgres.js"
-import { makeSqlClient, ownTransaction, sharedTransaction } from "./sqlClient.js"
+import { makeSqlClient, ownTransaction } from "./sqlClient.js"
 
 export interface OpenOptions
   extends
@@ -151,30 +154,11 @@ export const open = (
       transformQueryNames,
       transformResultNames
     }
-    const sql = makeSqlClient({
-      peers,
-      reactivity,
-      tag: sharedTransaction,
-      pool,
-      begin,
-      config,
-      listen,
-      portals,
-      statementTimeout
-    })
+    const common = { peers, reactivity, begin, config, listen, portals, statementTimeout }
+    const sql = makeSqlClient({ ...common, tag: TransactionTag, pool })
     const reserved = driver.reserved === pool
       ? sql
-      : makeSqlClient({
-        peers,
-        reactivity,
-        tag: ownTransaction,
-        pool: driver.reserved,
-        begin,
-        config,
-        listen,
-        portals,
-        statementTimeout
-      })
+      : makeSqlClient({ ...common, tag: ownTransaction, pool: driver.reserved })
     yield* Effect.logInfo(`${options.name}: ${description}`)
     return Context.make(SqlClientTag, sql as SqlClient.SqlClient).pipe(
       Context.add(PgClientTag, sql),

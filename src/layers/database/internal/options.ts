@@ -1,4 +1,7 @@
-/** The options of `Database.layer`, and what they are by default. */
+/**
+ * The options of `Database.layer`, and what they are by default: those of `PgClientConfig`, whose types are used, and more. `PgClient` passes on
+ * whatever it gets, also a negative time or no connections; here a value out of its range is a defect that names the option.
+ */
 import type { PgClient } from "@effect/sql-pg"
 import { Duration, type Redacted } from "effect"
 import type { Timeouts } from "../../../core/Drain.js"
@@ -15,13 +18,19 @@ import type { OpenOptions } from "./open.js"
  * @category models
  */
 export interface ClientOptions extends Omit<PgClient.PgClientConfig, "url" | "maxConnections" | "connectTimeout"> {
-  /** How many connections stay open when they are idle. None by default. Not used by PGlite. */
+  /**
+   * How many connections stay open when they are idle. None by default: an idle connection takes some megabytes of the server, and to open
+   * one takes milliseconds. At most `maxConnections`. Not used by PGlite.
+   */
   readonly minConnections?: number | undefined
-  /** How long a connection may be idle before it is closed. 10 seconds by default; without end if infinite. Not used by PGlite. */
+  /**
+   * How long a connection may be idle before it is closed. 10 seconds by default, as in `pg`: what a peak has opened goes back to the server
+   * soon after it. Without end if infinite. Not used by PGlite.
+   */
   readonly idleTimeout?: Duration.DurationInput | undefined
   /**
-   * How long a connection is used before it is replaced, once it is idle. Without end by default. Less than an hour moves the
-   * connections to a new server behind the same name. Not used by PGlite.
+   * How long a connection is used before it is replaced, once it is idle. Without end by default, because opening one costs time and a server
+   * behind one name seldom changes. Less than an hour moves the connections to a new server behind the same name. Not used by PGlite.
    */
   readonly connectionTTL?: Duration.DurationInput | undefined
 }

@@ -5,7 +5,7 @@
 import type { SqlError } from "@effect/sql"
 import { Context, Deferred, Effect, FiberRef, Option, Schedule, Tracer } from "effect"
 import type { Connection } from "./connection.js"
-import type { ConnectionPool } from "./connectionPool.js"
+import { type ConnectionPool, leasing } from "./connectionPool.js"
 import type { Errors } from "./errors.js"
 
 interface Holding {
@@ -112,11 +112,7 @@ export const refuseOwnWait = (pool: ConnectionPool, errors: Errors): WatchedPool
     pool: {
       ...pool,
       query: (...statement) => Effect.zipRight(check, counted(pool.query(...statement))),
-      acquire,
-      giveBack,
-      lease: Effect.uninterruptibleMask((restore) =>
-        Effect.tap(acquire(restore), (connection) => Effect.addFinalizer(() => Effect.sync(() => giveBack(connection))))
-      )
+      ...leasing(acquire, giveBack)
     },
     watch: Effect.repeat(report, Schedule.spaced(watching.every))
   }

@@ -1,3 +1,7 @@
+/**
+ * How long a statement may be unanswered, by its kind. `pg` has one `query_timeout` for all statements, which starts a timer for each, and
+ * `PgClient` does not set it.
+ */
 import { isBrief, isOwn } from "../contract.js"
 
 /** How often a statement may be found unanswered; without end if it may take any time. */

@@ -1,4 +1,7 @@
-/** The optional peers of the database, loaded before it is opened. */
+/**
+ * The optional peers of the database, loaded before it is opened: a static import would make them required for apps without a database, and
+ * Node's error names one missing package at a time.
+ */
 import type { Effect } from "effect"
 import type { Duplex } from "node:stream"
 import { optionalPeers, rethrow } from "../../../core/internal/optionalPeers.js"

@@ -1,3 +1,7 @@
+/**
+ * A number of permits with a first-in, first-out queue. `Effect.Semaphore` lacks three things: a queue that can be closed, a permit without a
+ * fiber that waits for it, and a waiter that passes on the permit which it is granted at the moment of its interruption.
+ */
 import { Effect } from "effect"
 
 /** Asks for one permit, once. `onEnd` is called with `granted`, or with `refused` when the queue is closed. */
@@ -6,12 +10,7 @@ export class PermitRequest {
   constructor(readonly onEnd: (outcome: "granted" | "refused") => void) {}
 }
 
-/**
- * A number of permits with a first-in, first-out queue.
- *
- * `Effect.Semaphore` lacks three things: a queue that can be closed, a permit without a fiber that waits for it, and a waiter that
- * is interrupted at the moment it is granted a permit must pass it on.
- */
+/** Permits, and the queue of the requests for them. */
 export interface Permits {
   /** Calls back at once when a permit is free or the queue is closed, and else when it is the request's turn. */
   readonly request: (request: PermitRequest) => void

@@ -1,4 +1,7 @@
-/** PGlite: PostgreSQL in this process, with one connection. */
+/**
+ * PGlite: PostgreSQL in this process, with one connection. `@effect/sql-pglite` is published for Effect 4 alone; and PGlite by itself lets the
+ * statements of any fiber into a transaction that is open.
+ */
 import type { SqlError } from "@effect/sql"
 import { Duration, Effect, Option, Stream } from "effect"
 import type { CustomTypesConfig } from "pg"

@@ -1,4 +1,7 @@
-/** Creates the files of an embedded database, which takes seconds of computation, beside the event loop. */
+/**
+ * Creates the files of an embedded database on a thread. `PGlite.create` does it on the thread of its caller: for seconds no signal, timer or
+ * probe would be answered, and no interruption would end it.
+ */
 import type { PGlite } from "@electric-sql/pglite"
 import { Effect, Option, Predicate } from "effect"
 import { createRequire } from "node:module"

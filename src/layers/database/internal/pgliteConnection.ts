@@ -1,3 +1,7 @@
+/**
+ * Statements on PGlite, with the values of `pg`: PGlite itself reads a `bigint` as a number and, outside of UTC, not the `Date` that it has
+ * written; and it never returns from `COPY FROM STDIN`.
+ */
 import type { PGlite, Results } from "@electric-sql/pglite"
 import { Effect, Exit } from "effect"
 import type { CustomTypesConfig } from "pg"

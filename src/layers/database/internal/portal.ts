@@ -1,3 +1,7 @@
+/**
+ * Portals of the extended protocol. `pg-cursor`, which `PgClient` uses, occupies the connection between two fetches, so the reader of a stream
+ * waits for ever for a statement of its own transaction.
+ */
 import { Exit } from "effect"
 import type * as PgTypes from "pg"
 import type { Portal, QueryExit, QueryResult } from "./connection.js"

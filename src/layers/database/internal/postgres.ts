@@ -1,4 +1,8 @@
-/** A PostgreSQL server: two pools of connections, and one connection for each listener. */
+/**
+ * A PostgreSQL server: two pools of connections, and one connection for each listener. `PgClient` has one pool, in which renewals of leases would
+ * wait behind jobs; a server that never answers holds up its start for ever, and its release leaves transactions open (sql-pg-connect and
+ * sql-pg-release in docs/upstream). `pg.Pool` opens the connections and keeps them.
+ */
 import type { SqlError } from "@effect/sql"
 import { Deferred, Duration, Effect, Exit, FiberId, Option } from "effect"
 import type * as PgTypes from "pg"
@@ -145,7 +149,7 @@ const unreachable = (label: string, why: string) =>
 
 /** One message, and `LOCAL` to the transaction: a pooler may give the server connection to another client afterwards. */
 const beginOf = (timeout: Duration.Duration): string => {
-  const ms = Math.min(Math.ceil(Duration.toMillis(timeout)), 2 ** 31 - 1)
+  const ms = Math.ceil(timerMillis(timeout))
   return Duration.isFinite(timeout) && ms > 0 ? `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${ms}` : "BEGIN"
 }
 

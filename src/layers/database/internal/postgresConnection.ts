@@ -1,3 +1,7 @@
+/**
+ * The connection of `pg` as a `DriverConnection`. `pg` has the message that cancels a statement, and knows whether a transaction is open;
+ * `PgClient` uses neither: it cancels by a statement over the pool, and leases a connection again in whatever state it is.
+ */
 import { Effect, Exit } from "effect"
 import type { Duplex } from "node:stream"
 import type * as PgTypes from "pg"

@@ -1,3 +1,7 @@
+/**
+ * `LISTEN` on a connection for each stream, which is replaced when it is lost. `PgClient` shares one: when it is lost its streams are silent for
+ * good (sql-pg-listen in docs/upstream), and the first stream that ends takes the channel from the others. Nor does it notice a pooler.
+ */
 import type { SqlError } from "@effect/sql"
 import { Data, Deferred, Effect, Exit, Option, Schedule, Stream } from "effect"
 import { randomUUID } from "node:crypto"

@@ -1,4 +1,7 @@
-/** Statements that run while the event loop is blocked, on a connection whose socket is on a thread. */
+/**
+ * Statements that run while the event loop is blocked, on a connection whose socket is on a thread. `pg` reads and writes its sockets on the event
+ * loop, and a second client in a worker would need the files of `pg` beside a bundle.
+ */
 import { Effect, type Scope } from "effect"
 import {
   makeThreadConnection,

@@ -1,3 +1,7 @@
+/**
+ * Which statements a connection has prepared in the server. `pg` prepares what has a name, keeps it for as long as the connection lives, and
+ * fails when the server does not accept it any more; `PgClient` names, and so prepares, nothing.
+ */
 import { createHash } from "node:crypto"
 import type { ClientInternals } from "./peers.js"
 

@@ -1,8 +1,12 @@
+/**
+ * `PgClient` over leased connections, with the statements and the compiler of the libraries. `PgClient.fromPool` needs a `pg.Pool`, which
+ * PGlite does not have, and brings the faults that the other files name; `SqlClient.make` brings its own `withTransaction`, and one Tag for all
+ * transactions, so that the reserved client would join those of the app.
+ */
 import type { Reactivity } from "@effect/experimental/Reactivity"
 import type { SqlClient, SqlConnection, SqlError, Statement } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
 import { Chunk, Context, Duration, Effect, Option, Stream } from "effect"
-import { TransactionTag } from "../contract.js"
 import type { Connection, Query } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
 import { type Errors, makeErrors } from "./errors.js"
@@ -28,9 +32,6 @@ const makeSqlConnection = (query: Query, stream: Streaming): SqlConnection.Conne
   }
 }
 
-/** The transactions that all users of `SqlClient` share, through the Tag of `@effect/sql`. */
-export const sharedTransaction = TransactionTag
-
 /** Transactions of one client alone: its statements never join a transaction of another client. */
 export const ownTransaction = Context.GenericTag<"lastcall/Database/OwnTransaction", Transaction>(
   "lastcall/Database/OwnTransaction"
@@ -54,7 +55,7 @@ export const makeSqlClient = <I>(options: {
     readonly "@effect/sql-pg": Pick<Peers["@effect/sql-pg"], "makeCompiler" | "TypeId">
   }
   readonly reactivity: Reactivity.Service
-  /** `sharedTransaction` or `ownTransaction`. */
+  /** `TransactionTag`, which all users of `SqlClient` share, or `ownTransaction`. */
   readonly tag: Context.Tag<I, Transaction>
   readonly pool: ConnectionPool
   readonly begin: string

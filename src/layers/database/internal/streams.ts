@@ -1,4 +1,7 @@
-/** Statements whose rows are fetched as they are read. */
+/**
+ * Statements whose rows are fetched as they are read. `PgClient` keeps the reader's own statements out of the connection meanwhile, and outside of a
+ * transaction commits what a reader that failed has not read; PGlite has no cursors of the protocol.
+ */
 import type { SqlError } from "@effect/sql"
 import { Chunk, Effect, Exit, Option, type Scope, Stream } from "effect"
 import type { Connection, Query, QueryResult } from "./connection.js"

@@ -1,3 +1,7 @@
+/**
+ * `withTransaction`. That of `@effect/sql` waits for a connection uninterruptibly (sql-pg-wait in docs/upstream), succeeds where the server has
+ * answered `COMMIT` with a rollback (sql-pg-commit), dies when a `COMMIT` fails, and runs nothing after the commit.
+ */
 import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
 import { Context, Effect, Exit, FiberRef, Option, Tracer } from "effect"
 import { forgetAfterRollback, runAfterCommit } from "../../../core/internal/afterCommit.js"
@@ -20,7 +24,8 @@ export type Transaction = readonly [connection: SqlConnection.Connection, depth:
  * - waiting for a connection is as interruptible as the caller;
  * - a failed `COMMIT` is an error, not a defect, and a failed `ROLLBACK` does not replace the error that caused it;
  * - a `COMMIT` that the server answers with a rollback fails. Postgres does so, without an error, when a statement failed and the
- *   transaction caught its error.
+ *   transaction caught its error;
+ * - what waits for the commit (`runAfterCommit`) runs then, and is forgotten with a savepoint that is rolled back.
  */
 export const makeWithTransaction = <I>(options: {
   readonly tag: Context.Tag<I, Transaction>
