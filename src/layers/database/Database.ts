@@ -40,7 +40,8 @@ export { type ClientOptions, Database, DatabaseError, execute, type Migrations, 
  * `PgClient.layer`, with the same options.
  *
  * **Acquired:** when it answers: a server has answered one statement; a folder is locked for this process, and its database open.
- * Fails with `BudgetError` when the budget of `launch` can never hold a timeout, and with `DatabaseError`, with a server within `connectTimeout`. Creating an embedded database takes some seconds, on a
+ * Fails with `BudgetError` when the budget of `launch` can never hold a timeout, and with `DatabaseError`, with a server within
+ * `connectTimeout`. Dies when an option is out of its range, or a package is missing. Creating an embedded database takes some seconds, on a
  * thread of its own, and is not bounded. Interruptible; an embedded database that exists is opened first, then closed.
  *
  * **In use:** waiting for a connection is as interruptible as its caller. Interrupting a statement cancels it in the server, also when
@@ -72,7 +73,8 @@ export const layer = (
   Layer.scopedContext(Effect.suspend(() => open(resolveOptions(options))))
 
 /**
- * The same as `layer`, with options from the configuration.
+ * The same as `layer`, with options from the configuration. Fails with `ConfigError` too, before anything is opened, where a
+ * value is missing or cannot be read. A URL is checked when the database is opened, as by `layer`: `urlConfig` checks it earlier.
  *
  * @since 0.1.0
  * @category layers
@@ -115,7 +117,9 @@ export const urlConfig = (name: string): Config.Config<Redacted.Redacted> =>
 
 /**
  * The database that `DATABASE_URL` names, by default the embedded one in `./data`: a service starts without a server on a laptop, and
- * with one in production, unchanged.
+ * with one in production, unchanged. All other options are the defaults of `Options`; the errors and promises are those of `layer`.
+ *
+ * **Not promised:** that a deployment which sets no `DATABASE_URL` fails. It starts with an empty database in its folder: the log names it.
  *
  * @since 0.1.0
  * @category layers
@@ -127,8 +131,12 @@ export const layerFromEnv: Layer.Layer<
 
 /**
  * The `Database` over an app's own `PgClient.layer` or `PgClient.layerFromPool`: `once`, `migrations` and `JobSourceSql` run
- * on its connections and share its transactions. Listening takes a connection of its own for each listener.
+ * on its connections and share its transactions. Listening takes a connection of its own for each listener, which is opened as the
+ * `config` of that client says.
  *
+ * **Acquired:** at once; it opens nothing and never fails. **Released:** ends its listeners. The app's client stays as it is.
+ *
+ * **Promised:** the statements and transactions of `reserved` are apart from those of the app's client, on connections of the same pool.
  * **Not promised**, where `Database.layer` promises it: that leases are renewed while every connection of the pool is in use (there is
  * no reserved connection: give the pool more connections than jobs run at a time); that an abandoned job, or a release, rolls back the
  * transactions that are still open; that a release waits for them; that a statement or a commit without an answer is bounded. Settling
@@ -141,10 +149,15 @@ export const fromPgClient: Layer.Layer<Database, never, PgClient.PgClient> = Lay
 
 /**
  * Runs the migrations that have not been run yet, in the order of their numbers (`0001_create_rows`), before any layer that depends on this
- * one starts. All of them in one transaction: they take effect together or not at all. A failed one fails the layer.
+ * one starts. All of them in one transaction: they take effect together or not at all. On any client of PostgreSQL or PGlite.
  *
- * **Promised:** each runs once, also when several processes start at a time; the others wait.
+ * Fails with `MigrationError` where a migration fails (its error is the `cause`), where two have one number, and where a name is not like
+ * `0001_create_rows`; with `SqlError` where the database fails.
+ *
+ * **Promised:** each runs once, also when several processes start at a time; the others wait, without a bound, because a migration may
+ * take any time. A start that waits for them says so.
  * **Not promised:** that a migration whose number is below the highest one that has run is run at all: number them as they are written.
+ * That a statement which cannot run in a transaction (`CREATE INDEX CONCURRENTLY`) runs.
  *
  * @example
  * ```ts
@@ -165,7 +178,10 @@ export const fromPgClient: Layer.Layer<Database, never, PgClient.PgClient> = Lay
 export const migrations = (
   migrations: Migrations,
   options?: {
-    /** The table that records which migrations have run. `lastcall_migrations` by default. */
+    /**
+     * The table that records which migrations have run, created where it is missing. `lastcall_migrations` by default, which is not that of
+     * the migrator of `@effect/sql` (`effect_sql_migrations`): name that one to go on with what it has run.
+     */
     readonly table?: string | undefined
   }
 ): Layer.Layer<never, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =>
@@ -174,10 +190,16 @@ export const migrations = (
 /**
  * Runs the writes in one transaction, unless they were committed under this key before; then it runs nothing and returns none. A
  * request that may be repeated is so written once, by its `Idempotency-Key`, and so is a job whose source shares no transaction with the
- * database (`JobSourceRedis`), by its id. Joins the transaction around it.
+ * database (`JobSourceRedis`), by its id. Joins the transaction around it: the key is then remembered when that commits.
+ *
+ * The keys are in the table `lastcall_once` of the schema that the client finds first, which the first call creates. Each call deletes up to ten keys
+ * that have expired. One key means one thing in the whole database: begin it with what it is for.
+ *
+ * Fails as the writes fail, and then remembers nothing; with `SqlError` where the database fails. Dies when `keptFor` is not positive.
  *
  * **Promised:** of concurrent callers with one key, one writes; the others wait for its commit, and one of them writes if it fails.
- * **Not promised:** anything about effects outside the database, or after the key has expired.
+ * **Not promised:** anything about effects outside the database, or after the key has expired; what the first call returned, which
+ * is not kept; a bound of the wait, which lasts as long as the transaction of the first caller.
  *
  * @example
  * ```ts

@@ -13,12 +13,15 @@ import type { ThreadConnection } from "../../core/internal/threadConnection.js"
 export interface Service {
   /** Which database it is: both speak the same SQL, but PGlite has one connection and one process. */
   readonly kind: "pglite" | "postgres"
-  /** How many transactions can be open at a time; none when an app's own client does not say it. One on PGlite. */
+  /**
+   * How many transactions can be open at a time: `maxConnections`, one on PGlite, and none when an app's own client does not say it. The
+   * reserved connection and those of listeners are not counted.
+   */
   readonly connections: Option.Option<number>
   /**
    * A client on a connection of its own, for statements that must not wait behind work: lease renewals above all. It answers
-   * while every connection of the pool is in use, and joins no transaction of the other client. PGlite has one connection, so
-   * there this is the same client.
+   * while every connection of the pool is in use, and joins no transaction of the other client, only its own. PGlite has one connection,
+   * so there this is the same client. Over an app's own `PgClient` it takes the connections of that pool, and waits while all are in use.
    */
   readonly reserved: SqlClient.SqlClient
   /**
@@ -35,7 +38,10 @@ export interface Service {
    * @internal
    */
   readonly thread?: Effect.Effect<ThreadConnection> | undefined
-  /** Notifies the listeners of all processes. In a transaction they are notified when it commits, and only then. */
+  /**
+   * Notifies the listeners of all processes. In a transaction they are notified when it commits, and only then. Fails with `SqlError`, also for a payload
+   * of 8,000 bytes or more, or a channel of 64 or more. **Not promised:** that a process hears it which is not listening at that moment.
+   */
   readonly notify: (channel: string, payload: string) => Effect.Effect<void, SqlError.SqlError>
 }
 
@@ -129,8 +135,11 @@ interface RawResult {
 }
 
 /**
- * Runs a text of one or more statements and returns the rows of **all** of them, in order. A text with values must be one
- * statement. Joins the transaction around it.
+ * Runs a text of one or more statements and returns the rows of **all** of them, in order. A text with values, which are `$1`, `$2` and so
+ * on in it, must be one statement. Joins the transaction around it. Fails with `SqlError`, whose `cause` is the error of the driver, with its SQLSTATE.
+ *
+ * **Promised:** of several statements outside of a transaction, all take effect or none, unless they begin transactions themselves.
+ * **Not promised:** that names are converted (`transformResultNames`): rows are as the server sends them.
  *
  * @since 0.1.0
  * @category execution
