@@ -28,7 +28,7 @@ export interface Tally {
 /** A response, or the end of the connection. */
 type Event = { readonly status: string; readonly close: boolean } | "closed" | "reset"
 
-const responseTimeout = 10_000
+const responseTimeout = 30_000
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 

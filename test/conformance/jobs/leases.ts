@@ -107,7 +107,9 @@ export const leasesConform = (suite: Suite) => {
         const [orphan] = taken[3]!
         yield* mine.deadLetter(orphan!, "no")
         yield* mine.deadLetters.redrive([orphan!.id])
-        assert.deepStrictEqual((yield* claimed(mine)).map(({ id, orphan }) => [id, orphan]), [[orphan!.id, false]])
+        // On a busy machine the leases of the others may have expired meanwhile.
+        const again = yield* eventually(mine.claim(9), (claims) => claims.some(({ id }) => id === orphan!.id))
+        assert.isFalse(again.find(({ id }) => id === orphan!.id)!.orphan)
       }),
     "expiring"
   )
