@@ -1,4 +1,5 @@
-// Sends the servers what no client should send. LASTCALL_INPUTS sets the number of connections, such as 20000.
+// Sends the servers what no client should send. LASTCALL_INPUTS sets the number of connections, such as 20000. LASTCALL_FROM
+// skips the rounds before an input of a failure, and repeats the others.
 import { afterEach, assert, describe, it } from "vitest"
 import { type Ending, type Received, send, type Sending, split } from "../fixtures/http/fuzz/client.js"
 import { http1Input } from "../fixtures/http/fuzz/http1.js"
@@ -10,6 +11,8 @@ import { bundle } from "../kit/programs.js"
 import { Choices, seed } from "../kit/random.js"
 
 const inputs = Number(process.env["LASTCALL_INPUTS"] ?? (long ? 7_500 : 1_500))
+
+const from = Number(process.env["LASTCALL_FROM"] ?? 0)
 
 /** A round serves, and then drains. */
 const rounds = Math.max(2, Math.round(inputs / 2500))
@@ -65,7 +68,7 @@ class Service {
     await Promise.race([this.child.ended, new Promise((resolve) => setTimeout(resolve, 1000))])
     throw new Error(this.child.output.split("\n").slice(line).join("\n"))
   }
-  readonly command = <A>(name: "start" | "state" | "drain"): Promise<A> => {
+  readonly command = <A>(name: "start" | "state" | "open" | "drain"): Promise<A> => {
     this.child.process.stdin!.write(`${name}\n`)
     return this.next()
   }
@@ -114,20 +117,49 @@ const check = (name: string, { problem }: Received) => {
   if (problem !== undefined) problems.push(`${name}: ${problem}`)
 }
 
+/** What was sent in this round, by the port of its client. */
+const sent = new Map<number, { readonly sending: Sending & { readonly name: string }; readonly received: string }>()
+
 /** Sends so many inputs, some of them at the same time. */
 const serve = async (ports: Record<Kind, number>, count: number) => {
   let left = count
   const client = async () => {
     while (left-- > 0) {
       const next = sending(ports, false)
-      check(next.name, await send(next))
+      const received = await send(next)
+      sent.set(received.from, { sending: next, received: received.text })
+      check(next.name, received)
     }
   }
   await Promise.all(Array.from({ length: concurrency }, client))
 }
 
+/** Makes the inputs of a round, and does not send them. */
+const skip = () => {
+  const nowhere = { http1: 0, http2: 0, drained: 0 }
+  for (let n = 0; n < servedInRound + drainedInRound; n++) sending(nowhere, n >= servedInRound)
+}
+
 const sum = (state: Record<Kind, Progress>, count: (progress: Progress) => number) =>
   kinds.reduce((total, kind) => total + count(state[kind]), 0)
+
+/** Each connection that is open, as the server sees it, with what its client has sent and received. */
+const describeOpen = async (service: Service): Promise<string> => {
+  const shown = (text: string) => JSON.stringify(text.slice(0, 2000)) + (text.length > 2000 ? ` of ${text.length}` : "")
+  const open = await service.command<Record<number, unknown>>("open")
+  return Object.entries(open).map(([port, server]) => {
+    const { received, sending } = sent.get(Number(port)) ?? {}
+    if (sending === undefined) return `a client that is not known: ${JSON.stringify(server)}`
+    return [
+      sending.name,
+      `server: ${JSON.stringify(server)}`,
+      `sent, then ${sending.ending}, in parts of ${sending.parts.map((part) => part.length).join()} bytes: ${
+        shown(sending.input.bytes.toString("latin1"))
+      }`,
+      `received: ${shown(received ?? "")}`
+    ].join("\n  ")
+  }).join("\n")
+}
 
 /** Completes once nothing is open. On Node 20 the server takes 5 seconds to notice that clients of HTTP/2 have gone. */
 const settled = async (service: Service) => {
@@ -136,7 +168,8 @@ const settled = async (service: Service) => {
     if (kinds.every((kind) => state.connections[kind] + state[kind].inFlight === 0)) return
     await new Promise((resolve) => setTimeout(resolve, 250))
   }
-  throw new Error(`LASTCALL_SEED=${seed}, not settled: ${service.child.output.split("\n").at(-2)}`)
+  const state = service.child.output.split("\n").at(-2)
+  throw new Error(`LASTCALL_SEED=${seed}, not settled: ${state}\n${await describeOpen(service)}`)
 }
 
 const signal = () => {
@@ -182,6 +215,11 @@ describe("servers under invalid input", () => {
       const heaps: Array<number> = []
       let handled = 0
       for (let round = 0; round < rounds; round++) {
+        if (made + servedInRound + drainedInRound <= from) {
+          skip()
+          continue
+        }
+        sent.clear()
         const ports = await service.command<Record<Kind, number>>("start")
         await serve(ports, servedInRound)
         await settled(service)
@@ -198,7 +236,9 @@ describe("servers under invalid input", () => {
           heaps.map((_) => (_ / 1e6).toFixed(1)).join(" ")
         } MB`
       )
-      if (rounds > warmUp) assert.isBelow(heaps.at(-1)!, 1.1 * heaps[warmUp - 1]!, `LASTCALL_SEED=${seed}: ${heaps}`)
+      if (heaps.length > warmUp) {
+        assert.isBelow(heaps.at(-1)!, 1.1 * heaps[warmUp - 1]!, `LASTCALL_SEED=${seed}: ${heaps}`)
+      }
       service.child.process.stdin!.end()
       assert.deepStrictEqual(await service.child.ended, { code: 0, signal: null })
     }
