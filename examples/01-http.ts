@@ -1,7 +1,7 @@
 // An app of @effect/platform with the server of lastcall: only the import of `HttpServer` differs.
 // Press Ctrl+C during a request: its response says `Connection: close`, and then the process ends.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/01-http.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/01-http.ts
 // Press:    Ctrl+C while `curl -i http://127.0.0.1:3000/slow` waits
 // Prints:   the address, then the report, in which the request has finished
 // Needs:    nothing

@@ -1,6 +1,6 @@
 // A server that offers jobs to a pool. The routes depend on the pool, so they end before the pool does.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/02-workers.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/02-workers.ts
 // Press:    Ctrl+C after `curl -X POST http://127.0.0.1:3000/mails/ada`
 // Prints:   a line for each mail, then the report: the server ends before the pool
 // Needs:    nothing

@@ -1,6 +1,6 @@
 // Gives the release of any layer, such as a Kafka client or an exporter, a bound, a name and a line in the report.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/03-any-layer.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/03-any-layer.ts
 // Press:    Ctrl+C
 // Prints:   the report after 2 seconds: the exporter is cut, and the exit code is 1
 // Needs:    nothing

@@ -1,6 +1,6 @@
 // A resource of your own: accepts no new work, finishes work in flight, interrupts the rest.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/04-own-resource.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/04-own-resource.ts
 // Press:    Ctrl+C
 // Prints:   "polled" twice a second, then the report: what was in flight has ended
 // Needs:    nothing

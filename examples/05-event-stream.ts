@@ -1,6 +1,6 @@
 // An event stream that sends a last event and ends when the server begins to drain.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/05-event-stream.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/05-event-stream.ts
 // Press:    Ctrl+C while `curl -N http://127.0.0.1:3000/events` reads
 // Prints:   the report; curl prints ticks, then "bye"
 // Needs:    nothing

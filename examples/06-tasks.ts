@@ -1,6 +1,6 @@
 // Work that the client need not wait for: it has an owner, and ends before what it uses is released.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/06-tasks.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/06-tasks.ts
 // Press:    Ctrl+C after `curl -X POST http://127.0.0.1:3000`
 // Prints:   "mail sent", then the report
 // Needs:    nothing

@@ -1,7 +1,7 @@
 // Jobs in the database, whose writes happen exactly once: each write, its cursor and the fence are one short transaction.
 // Stop the service, or kill it, and start it again: the job continues from its last checkpoint.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/07-durable-jobs.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/07-durable-jobs.ts
 // Press:    Ctrl+C, and start it again
 // Prints:   "counted to" and a number; the next start goes on there, beside a job of its own. The database stays in ./data
 // Needs:    nothing, or the DATABASE_URL of a PostgreSQL
@@ -31,12 +31,13 @@ const Workers = Counter.layer({
 
 const Seed = Layer.effectDiscard(Counter.offer({ upTo: 20 }))
 
+// The table of its own keeps this record apart from those of other programs that use ./data.
 const Migrations = Database.migrations({
   "0001_create_counted": Effect.flatMap(
     SqlClient.SqlClient,
     (sql) => sql`CREATE TABLE counted (job text, n integer, PRIMARY KEY (job, n))`
   )
-})
+}, { table: "counter_migrations" })
 
 const App = Seed.pipe(
   Layer.provide(Workers),

@@ -1,7 +1,7 @@
 // The jobs in the database, distributed by Redis: an order and its job are one commit, and so are an invoice and the end of
 // its job. Kill this process, or Redis, at any point: every order gets one invoice.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/10-redis-carrier.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/10-redis-carrier.ts
 // Press:    Ctrl+C
 // Prints:   a line for each invoice, then the report. The embedded database stays in ./data
 // Needs:    a Redis (JOBS_URL, redis://localhost by default); the DATABASE_URL of a PostgreSQL, if there is one
@@ -29,14 +29,20 @@ const placeOrder = Effect.gen(function*() {
   const order = randomUUID()
   yield* sql.withTransaction(Effect.zipRight(sql`INSERT INTO orders (id) VALUES (${order})`, Invoices.offer({ order })))
 })
-const Customers = Layer.scopedDiscard(Effect.forkScoped(Effect.repeat(placeOrder, Schedule.spaced("1 second"))))
+const Customers = Layer.scopedDiscard(
+  Effect.catchAll(placeOrder, (error) => Effect.logError("no order", error)).pipe(
+    Effect.repeat(Schedule.spaced("1 second")),
+    Effect.forkScoped
+  )
+)
 
+// The table of its own keeps this record apart from those of other programs that use ./data.
 const Migrations = Database.migrations({
   "0001_create_orders": Effect.flatMap(
     SqlClient.SqlClient,
     (sql) => Effect.all([sql`CREATE TABLE orders (id text PRIMARY KEY)`, sql`CREATE TABLE invoices (for_order text)`])
   )
-})
+}, { table: "invoice_migrations" })
 
 const url = Config.withDefault(Config.redacted("JOBS_URL"), Redacted.make("redis://localhost"))
 const Jobs = JobSourceSql.layerCarried().pipe(Layer.provide(JobCarrierRedis.layerConfig(Config.all({ url }))))

@@ -1,7 +1,7 @@
 // An Express app whose handlers run effects. The drain belongs to the layer of the server, so its requests end before
 // `Orders` is released. Fastify, Hono and node:http do the same: see docs/http.md.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/11-other-servers.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/11-other-servers.ts
 // Press:    Ctrl+C while `curl http://127.0.0.1:3000/orders/1` waits
 // Prints:   "orders released" after the response, then the report
 // Needs:    nothing but `npm install express`

@@ -1,6 +1,6 @@
 // Calls of @effect/rpc over a WebSocket: those in flight are answered, then the WebSocket is closed with 1001.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/12-rpc.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/12-rpc.ts
 // Press:    Ctrl+C
 // Prints:   the report; a client of RpcServer's protocol at ws://127.0.0.1:3000/rpc gets its answers first
 // Needs:    nothing but `npm install @effect/rpc@0.76`

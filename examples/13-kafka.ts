@@ -1,6 +1,6 @@
 // A Kafka consumer group: on SIGTERM it fetches nothing more, finishes the records in flight, commits and leaves the group.
 //
-// Run it:   KAFKA_BROKERS=localhost:9092 npx tsx --conditions=@lastcall/source examples/13-kafka.ts
+// Run it:   KAFKA_BROKERS=localhost:9092 node --import tsx --conditions=@lastcall/source examples/13-kafka.ts
 // Press:    Ctrl+C
 // Prints:   a line for each order, then the report
 // Needs:    Kafka: docker run -p 9092:9092 apache/kafka

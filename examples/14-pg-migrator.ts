@@ -1,7 +1,7 @@
 // Migrations that an app has already, with PgMigrator of @effect/sql-pg, run over Database unchanged: in a layer, before what needs the
 // tables. Database.migrations does the same without a file system and a command executor.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/14-pg-migrator.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/14-pg-migrator.ts
 // Press:    Ctrl+C, and start it again
 // Prints:   "2 tables", each time: each migration runs once. The embedded database stays in ./data
 // Needs:    nothing, or the DATABASE_URL of a PostgreSQL

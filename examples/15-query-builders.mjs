@@ -3,7 +3,7 @@
 // Run it:   node examples/15-query-builders.mjs
 // Press:    nothing: it ends by itself
 // Prints:   "Drizzle and Kysely work over Database", after some seconds in which an embedded database is created in memory
-// Needs:    Drizzle and Kysely: docs/versions.md says which versions go together, and how to install them
+// Needs:    the build (npm ci), and Drizzle and Kysely: docs/versions.md says which versions go together, and how to install them
 import { SqlClient } from "@effect/sql"
 import * as Drizzle from "@effect/sql-drizzle/Pg"
 import * as Kysely from "@effect/sql-kysely/Pg"

@@ -1,6 +1,6 @@
 // An API to operate jobs beside the API of the app: queues, jobs by state, dead letters, pause and resume, for those who have the token.
 //
-// Run it:   OPERATOR_TOKEN=secret npx tsx --conditions=@lastcall/source examples/17-job-console.ts
+// Run it:   OPERATOR_TOKEN=secret node --import tsx --conditions=@lastcall/source examples/17-job-console.ts
 // Try it:   curl -H "Authorization: Bearer secret" localhost:3000/admin/queues
 //           curl -H "Authorization: Bearer secret" "localhost:3000/admin/queues/mailer/jobs?state=Waiting"
 //           curl -H "Authorization: Bearer secret" -X POST localhost:3000/admin/queues/mailer/pause

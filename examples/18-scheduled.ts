@@ -1,6 +1,6 @@
 // Work by the clock: no run begins once the shutdown has begun, and one in progress finishes first.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/18-scheduled.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/18-scheduled.ts
 // Press:    Ctrl+C while a run is in progress
 // Prints:   the runs, and a report in which the run in progress has finished
 // Needs:    nothing

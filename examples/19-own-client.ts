@@ -1,7 +1,7 @@
 // An app that has its own PgClient.layer keeps it: the jobs of lastcall run on its connections and in its transactions. What a commit
 // of the app rolls back, it has not offered.
 //
-// Run it:   DATABASE_URL=postgres://postgres@localhost/test npx tsx --conditions=@lastcall/source examples/19-own-client.ts
+// Run it:   DATABASE_URL=postgres://postgres@localhost/test node --import tsx --conditions=@lastcall/source examples/19-own-client.ts
 // Press:    Ctrl+C
 // Prints:   "mail to ada@example.org", then the report
 // Needs:    a PostgreSQL, as DATABASE_URL says

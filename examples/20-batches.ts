@@ -1,6 +1,6 @@
 // Jobs in batches: one call and one transaction for up to fifty letters. Letters without an address become dead letters, the others are sent.
 //
-// Run it:   npx tsx --conditions=@lastcall/source examples/20-batches.ts
+// Run it:   node --import tsx --conditions=@lastcall/source examples/20-batches.ts
 // Press:    Ctrl+C: the batch in flight is finished, or handed back whole
 // Prints:   a line for each batch, and one for each dead letter; then the report
 // Needs:    nothing, or the DATABASE_URL of a PostgreSQL

@@ -5,6 +5,7 @@ import { describeKafka } from "../kit/kafka.js"
 import { databaseFolder } from "../kit/pglite.js"
 import { describePostgres } from "../kit/postgres.js"
 import { bundle } from "../kit/programs.js"
+import { describeRedisServer } from "../kit/redis.js"
 
 const run = (example: string, env: Record<string, string>) =>
   new Child(process.execPath, [bundle(`examples/${example}.ts`)], env)
@@ -23,6 +24,19 @@ describe("examples/14-pg-migrator.ts", () => {
       await stop(child)
     }
   }, 300_000)
+})
+
+describeRedisServer("examples/07-durable-jobs.ts and 10-redis-carrier.ts", (redis) => {
+  it("keep their tables in one embedded database, as `./data` is", async () => {
+    const env = { DATABASE_URL: `pglite:${await databaseFolder()}`, JOBS_URL: redis.url }
+    for (
+      const [example, line] of [["07-durable-jobs", /counted to 2/], ["10-redis-carrier", /invoice for /]] as const
+    ) {
+      const child = run(example, env)
+      await child.waitFor(line)
+      await stop(child)
+    }
+  }, 120_000)
 })
 
 describe("examples/16-scheduled-job.ts", () => {
