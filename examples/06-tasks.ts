@@ -1,4 +1,4 @@
-// Work that the client need not wait for: it has an owner, and ends before what it uses is released.
+// Work that the client does not wait for: it has an owner, and ends before what it uses is released.
 //
 // Run it:   node --import tsx --conditions=@lastcall/source examples/06-tasks.ts
 // Press:    Ctrl+C after `curl -X POST http://127.0.0.1:3000`

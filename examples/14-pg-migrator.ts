@@ -1,4 +1,4 @@
-// Migrations that an app has already, with PgMigrator of @effect/sql-pg, run over Database unchanged: in a layer, before what needs the
+// The migrations of an existing app, with PgMigrator of @effect/sql-pg, run over Database unchanged: in a layer, before what needs the
 // tables. Database.migrations does the same without a file system and a command executor.
 //
 // Run it:   node --import tsx --conditions=@lastcall/source examples/14-pg-migrator.ts

@@ -1,5 +1,5 @@
 // Work by the clock, once for all processes: each tick is a job. Start it two or three times over one PostgreSQL, stop some of them or
-// kill them, and start them again after a while: each tick is run once, also those that passed while no process was there.
+// kill them, and start them again after a while: each tick is run once, also those that passed while no process ran.
 //
 // Run it:   node --import tsx --conditions=@lastcall/source examples/16-scheduled-job.ts
 // Press:    Ctrl+C

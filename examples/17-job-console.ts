@@ -1,4 +1,4 @@
-// An API to operate jobs beside the API of the app: queues, jobs by state, dead letters, pause and resume, for those who have the token.
+// An API to operate jobs beside the API of the app: queues, jobs by state, dead letters, pause and resume, with a token.
 //
 // Run it:   OPERATOR_TOKEN=secret node --import tsx --conditions=@lastcall/source examples/17-job-console.ts
 // Try it:   curl -H "Authorization: Bearer secret" localhost:3000/admin/queues

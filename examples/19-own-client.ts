@@ -1,5 +1,5 @@
-// An app that has its own PgClient.layer keeps it: the jobs of lastcall run on its connections and in its transactions. What a commit
-// of the app rolls back, it has not offered.
+// An app that has its own PgClient.layer keeps it: the jobs of lastcall run on its connections and in its transactions. A
+// transaction of the app that is rolled back has offered no job.
 //
 // Run it:   DATABASE_URL=postgres://postgres@localhost/test node --import tsx --conditions=@lastcall/source examples/19-own-client.ts
 // Press:    Ctrl+C
@@ -15,7 +15,7 @@
 //  +   Layer.provide(Database.fromPgClient),
 //      Layer.provide(Sql),
 //
-// To have what docs/database.md says that this lacks, replace the client too:
+// docs/database.md says what this lacks. To get that, replace the client too:
 //
 //  - const Sql = PgClient.layerConfig({ url: Config.redacted("DATABASE_URL") })
 //  + const Sql = Database.layerConfig({ url: Config.redacted("DATABASE_URL") })

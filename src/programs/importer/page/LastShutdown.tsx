@@ -31,7 +31,7 @@ const Timeline = ({ endedAt, report }: { endedAt: string; report: Report }) => (
   <>
     <p class="verdict" data-exit={report.exitCode}>
       <b>{report.cause}</b>: stopped in <b>{duration(report.elapsed)}</b> of {duration(report.gracePeriod)}
-      {report.expedited ? ", expedited" : ""}, exit {report.exitCode}
+      {report.expedited ? ", expedited" : ""}, <span>exit {report.exitCode}</span>
     </p>
     <ol class="timeline">
       {report.drains.map((drain) => (

@@ -126,7 +126,7 @@ export const QueuePanel = ({ imports, returns, stopping }: Props) => {
             ))}
           </ul>
         )}
-      {stopping && value !== undefined && <p class="hint">As last heard.</p>}
+      {stopping && value !== undefined && <p class="hint">As of the last response.</p>}
     </section>
   )
 }

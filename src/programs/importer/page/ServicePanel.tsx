@@ -59,6 +59,6 @@ export const ServicePanel = ({ connection: { awaySince, service } }: { connectio
           {service.resources.toReversed().map((resource) => <Row key={resource.name} resource={resource} />)}
         </ul>
       )}
-    {awaySince !== undefined && service !== undefined && <p class="hint">As last heard.</p>}
+    {awaySince !== undefined && service !== undefined && <p class="hint">As of the last response.</p>}
   </section>
 )
