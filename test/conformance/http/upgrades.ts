@@ -136,13 +136,17 @@ export const upgrades: ReadonlyArray<ConnectionCase> = [
           Effect.orDie
         )
         const server = yield* serve(byPath({ "/slow": app, "/first": app, "/socket": opened }))
-        const client = yield* server.connect
-        yield* client.send(`${get("/slow")}${get("/first")}${get("/socket", ...webSocket)}`)
-        yield* arrived()
+        const requests = `${get("/slow")}${get("/first")}`
+        const clients = [yield* server.connect, yield* server.connect]
+        yield* clients[0]!.send(`${requests}${get("/socket", ...webSocket)}`)
+        yield* clients[1]!.send(`${requests}${get("/socket", ...webSocket, "Content-Length: 5")}a`)
+        yield* arrived(2)
         yield* awaitServerRead(server)
-        assert.strictEqual(client.received(), "")
+        assert.deepStrictEqual(clients.map((client) => client.received()), ["", ""])
         yield* respond
-        assert.match(yield* client.until(/101 Switching/), /\/slowHTTP\/1.1 200[^]*\/firstHTTP\/1.1 101 /)
+        for (const client of clients) {
+          assert.match(yield* client.until(/101 Switching/), /\/slowHTTP\/1.1 200[^]*\/firstHTTP\/1.1 101 /)
+        }
       })
   },
   {

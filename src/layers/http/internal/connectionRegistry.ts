@@ -109,10 +109,13 @@ export class ConnectionRegistry {
    * Runs the action once no response of the socket is pending, unless the last one has closed the connection: Node reports
    * an upgrade at once, and what is written for it must not come before those responses.
    */
-  afterResponses(socket: Net.Socket, action: () => void): void {
-    const connection = this.connectionOf(socket)
+  afterResponses(request: Http.IncomingMessage, socket: Net.Socket, action: () => void): void {
+    const connection = this.connectionOf(request.socket)
     const pending = () => connection.exchanges.filter((_) => _ instanceof Http1Exchange).map(({ response }) => response)
-    const stop = superviseUpgrade(socket, pending)
+    let stop = () => {}
+    if (socket === request.socket) stop = superviseUpgrade(socket, pending)
+    // From Node 26 on, a request with a body has a stream over its socket, whose parser goes on until the body is complete.
+    else socket.on("error", ignoreError)
     this.policy.when(() => connection.pendingResponses === 0 || connection.closed, () => {
       stop()
       if (socket.writable) action()

@@ -133,7 +133,7 @@ const intercept = (server: EventEmitter, registry: ConnectionRegistry): () => vo
     const pass = () => emit.call(server, event, ...args)
     if (event !== "upgrade") return accepts(event, args) && pass()
     const [request, socket] = args as [Http.IncomingMessage, Net.Socket]
-    registry.afterResponses(socket, () => {
+    registry.afterResponses(request, socket, () => {
       if (beginUpgrade(registry, request, socket)) pass()
     })
     return true

@@ -175,7 +175,7 @@ export const makeRequestGate = (options: RequestGateOptions): Effect.Effect<Requ
     server.on(
       "upgrade",
       (request: Http.IncomingMessage, socket: Net.Socket, head: Buffer) =>
-        registry.afterResponses(socket, () => onUpgrade(request, socket, head))
+        registry.afterResponses(request, socket, () => onUpgrade(request, socket, head))
     )
 
     return {
