@@ -3,6 +3,7 @@ import { Context, Effect, Layer, Option, Schedule, type Scope } from "effect"
 import { Database } from "../../../../src/layers/database/Database.js"
 import * as JobCarrier from "../../../../src/layers/jobs/JobCarrier.js"
 import { type JobQueue, JobSource, type JobSourceError, type Service } from "../../../../src/layers/jobs/JobSource.js"
+import { sentinel, sentinelQueue } from "../../../../src/layers/jobs/sql/internal/carrierLoss.js"
 import * as JobSourceSql from "../../../../src/layers/jobs/sql/JobSourceSql.js"
 import { type Conditions, jobSourceConformance } from "../../../conformance/jobSource.js"
 import type { Opened } from "../../../kit/database.js"
@@ -106,6 +107,8 @@ export const carriedConformance = (
         const lines = sql(`lines_of_${table}`)
         yield* sql`CREATE TABLE ${lines} (number serial, line text)`
         const [one, other] = yield* carriers
+        // A carrier that has just been made looks like one that has lost its data: a process that looks late would lock rows to offer them again.
+        yield* Effect.flatMap(one.open({ name: sentinelQueue(table) }), (queue) => queue.offer([sentinel]))
         const options = { table, lease, expireEvery: "100 millis", renewWhileBlocked: true, ...world } as const
         const flushes: Array<Effect.Effect<void>> = []
         return {

@@ -8,7 +8,7 @@ import type { CarrierStatements } from "./carrierStatements.js"
 export const sentinelQueue = (table: string): string => `${table}:sentinel`
 
 /** While the carrier holds this id, which is never received, it has kept its data. */
-const sentinel = "sentinel"
+export const sentinel = "sentinel"
 
 /** How many rows one statement has offered again, so that each is short. */
 const batchSize = 5_000
