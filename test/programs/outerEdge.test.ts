@@ -85,7 +85,8 @@ describe("what is provided outside of launch, in a real process", () => {
     assert.deepStrictEqual(linesOf(child), [...drained, ...outside])
   })
 
-  it("is abandoned at the deadline when it hangs, and the report says so", async () => {
+  // On a machine so busy that the exit does not come within half a second of the deadline, the process is killed.
+  it("is abandoned at the deadline when it hangs, and the report says so", { retry: 2 }, async () => {
     const { child, ended } = await stop("hung", "SIGTERM", { GRACE_PERIOD: "1s" })
     assert.deepStrictEqual(ended, { code: 1, signal: null })
     assert.deepStrictEqual(linesOf(child), drained)
@@ -127,7 +128,7 @@ describe("what is provided outside of launch, in a real process", () => {
     assert.deepStrictEqual(linesOf(child), [...outside, "tapped Interrupt"])
   })
 
-  it("keeps the exit code 1 of a report, whatever the runner of the main fiber says", async () => {
+  it("keeps the exit code 1 of a report, whatever the runner of the main fiber says", { retry: 2 }, async () => {
     for (const mode of ["cut", "teardown"]) {
       const { ended } = await stop(mode, "SIGTERM", { GRACE_PERIOD: "2s" })
       assert.deepStrictEqual(ended, { code: 1, signal: null }, mode)

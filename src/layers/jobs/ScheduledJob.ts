@@ -122,6 +122,8 @@ export interface Status {
  * @category models
  */
 export interface Service {
+  /** The name of the job, and of the queue of its runs. */
+  readonly name: string
   /** The state of the schedule. */
   readonly status: Effect.Effect<Status, JobSourceError>
   /** Offers a run at once and returns the id of its job. It does not wait for a run in another process, and moves no tick. */
@@ -225,6 +227,7 @@ export const make = <Cursor, E, R, R2 = never>(
       }
     })
     return {
+      name,
       find: runs.find,
       deadLetters: runs.deadLetters,
       pause: clock.pause,

@@ -124,6 +124,8 @@ export interface Status {
  * @category models
  */
 export interface Service {
+  /** The name of the task. */
+  readonly name: string
   /** The state of the task in this process. */
   readonly status: Effect.Effect<Status>
   /**

@@ -38,8 +38,8 @@ const toQueue = (pool: Pool) =>
     pool: status
   }))
 
-/** The error of the engine may contain addresses: it is logged, and not answered. */
-const available = <A, E>(effect: Effect.Effect<A, E | JobSourceError>) =>
+/** An unavailable source is answered. The error of the engine may contain addresses: it is logged, and not answered. */
+export const available = <A, E>(effect: Effect.Effect<A, E | JobSourceError>) =>
   Effect.catchIf(
     effect,
     (error): error is E & JobSourceError => (error as { readonly _tag?: unknown })._tag === "JobSourceError",

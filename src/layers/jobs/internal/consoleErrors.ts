@@ -14,6 +14,18 @@ export class QueueNotFound extends Schema.TaggedError<QueueNotFound>()(
 ) {}
 
 /**
+ * No schedule of this process has this name. Status 404.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ScheduleNotFound extends Schema.TaggedError<ScheduleNotFound>()(
+  "ScheduleNotFound",
+  { message: Schema.String },
+  HttpApiSchema.annotations({ status: 404 })
+) {}
+
+/**
  * The queue has no job of this id, or it is no dead letter where one is asked for. Status 404.
  *
  * @since 0.1.0

@@ -118,6 +118,7 @@ export const makeTask = <R, R2>({ name, quiesceOn, run, runAtStart, ticks, ...ti
         paused = value
       })
     return {
+      name,
       status: Effect.sync(() => {
         const now = stateNow()
         return {

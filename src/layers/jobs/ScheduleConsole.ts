@@ -1,0 +1,129 @@
+/**
+ * An HTTP API to operate schedules: when each runs next, how its last run went, pause, resume, and a run at once. A group of
+ * `@effect/platform`'s `HttpApi`, beside that of `JobConsole`. It changes what runs, so it needs what keeps others out: a
+ * middleware of the app.
+ *
+ * @example
+ * ```ts
+ * import { HttpApi, HttpApiBuilder } from "@effect/platform"
+ * import { Context, Cron, Effect, Layer } from "effect"
+ * import { ScheduleConsole, ScheduledJob } from "lastcall"
+ *
+ * class Nightly extends Context.Tag("Nightly")<Nightly, ScheduledJob.Service>() {}
+ *
+ * export const NightlyLive = Layer.scoped(Nightly, ScheduledJob.make({
+ *   name: "nightly-report",
+ *   schedule: Cron.unsafeParse("30 3 * * *", "Europe/Berlin"),
+ *   run: () => Effect.log("the report")
+ * }))
+ *
+ * class Api extends HttpApi.make("app").add(ScheduleConsole.Group.prefix("/admin")) {}
+ *
+ * export const ApiLive = HttpApiBuilder.api(Api).pipe(Layer.provide(ScheduleConsole.layer(Api, [Nightly])))
+ * ```
+ *
+ * @module
+ * @since 0.1.0
+ */
+import { type HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
+import { Effect, Layer, Schema } from "effect"
+import { JobsUnavailable, ScheduleNotFound } from "./internal/consoleErrors.js"
+import { makeScheduleConsole, ScheduleState, type Service } from "./internal/scheduleConsole.js"
+
+export { JobsUnavailable, ScheduleNotFound }
+
+const schedule = HttpApiSchema.param("schedule", Schema.String)
+
+const describe = (text: string) => OpenApi.annotations({ description: text })
+
+/**
+ * The group. Its paths begin with `/schedules`: use `prefix` to put them elsewhere, and `middleware` to keep others out.
+ *
+ * @since 0.1.0
+ * @category api
+ */
+export class Group extends HttpApiGroup.make("schedules")
+  .add(
+    HttpApiEndpoint.get("schedules", "/schedules")
+      .addSuccess(Schema.Struct({ schedules: Schema.Array(ScheduleState) }))
+      .annotateContext(describe("The schedules of this process. Those of jobs are the same in all processes."))
+  )
+  .add(
+    HttpApiEndpoint.get("schedule")`/schedules/${schedule}`.addSuccess(ScheduleState).addError(ScheduleNotFound)
+      .annotateContext(describe("One of them."))
+  )
+  .add(
+    HttpApiEndpoint.post("pause")`/schedules/${schedule}/pause`.addSuccess(ScheduleState).addError(ScheduleNotFound)
+      .annotateContext(describe(
+        "No tick begins a run: of a job in all processes, of a task in the one that answers. A run goes on."
+      ))
+  )
+  .add(
+    HttpApiEndpoint.post("resume")`/schedules/${schedule}/resume`.addSuccess(ScheduleState).addError(ScheduleNotFound)
+      .annotateContext(describe("Takes the pause back."))
+  )
+  .add(
+    HttpApiEndpoint.post("run")`/schedules/${schedule}/run`
+      .addSuccess(Schema.Struct({ job: Schema.OptionFromNullOr(Schema.String) }), { status: 202 })
+      .addError(ScheduleNotFound)
+      .annotateContext(describe(
+        "Runs it at once, also while it is paused. The answer has the id of the job; `null` for a task."
+      ))
+  )
+  .addError(JobsUnavailable)
+{}
+
+/**
+ * The group's handlers, for an API to which `Group` was added, over these schedules: tags or other effects that return what
+ * `ScheduledJob.make` or `ScheduledTask.make` has returned. Two schedules of one name are a defect, and so is an API without the
+ * group.
+ *
+ * **Errors:** a source that is away is answered with `JobsUnavailable` (503), and so is a run of a task whose process is being
+ * drained. **Not promised:** tasks of other processes are not seen.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <
+  ApiId extends string,
+  Groups extends HttpApiGroup.HttpApiGroup.Any,
+  E,
+  R,
+  const Schedules extends ReadonlyArray<Effect.Effect<Service, never, unknown>>
+>(
+  api: HttpApi.HttpApi<ApiId, Groups, E, R>,
+  schedules: Schedules
+): Layer.Layer<
+  HttpApiGroup.ApiGroup<ApiId, "schedules">,
+  never,
+  Effect.Effect.Context<Schedules[number]> | HttpApiGroup.HttpApiGroup.MiddlewareWithName<Groups, "schedules">
+> => {
+  if (!("schedules" in api.groups)) {
+    return Layer.die(new Error("ScheduleConsole: the API lacks the group: add ScheduleConsole.Group to it"))
+  }
+  // What an app adds to the group, such as a middleware, does not concern its handlers.
+  const alone = api as unknown as HttpApi.HttpApi<ApiId, typeof Group>
+  const all: ReadonlyArray<Effect.Effect<Service, never, unknown>> = schedules
+  const layer = HttpApiBuilder.group(
+    alone,
+    "schedules",
+    (handlers) =>
+      Effect.map(Effect.flatMap(Effect.all(all), distinct), (services) => {
+        const console = makeScheduleConsole(services)
+        return handlers
+          .handle("schedules", () => console.schedules)
+          .handle("schedule", ({ path }) => console.schedule(path.schedule))
+          .handle("pause", ({ path }) => console.setPaused(path.schedule, true))
+          .handle("resume", ({ path }) => console.setPaused(path.schedule, false))
+          .handle("run", ({ path }) => console.run(path.schedule))
+      })
+  )
+  return layer as never
+}
+
+const distinct = (services: ReadonlyArray<Service>): Effect.Effect<ReadonlyArray<Service>> => {
+  const twice = services.find(({ name }, n) => services.findIndex((other) => other.name === name) !== n)
+  return twice === undefined
+    ? Effect.succeed(services)
+    : Effect.dieMessage(`ScheduleConsole: two schedules are named ${twice.name}`)
+}
