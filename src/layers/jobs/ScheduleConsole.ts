@@ -30,7 +30,7 @@ import { Effect, Layer, Schema } from "effect"
 import { JobsUnavailable, ScheduleNotFound } from "./internal/consoleErrors.js"
 import { makeScheduleConsole, ScheduleState, type Service } from "./internal/scheduleConsole.js"
 
-export { JobsUnavailable, ScheduleNotFound }
+export { JobsUnavailable, ScheduleNotFound, type Service }
 
 const schedule = HttpApiSchema.param("schedule", Schema.String)
 

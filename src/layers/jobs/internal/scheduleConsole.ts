@@ -5,7 +5,12 @@ import type * as ScheduledTask from "../ScheduledTask.js"
 import { available } from "./console.js"
 import { JobsUnavailable, ScheduleNotFound } from "./consoleErrors.js"
 
-/** The operations of a schedule: those of a job that one process runs, or of a task that each process runs. */
+/**
+ * The operations of a schedule: those of a job that one process runs, or of a task that each process runs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export type Service = ScheduledJob.Service | ScheduledTask.Service
 
 const Run = Schema.Struct({
