@@ -19,8 +19,8 @@ const rounds = Math.max(2, Math.round(inputs / 2500))
 const drainedInRound = 150
 const servedInRound = Math.ceil(inputs / rounds) - drainedInRound
 
-/** Rounds after which the heap has its size: V8 has compiled the code. */
-const warmUp = 2
+/** Rounds after which the heap has its size: V8 has compiled the code, in a long run also what is rarely reached. */
+const warmUp = Math.max(2, Math.ceil(rounds / 10))
 
 const concurrency = 50
 
