@@ -136,7 +136,8 @@ describe("HttpServer, while it starts", () => {
 
   it.scopedLive("a server serves one app at a time, and the next one at the same address", () =>
     Effect.gen(function*() {
-      const server = yield* HttpServer.make(() => createServer(), { ...anyPort, idleLinger: 0 })
+      const nodeServer = createServer()
+      const server = yield* HttpServer.make(() => nodeServer, { ...anyPort, idleLinger: 0 })
       for (const name of ["first", "second"]) {
         yield* Effect.scoped(Effect.gen(function*() {
           yield* server.serve(Effect.succeed(HttpServerResponse.text(name)))
@@ -146,7 +147,8 @@ describe("HttpServer, while it starts", () => {
           yield* client.send(get("/"))
           assert.deepStrictEqual(responses(yield* client.until(new RegExp(name))), [`200 keep-alive ${name}`])
         }))
-        assert.notStrictEqual((yield* connect(portOf(server))).socket.readyState, "open")
+        // Not by connecting: somewhere else on the machine the port may be in use again.
+        assert.isFalse(nodeServer.listening)
       }
     }))
 })
