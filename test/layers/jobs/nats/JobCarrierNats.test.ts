@@ -32,6 +32,40 @@ describeNats("JobCarrierNats", (server) => {
     { deliversFirst: false, tellsDeliveriesApart: false }
   )
 
+  it.scopedLive("a receive leaves no subscription behind, whether it gets something or nothing", () =>
+    Effect.gen(function*() {
+      let sent = ""
+      const url = new URL(server.url)
+      const proxy = yield* Effect.acquireRelease(
+        Effect.promise(() =>
+          cuttableProxy(Number(url.port), (text) => {
+            sent += text
+            return text
+          })
+        ),
+        (proxy) => Effect.promise(proxy.close)
+      )
+      url.port = String(proxy.port)
+      const queue = yield* Effect.flatMap(
+        carrier({ url: url.href }, { prefix: newPrefix() }),
+        (carrier) => carrier.open({ name: "subscriptions" })
+      )
+      yield* queue.offer(["a", "b"])
+      const open = () => sent.split(/^SUB /m).length - sent.split(/^UNSUB /m).length
+      const before = open()
+      const sizes: Array<number> = []
+      for (const limit of [1, 9, 9]) {
+        const deliveries = yield* queue.receive(limit)
+        sizes.push(deliveries.length)
+        yield* queue.ack(deliveries)
+      }
+      // What the client has sent has reached the server when that answers.
+      yield* queue.holds("a")
+      assert.deepStrictEqual(sizes, [1, 1, 0])
+      // The client has one subscription for the answers to all of its requests.
+      assert.isAtMost(open() - before, 1)
+    }))
+
   it.scopedLive("a server that drops a pull without an answer costs half a second, and no job", () =>
     Effect.gen(function*() {
       const prefix = newPrefix()

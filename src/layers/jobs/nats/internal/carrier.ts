@@ -176,14 +176,19 @@ const makeQueue = ({ connection, name, settings, wake, wakeUp }: {
       const deliveries: Array<Delivery> = []
       const answer = Effect.async<number, Error>((resume) => {
         const inbox = `_INBOX.${randomUUID()}`
+        // The finalizer of `Effect.async` runs only when it is interrupted.
+        const end = (result: Effect.Effect<number, Error>) => {
+          subscription.unsubscribe()
+          resume(result)
+        }
         const subscription = nats.subscribe(inbox, {
           callback: (error, message) => {
-            if (error !== null) return resume(Effect.fail(error))
+            if (error !== null) return end(Effect.fail(error))
             const { code = 0, description = "" } = message.headers ?? {}
-            if (code === noMessages || code === expired) return resume(Effect.succeed(code))
-            if (code !== 0) return resume(Effect.fail(Object.assign(new Error(description), { code })))
+            if (code === noMessages || code === expired) return end(Effect.succeed(code))
+            if (code !== 0) return end(Effect.fail(Object.assign(new Error(description), { code })))
             deliveries.push(toDelivery(message))
-            if (deliveries.length === limit) resume(Effect.succeed(complete))
+            if (deliveries.length === limit) end(Effect.succeed(complete))
           }
         })
         const request = JSON.stringify({ batch: limit, expires: moment, no_wait: noWait })
