@@ -36,7 +36,7 @@
  */
 import { type HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Effect, Layer, Schema } from "effect"
-import { makeConsole } from "./internal/console.js"
+import { distinct, makeConsole } from "./internal/console.js"
 import { JobNotFound, JobsUnavailable, PositionInvalid, QueueNotFound } from "./internal/consoleErrors.js"
 import * as Schemas from "./internal/consoleSchemas.js"
 import type { Service } from "./internal/poolService.js"
@@ -165,29 +165,25 @@ export const layer = <
     alone,
     "jobs",
     (handlers) =>
-      Effect.map(Effect.flatMap(Effect.all(allPools), distinct), (services) => {
-        const console = makeConsole(services)
-        return handlers
-          .handle("queues", () => console.queues)
-          .handle("queue", ({ path }) => console.queue(path.queue))
-          .handle("jobs", ({ path, urlParams }) => console.jobs(path.queue, urlParams))
-          .handle("job", ({ path }) => console.job(path.queue, path.id))
-          .handle("cancel", ({ path }) => console.cancel(path.queue, path.id))
-          .handle("pause", ({ path, urlParams }) => console.setPaused(path.queue, urlParams.scope, true))
-          .handle("resume", ({ path, urlParams }) => console.setPaused(path.queue, urlParams.scope, false))
-          .handle("redrive", ({ path, urlParams }) => console.redrive(path.queue, path.id, urlParams))
-          .handle("redriveAll", ({ path, payload }) => console.redriveAll(path.queue, payload.ids, payload))
-          .handle("redriveMatching", ({ path, payload }) => console.redriveMatching(path.queue, payload))
-          .handle("discard", ({ path }) => console.discard(path.queue, path.id))
-          .handle("discardAll", ({ path, payload }) => console.discardAll(path.queue, payload.ids))
-      })
+      Effect.map(
+        Effect.flatMap(Effect.all(allPools), (services) => distinct("JobConsole: two pools", services)),
+        (services) => {
+          const console = makeConsole(services)
+          return handlers
+            .handle("queues", () => console.queues)
+            .handle("queue", ({ path }) => console.queue(path.queue))
+            .handle("jobs", ({ path, urlParams }) => console.jobs(path.queue, urlParams))
+            .handle("job", ({ path }) => console.job(path.queue, path.id))
+            .handle("cancel", ({ path }) => console.cancel(path.queue, path.id))
+            .handle("pause", ({ path, urlParams }) => console.setPaused(path.queue, urlParams.scope, true))
+            .handle("resume", ({ path, urlParams }) => console.setPaused(path.queue, urlParams.scope, false))
+            .handle("redrive", ({ path, urlParams }) => console.redrive(path.queue, path.id, urlParams))
+            .handle("redriveAll", ({ path, payload }) => console.redriveAll(path.queue, payload.ids, payload))
+            .handle("redriveMatching", ({ path, payload }) => console.redriveMatching(path.queue, payload))
+            .handle("discard", ({ path }) => console.discard(path.queue, path.id))
+            .handle("discardAll", ({ path, payload }) => console.discardAll(path.queue, payload.ids))
+        }
+      )
   )
   return layer as never
-}
-
-const distinct = (pools: ReadonlyArray<Service<never>>): Effect.Effect<ReadonlyArray<Service<never>>> => {
-  const twice = pools.find(({ name }, n) => pools.findIndex((pool) => pool.name === name) !== n)
-  return twice === undefined
-    ? Effect.succeed(pools)
-    : Effect.dieMessage(`JobConsole: two pools are named ${twice.name}`)
 }

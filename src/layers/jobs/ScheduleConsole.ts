@@ -27,7 +27,7 @@
  */
 import { type HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Effect, Exit, Layer, Option, Predicate, Schema } from "effect"
-import { available } from "./internal/console.js"
+import { available, distinct } from "./internal/console.js"
 import { JobsUnavailable, ScheduleNotFound } from "./internal/consoleErrors.js"
 import type { JobSourceError } from "./JobSource.js"
 import type * as ScheduledJob from "./ScheduledJob.js"
@@ -213,22 +213,18 @@ export const layer = <
     alone,
     "schedules",
     (handlers) =>
-      Effect.map(Effect.flatMap(Effect.all(all), distinct), (services) => {
-        const console = makeConsole(services)
-        return handlers
-          .handle("schedules", () => console.schedules)
-          .handle("schedule", ({ path }) => console.schedule(path.schedule))
-          .handle("pause", ({ path }) => console.setPaused(path.schedule, true))
-          .handle("resume", ({ path }) => console.setPaused(path.schedule, false))
-          .handle("run", ({ path }) => console.run(path.schedule))
-      })
+      Effect.map(
+        Effect.flatMap(Effect.all(all), (services) => distinct("ScheduleConsole: two schedules", services)),
+        (services) => {
+          const console = makeConsole(services)
+          return handlers
+            .handle("schedules", () => console.schedules)
+            .handle("schedule", ({ path }) => console.schedule(path.schedule))
+            .handle("pause", ({ path }) => console.setPaused(path.schedule, true))
+            .handle("resume", ({ path }) => console.setPaused(path.schedule, false))
+            .handle("run", ({ path }) => console.run(path.schedule))
+        }
+      )
   )
   return layer as never
-}
-
-const distinct = (services: ReadonlyArray<Service>): Effect.Effect<ReadonlyArray<Service>> => {
-  const twice = services.find(({ name }, n) => services.findIndex((other) => other.name === name) !== n)
-  return twice === undefined
-    ? Effect.succeed(services)
-    : Effect.dieMessage(`ScheduleConsole: two schedules are named ${twice.name}`)
 }

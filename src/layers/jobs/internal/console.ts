@@ -50,6 +50,15 @@ export const available = <A, E>(effect: Effect.Effect<A, E | JobSourceError>) =>
       )
   ) as Effect.Effect<A, Exclude<E, JobSourceError> | JobsUnavailable>
 
+/** The services, of which no two may have one name. `what`: the console, and what it is over. */
+export const distinct = <S extends { readonly name: string }>(
+  what: string,
+  services: ReadonlyArray<S>
+): Effect.Effect<ReadonlyArray<S>> => {
+  const twice = services.find(({ name }, n) => services.findIndex((other) => other.name === name) !== n)
+  return twice === undefined ? Effect.succeed(services) : Effect.dieMessage(`${what} are named ${twice.name}`)
+}
+
 /** What the endpoints do, over the pools of this process. */
 export const makeConsole = (pools: ReadonlyArray<Pool>) => {
   const byName = new Map(pools.map((pool) => [pool.name, pool]))
