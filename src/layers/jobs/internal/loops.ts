@@ -27,7 +27,7 @@ const claimJobs = (pool: Pool, workers: Workers): Effect.Effect<boolean, JobSour
         // Another pool may have claimed an orphan at the same time.
         const [refused, runs] = Array.partitionMap(claims, (claim) =>
           claim.orphan && !pool.orphanTurn.take() ? Either.left(claim) : Either.right(makeRun(claim, startedAt)))
-        yield* Effect.replicateEffect(pool.rateLimit.began, runs.length, { discard: true })
+        yield* pool.rateLimit.began(runs.length)
         yield* workers.start(runs)
         yield* handBack(pool, refused)
       } else {

@@ -1,4 +1,4 @@
-import { type Context, Effect, MetricKey } from "effect"
+import { type Context, Effect, type Fiber, MetricKey } from "effect"
 import { labelsOf, makeMeasure, tagged, timerKey } from "../../../core/internal/workMetrics.js"
 import { JobEvent, type RunFields } from "../JobEvent.js"
 import type { Claim, JobSourceError } from "../JobSource.js"
@@ -7,6 +7,7 @@ import type { Claim, JobSourceError } from "../JobSource.js"
 export interface PoolEvents {
   readonly counts: { finished: number; handedBack: number; cut: number }
   readonly record: (event: JobEvent) => Effect.Effect<void>
+  readonly recordAll: (events: ReadonlyArray<JobEvent>) => Effect.Effect<void>
   readonly runFields: (claim: Claim) => RunFields
   readonly recordLeaseLost: (claim: Claim) => Effect.Effect<void>
   /** The source stayed unavailable, so the leases of these jobs will expire. */
@@ -51,30 +52,41 @@ export const makePoolEvents = (options: {
   const counts = { finished: 0, handedBack: 0, cut: 0 }
   const counterOf = makeCounters(name)
 
-  const handle = (onEvent: (event: JobEvent) => Effect.Effect<unknown, unknown>, event: JobEvent) =>
-    Effect.suspend(() => {
-      const handled = onEvent(event)
-      // Most listeners do nothing about most events.
-      return Object.is(handled, Effect.void) ? Effect.void : Effect.asVoid(Effect.provide(handled, services))
-    }).pipe(
-      Effect.catchAllCause((cause) => Effect.logWarning(`${name}: onEvent failed`, cause))
+  const handlerOf = (event: JobEvent): Effect.Effect<unknown, unknown> => {
+    try {
+      return onEvent === undefined ? Effect.void : onEvent(event)
+    } catch (defect) {
+      return Effect.die(defect)
+    }
+  }
+  /** Counts an event. Returns what `onEvent` does about it. */
+  const count = (event: JobEvent, fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> => {
+    const { _tag } = event
+    if (endsRun.has(_tag)) counts.finished++
+    // A job that returns to a queue in memory is not safe there: it runs again, or counts as cut at the end.
+    if (_tag === "HandedBack" && durable) counts.handedBack++
+    if (_tag === "Cut") counts.cut++
+    counterOf(_tag).unsafeUpdate("count" in event ? event.count : 1, labelsOf(fiber))
+    const handler = handlerOf(event)
+    // Most listeners do nothing about most events.
+    return Object.is(handler, Effect.void) ? Effect.void : Effect.catchAllCause(
+      Effect.asVoid(handler),
+      (cause) => Effect.logWarning(`${name}: onEvent failed`, cause)
     )
-
-  const record = (event: JobEvent): Effect.Effect<void> =>
+  }
+  /** The services are provided once, which costs more than most listeners do. */
+  const recordAll = (events: ReadonlyArray<JobEvent>): Effect.Effect<void> =>
     Effect.withFiberRuntime((fiber) => {
-      const { _tag } = event
-      if (endsRun.has(_tag)) counts.finished++
-      // A job that returns to a queue in memory is not safe there: it runs again, or counts as cut at the end.
-      if (_tag === "HandedBack" && durable) counts.handedBack++
-      if (_tag === "Cut") counts.cut++
-      counterOf(_tag).unsafeUpdate("count" in event ? event.count : 1, labelsOf(fiber))
-      return onEvent === undefined ? Effect.void : handle(onEvent, event)
+      const handlers = events.map((event) => count(event, fiber)).filter((handler) => handler !== Effect.void)
+      return handlers.length === 0 ? Effect.void : Effect.provide(Effect.all(handlers, { discard: true }), services)
     })
+  const record = (event: JobEvent) => recordAll([event])
   const runFields = ({ attempt, id }: Claim): RunFields => ({ pool: name, id, attempt })
 
   return {
     counts,
     record,
+    recordAll,
     runFields,
     recordLeaseLost: (claim) =>
       Effect.zipRight(

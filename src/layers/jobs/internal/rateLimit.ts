@@ -7,14 +7,14 @@ import type { RateLimit as RateLimitOptions } from "./poolOptions.js"
 export interface RateLimit {
   /** How many jobs may begin now, at most as many as are asked for. */
   readonly room: (most: number) => Effect.Effect<number>
-  /** A job begins. */
-  readonly began: Effect.Effect<void>
+  /** So many jobs begin. */
+  readonly began: (jobs: number) => Effect.Effect<void>
   /** Completes when a job may begin. */
   readonly awaitRoom: Effect.Effect<void>
 }
 
 /** Any number of jobs at any time. */
-export const unlimited: RateLimit = { room: Effect.succeed, began: Effect.void, awaitRoom: Effect.void }
+export const unlimited: RateLimit = { room: Effect.succeed, began: () => Effect.void, awaitRoom: Effect.void }
 
 /** See `Options.rateLimit`. Remembers, in a ring, when the last `limit` jobs began. Throws as `countOption` does. */
 export const makeRateLimit = (pool: string, options: RateLimitOptions): RateLimit => {
@@ -33,10 +33,13 @@ export const makeRateLimit = (pool: string, options: RateLimitOptions): RateLimi
         while (room < Math.min(limit, most) && freeAt(room) <= now) room++
         return room
       }),
-    began: Effect.map(monotonicMillis, (now) => {
-      begins[first] = now
-      first = (first + 1) % limit
-    }),
+    began: (jobs) =>
+      Effect.map(monotonicMillis, (now) => {
+        for (let job = 0; job < jobs; job++) {
+          begins[first] = now
+          first = (first + 1) % limit
+        }
+      }),
     awaitRoom: Effect.flatMap(
       monotonicMillis,
       (now) => freeAt(0) <= now ? Effect.void : Effect.sleep(Math.ceil(freeAt(0) - now))

@@ -17,7 +17,7 @@ import {
 } from "./jobProcess.js"
 import { type Batch, type JobRun, mayStart, mayStop, type Pool } from "./poolState.js"
 import type { Codec } from "./runJob.js"
-import { acknowledgeAll, isCooperativeStop, settle } from "./settle.js"
+import { acknowledgeAll, isCooperativeStop, recordSucceeded, settle } from "./settle.js"
 
 /** How a pool decodes and processes its batches. */
 export interface BatchProcess<in out Job> {
@@ -103,6 +103,15 @@ const exitOf = (batch: Batch) => (process: Effect.Effect<unknown, unknown>) =>
     })
   })
 
+/** Settles jobs that are settled in the source already, on this fiber: what is left are their events. */
+const settleDecided = <Job>(pool: Pool, members: ReadonlyArray<Member<Job>>, exit: Exit.Exit<unknown, unknown>) => {
+  const [others, completed] = Array.partition(members, ({ run }) => run.outcome === "Completed" && Exit.isSuccess(exit))
+  return Effect.zipRight(
+    recordSucceeded(pool, completed.map(({ run }) => run.claim)),
+    Effect.forEach(others, ({ run }) => cutOnDefect(pool, run)(settle(pool, run, exit)), { discard: true })
+  )
+}
+
 /** Settles the jobs of a batch by the exit of `processAll`, and returns those that run again, in which batches. */
 const settleBatch = <Job>(
   pool: Pool,
@@ -122,7 +131,7 @@ const settleBatch = <Job>(
       })
 
     const [decided, undecided] = Array.partition(members, isUndecided)
-    yield* settleEach(decided, () => named === undefined ? exit : Exit.void)
+    yield* settleDecided(pool, decided, named === undefined ? exit : Exit.void)
     if (cause !== undefined) {
       if (undecided.length === 0) return []
       if (isCooperativeStop(pool, members[0].run, cause)) {
@@ -183,7 +192,7 @@ const runUntilSettled = <Job>(pool: Pool, process: BatchProcess<Job>, members: M
     let batches: ReadonlyArray<ReadonlyArray<Member<Job>>> = [members]
     for (;;) {
       const [gone, left] = Array.partition(batches.flat(), isUndecided)
-      yield* Effect.forEach(gone, ({ run }) => settle(pool, run, Exit.void), { discard: true })
+      yield* settleDecided(pool, gone, Exit.void)
       if (left.length === 0) return
       if (!mayStart(pool)) return yield* handBackAll(pool, left)
       const [batch, ...others] = batches.map(Array.filter(isUndecided)).filter(Array.isNonEmptyArray)
@@ -209,9 +218,10 @@ export const runBatch = <Job>(
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
     yield* annotate(pool)
+    const { recordAll, runFields } = pool.events
+    yield* recordAll(runs.map(({ claim }) => JobEvent.Started(runFields(claim))))
     const members: Array<Member<Job>> = []
     for (const run of runs) {
-      yield* pool.events.record(JobEvent.Started(pool.events.runFields(run.claim)))
       const member = yield* cutOnDefect(pool, run)(toMember(pool, process, run))
       if (member !== undefined && Option.isSome(member)) members.push(member.value)
     }

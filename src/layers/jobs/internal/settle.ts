@@ -66,15 +66,18 @@ const acknowledge = (pool: Pool, run: JobRun): Effect.Effect<void> =>
     pool.queue.transact(run.claim, Effect.void, { _tag: "Ack" })
   )
 
+/** Records that these jobs have succeeded. */
+export const recordSucceeded = ({ events }: Pool, claims: ReadonlyArray<Claim>): Effect.Effect<void> =>
+  events.recordAll(claims.map((claim) => JobEvent.Succeeded(events.runFields(claim))))
+
 /** Acknowledges jobs whose processes have succeeded, in one statement, and records each of them. */
 export const acknowledgeAll = (pool: Pool, claims: ReadonlyArray<Claim>): Effect.Effect<void> => {
-  const { record, recordCut, recordLeaseLost, runFields } = pool.events
+  const { recordCut, recordLeaseLost } = pool.events
   return claims.length === 0 ? Effect.void : Effect.matchEffect(retrySettlement(pool)(pool.queue.acknowledge(claims)), {
     onSuccess: (lost) =>
-      Effect.forEach(
-        claims,
-        (claim) => lost.includes(claim) ? recordLeaseLost(claim) : record(JobEvent.Succeeded(runFields(claim))),
-        { discard: true }
+      Effect.zipRight(
+        recordSucceeded(pool, claims.filter((claim) => !lost.includes(claim))),
+        Effect.forEach(lost, recordLeaseLost, { discard: true })
       ),
     onFailure: (error) => recordCut(claims, `${claims.length} jobs: the source could not record Succeeded`, error)
   })
