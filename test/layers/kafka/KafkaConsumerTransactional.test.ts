@@ -152,4 +152,48 @@ describePostgres("A transactional consumer", (postgres) => {
       yield* app.report
       assert.deepStrictEqual(yield* attempts, [])
     }))
+
+  it.scoped("that drains claims nothing when the group shares out its partitions meanwhile", () =>
+    Effect.gen(function*() {
+      const { effects, member, sql } = yield* makeWorld
+      const [started, gate] = [yield* Effect.makeLatch(false), yield* Effect.makeLatch(false)]
+      const { app, kafka } = yield* member(
+        "first",
+        (_, write) => started.open.pipe(Effect.zipRight(gate.await), Effect.zipRight(write)),
+        1
+      )
+      yield* started.await
+      yield* app.signal("SIGTERM")
+      yield* app.until("group", "draining")
+      const rebalance = yield* Effect.fork(kafka.rebalance([0, 1]))
+      yield* gate.open
+      yield* Fiber.join(rebalance)
+      yield* app.report
+      assert.deepStrictEqual(yield* effects, ["first a"])
+      assert.deepStrictEqual(
+        yield* Effect.orDie(sql`SELECT partition, epoch, next_offset FROM lastcall_kafka_partitions`.values),
+        [[0, 1, "1"]]
+      )
+    }))
+
+  it.scoped("that loses its membership hands records back without counting them", () =>
+    Effect.gen(function*() {
+      const { effects, member } = yield* makeWorld
+      let runs = 0
+      const { kafka } = yield* member(
+        "first",
+        (_, write) => Effect.suspend(() => ++runs > 3 ? write : Effect.never),
+        1
+      )
+      for (let loss = 1; loss <= 3; loss++) {
+        yield* eventually(`run ${loss}`, Effect.sync(() => runs === loss))
+        yield* kafka.fail(new Error("the coordinator is away"), true)
+        yield* kafka.rebalance([0], { lost: true })
+        const opened = () => kafka.log.filter((line) => line === "resume 0").length === loss + 1
+        yield* eventually("the partition is open", Effect.sync(opened))
+        yield* kafka.poll
+      }
+      yield* eventually("the last run has written", effects, ({ length }) => length === 1)
+      assert.deepStrictEqual(kafka.sent, [])
+    }))
 })

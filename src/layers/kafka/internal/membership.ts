@@ -70,7 +70,12 @@ const revoke = (consumer: Consumer, generation: Generation): Effect.Effect<void>
     consumer.kept = new Map()
     consumer.opening = undefined
     generation.givenUp = false
-    if (generation.state !== "Open") return
+    if (generation.state !== "Open") {
+      // It was lost, and its records were interrupted: that is no end of a process.
+      if (!generation.interrupting) return
+      yield* bounded({ within: interruptTimeout })(generation.inFlight.awaitEmpty)
+      return yield* uncount(consumer, generation)
+    }
     generation.state = "Closing"
     const { expedited } = yield* Shutdown
     yield* stopStarting(consumer, generation)
@@ -116,6 +121,8 @@ const claim = (
   const claims = new Map<string, Claim>()
   if (ledger === undefined) return Effect.succeed(claims)
   const isCurrent = () => consumer.opening === opening
+  // A member that drains runs no record, and leaves.
+  if (consumer.draining) return Effect.succeed(claims)
   const claimAll = Effect.forEach(assigned, (partition) =>
     isCurrent()
       ? Effect.map(ledger.claim(partition), (claim) => void claims.set(partitionKey(partition), claim))
