@@ -32,6 +32,7 @@ const life = (name: string, how: Partial<Life>): Life => ({
   ended: 1_000,
   hasOutput: true,
   hasRun: true,
+  killedItself: false,
   signals: [{ at: 900, signal: "SIGTERM" }],
   report: undefined,
   ...how

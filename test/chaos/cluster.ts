@@ -15,6 +15,8 @@ export interface Life extends Ended {
   readonly hasOutput: boolean
   /** Whether it reached the state Running. */
   readonly hasRun: boolean
+  /** Whether it killed itself at its deadline, because its event loop was blocked: the machine was busy. */
+  readonly killedItself: boolean
   /** The signals that it was sent, in order. */
   readonly signals: ReadonlyArray<{ readonly at: number; readonly signal: NodeJS.Signals }>
   readonly report: typeof ShutdownReport.Encoded | undefined
@@ -35,8 +37,8 @@ class Instance extends Child {
   /** Known once it listens. */
   url: string | undefined
 
-  constructor(readonly name: string, readonly folder: string, env: Record<string, string>) {
-    super(process.execPath, [bundle("test/fixtures/chaos/service.ts")], {
+  constructor(readonly name: string, readonly folder: string, program: string, env: Record<string, string>) {
+    super(process.execPath, [bundle(program)], {
       ...env,
       NAME: name,
       JOURNAL: Path.join(folder, "journal"),
@@ -63,6 +65,7 @@ class Instance extends Child {
       ended,
       hasOutput: this.output !== "",
       hasRun: this.output.includes("running; stops within"),
+      killedItself: this.output.includes("kills the process at its deadline"),
       signals: this.signals,
       report: readReport(report)
     }
@@ -79,6 +82,7 @@ class Slot {
   constructor(
     private readonly name: number,
     private readonly folder: string,
+    private readonly program: string,
     private readonly env: Record<string, string>,
     private readonly lives: Array<Life>
   ) {
@@ -87,7 +91,7 @@ class Slot {
 
   private async supervise() {
     while (!this.stopping) {
-      this.instance = new Instance(`${this.name}.${++this.number}`, this.folder, this.env)
+      this.instance = new Instance(`${this.name}.${++this.number}`, this.folder, this.program, this.env)
       this.lives.push(await this.instance.life())
       this.instance = undefined
       // A platform backs off after a failed start.
@@ -114,8 +118,13 @@ export class Cluster {
   readonly lives: Array<Life> = []
   private readonly slots: ReadonlyArray<Slot>
 
-  constructor(size: number, folder: string, env: Record<string, string>) {
-    this.slots = Array.from({ length: size }, (_, index) => new Slot(index + 1, folder, env, this.lives))
+  constructor(
+    size: number,
+    folder: string,
+    env: Record<string, string>,
+    program = "test/fixtures/chaos/service.ts"
+  ) {
+    this.slots = Array.from({ length: size }, (_, index) => new Slot(index + 1, folder, program, env, this.lives))
   }
 
   /** The process in this slot, from 1. Undefined while the next one is not started. */

@@ -50,6 +50,10 @@ export class ThrowawayKafka implements KafkaPlace {
       this.child = child
     })
 
+  /** Stops all brokers: their sockets stay open and accept connections, but nothing responds until `thaw`. */
+  freeze = (): void => void this.child?.kill("SIGSTOP")
+  thaw = (): void => void this.child?.kill("SIGCONT")
+
   remove = async (): Promise<void> => {
     this.child?.kill("SIGKILL")
     await this.exited
