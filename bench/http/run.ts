@@ -6,21 +6,20 @@
  * and server share the machine. A ratio is the median of those of the rounds.
  */
 import { cpus } from "node:os"
-import { setTimeout } from "node:timers/promises"
-import { median, type Server, start, table } from "../servers.js"
-import { waiting, workloads } from "./apps.js"
+import { median, table } from "../servers.js"
+import { workloads } from "./apps.js"
 import { connect, load, requestOf } from "./client.js"
+import { type Program, programs, startProgram } from "./programs.js"
 import { usageOf } from "./usage.js"
 
 const [rounds = 15, requests = 5000] = process.argv.slice(2).map(Number)
 const connections = 32
-const programs = [["node:http", "node"], ["NodeHttpServer", "stock"], ["lastcall HttpServer", "lastcall"]] as const
 
 console.log(`${cpus()[0]!.model}, ${cpus().length} cores, Node ${process.versions.node}`)
 console.log(`${rounds} rounds of ${requests} requests over ${connections} connections, medians\n`)
 
-const startPeer = async ([name, file]: (typeof programs)[number], app: string) => {
-  const server: Server = await start(name, `./http/${file}.ts`, { APP: app, NODE_OPTIONS: "--expose-gc" })
+const startPeer = async (program: Program, app: string) => {
+  const server = await startProgram(program, app)
   return { server, sockets: await connect(server.port, connections), cpu: [] as Array<number> }
 }
 
@@ -56,25 +55,4 @@ for (const workload of workloads) {
   ])
 }
 console.log(table([["app", ...programs.map(([name]) => name), "of stock", "quartiles"], ...rows]))
-
-/** The bytes that a connection without a request holds, and those that a request adds whose handler waits. */
-const heapOf = async (program: (typeof programs)[number]) => {
-  const count = 2000
-  const { server, sockets } = await startPeer(program, waiting.app)
-  const request = requestOf(workloads[0]!)
-  await load(sockets, request, 4 * requests)
-  const before = await usageOf(server.child, true)
-  const more = await connect(server.port, count)
-  await load(more, request, 2 * count)
-  const idle = await usageOf(server.child, true)
-  for (const socket of more) socket.write(requestOf(waiting))
-  await setTimeout(500)
-  const inFlight = await usageOf(server.child, true)
-  server.child.kill("SIGKILL")
-  return [idle.heap - before.heap, inFlight.heap - idle.heap].map((bytes) => `${Math.round(bytes / count)} B`)
-}
-
-const held: Array<Array<string>> = []
-for (const program of programs) held.push([program[0], ...await heapOf(program)])
-console.log(`\n${table([["server", "heap per idle connection", "and per request in flight"], ...held])}`)
 process.exit()

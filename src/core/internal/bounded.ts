@@ -22,9 +22,12 @@ const firstEnd = (fibers: ReadonlyArray<AnyFiber>) =>
     for (const fiber of fibers) fiber.addObserver(() => resume(Effect.void))
   })
 
+/** Rounded up. V8 stores the delay of every timer of the process outside of the timer once one has a fraction: 16 bytes. */
+const wholeMillis = (duration: Duration.DurationInput) => Duration.millis(Math.ceil(Duration.toMillis(duration)))
+
 /** Waits until one of the fibers has ended, at most for this time, in an uninterruptible region too. */
 const awaitFirst = (fibers: ReadonlyArray<AnyFiber>, within: Duration.DurationInput) =>
-  Effect.daemonChildren(Effect.timeoutOption(Effect.interruptible(firstEnd(fibers)), within))
+  Effect.daemonChildren(Effect.timeoutOption(Effect.interruptible(firstEnd(fibers)), wholeMillis(within)))
 
 /**
  * `Effect.timeoutOption` for finalizers too: `Some(exit)` when the work ends within its bound, `None` when the bound is

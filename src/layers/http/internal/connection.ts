@@ -31,7 +31,7 @@ export abstract class Connection {
     if (this.pending === undefined) this.pending = [exchange]
     else this.pending.push(exchange)
   }
-  /** An idle connection keeps no list: most of many connections are idle. */
+  /** An idle connection keeps no list. */
   remove(exchange: Exchange): void {
     const { pending } = this
     if (pending === undefined) return

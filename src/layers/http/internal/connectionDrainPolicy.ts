@@ -9,14 +9,25 @@ export interface ConnectionTimeouts {
   readonly streamTimeout: number
 }
 
+/** Keeps idle connections without a `Connection`, while the server runs. */
+export interface Hibernation {
+  /** A connection has become idle. Returns whether it hibernates: until `onConnectionResumed` the policy does without it. */
+  hibernate(connection: Connection): boolean
+  /** Reports each connection that hibernates to `onConnectionResumed`. */
+  resumeAll(): void
+}
+
+const noHibernation: Hibernation = { hibernate: () => false, resumeAll: () => {} }
+
 /**
  * Decides what happens to each connection of a server: which one is asked to close, which one lingers, which one is
  * closed or cut, and when. It is a pure state machine without sockets and timers: the registry reports events to it,
  * and `runTimeouts` runs its queues.
  */
 export class ConnectionDrainPolicy {
-  /** Connections that are open, or have exchanges that are not complete. */
+  /** Connections that are open and do not hibernate, or have exchanges that are not complete. */
   readonly connections = new Set<Connection>()
+  /** Those of them that are open. */
   openConnections = 0
   runningHandlers = 0
   inFlight = 0
@@ -24,6 +35,8 @@ export class ConnectionDrainPolicy {
   cut = 0
   private state: Extract<LifecycleState, "Running" | "LameDuck" | "Draining"> = "Running"
   private readonly waiters = new Set<() => void>()
+  private mayHibernate = true
+  hibernation = noHibernation
 
   readonly idleTimeouts: TimeoutQueue<Connection>
   /** Connections on which the server waits for the client: a request head is incomplete, or GOAWAY was sent. */
@@ -55,6 +68,18 @@ export class ConnectionDrainPolicy {
     connection.bytesReadWhenIdle = connection.bytesRead
     if (this.state !== "Running") connection.announceClose()
     if (this.state === "Draining") this.onIdle(connection)
+  }
+
+  /** A connection hibernates no longer, because of a request or of `resumeAll`. */
+  onConnectionResumed(connection: Connection): void {
+    this.connections.add(connection)
+    this.openConnections++
+  }
+
+  /** From now on no connection hibernates. */
+  resumeAll(): void {
+    this.mayHibernate = false
+    this.hibernation.resumeAll()
   }
 
   /**
@@ -134,11 +159,13 @@ export class ConnectionDrainPolicy {
   /** Returns to `Running`, for the next app of the same server. */
   enterRunning(): void {
     this.state = "Running"
+    this.mayHibernate = true
   }
 
   /** From now on each response announces that its connection closes; of pipelined ones only the last. */
   enterLameDuck(): void {
     if (this.state !== "Running") return
+    this.resumeAll()
     this.state = "LameDuck"
     for (const connection of this.connections) connection.announceClose()
   }
@@ -254,7 +281,13 @@ export class ConnectionDrainPolicy {
   }
 
   private removeIfDone(connection: Connection): void {
-    if (connection.closed && connection.exchanges.length === 0) this.connections.delete(connection)
+    if (connection.exchanges.length === 0) {
+      if (connection.closed) this.connections.delete(connection)
+      else if (this.mayHibernate && this.hibernation.hibernate(connection)) {
+        this.connections.delete(connection)
+        this.openConnections--
+      }
+    }
     this.checkWaiters()
   }
 

@@ -2,17 +2,12 @@ import type * as Http from "node:http"
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2"
 import type * as Net from "node:net"
 import type { ConnectionDrainPolicy } from "./connectionDrainPolicy.js"
-import { exchangeOf, Http1Connection, Http1Exchange } from "./http1.js"
+import { exchangeOf, Http1Exchange } from "./http1.js"
+import { Http1Sockets } from "./http1Sockets.js"
 import { Http2Connection, Http2Exchange, streamOf } from "./http2.js"
 import { Http2Sessions } from "./http2Sessions.js"
 import { superviseUpgrade } from "./upgrade.js"
 import { UpgradeExchange } from "./webSocket.js"
-
-const connectionKey = Symbol.for("lastcall/http/Connection")
-
-interface Tagged extends Net.Socket {
-  [connectionKey]?: Http1Connection
-}
 
 const ignoreError = (): void => {}
 
@@ -28,12 +23,12 @@ const fiberExchanges: Exchanges = { Http1: Http1Exchange, Http2: Http2Exchange, 
 
 /**
  * Reports the events of Node's sockets, requests and responses to the policy. It is driven by events alone: a request
- * costs an object and a listener, an idle connection of HTTP/1.1 costs nothing, and nothing but HTTP/2 sessions is scanned.
+ * costs two objects and a listener, an idle connection of HTTP/1.1 costs nothing, and nothing but HTTP/2 sessions is scanned.
  */
 export class ConnectionRegistry {
-  /** One function for all responses, and one for all sockets: every request passes here, and connections are many. */
+  /** One function for all responses: every request passes here. */
   private readonly onResponseClose: (this: Http.ServerResponse) => void
-  private readonly onSocketClose: (this: Tagged) => void
+  private readonly sockets: Http1Sockets
   readonly sessions = new Http2Sessions()
 
   constructor(readonly policy: ConnectionDrainPolicy, private readonly exchanges: Exchanges = fiberExchanges) {
@@ -43,37 +38,28 @@ export class ConnectionRegistry {
       exchange.onDisconnect()
       policy.onResponseEnded(exchange)
     }
-    this.onSocketClose = function() {
-      policy.onConnectionClosed(this[connectionKey]!)
-    }
+    this.sockets = new Http1Sockets(policy)
+    policy.hibernation = this.sockets
   }
 
   /** Does nothing for a socket that is known: one that the server gets again after an upgrade that it does not take. */
-  readonly onConnection = (socket: Net.Socket): void => void this.connectionOf(socket)
-
-  private open(socket: Net.Socket, transport = socket): Http1Connection {
-    const connection = new Http1Connection(socket, transport)
-    const tagged: Tagged = socket
-    tagged[connectionKey] = connection
-    this.policy.onConnectionOpened(connection)
-    // Node removes its own listener on an upgrade, and an `error` event without a listener ends the process.
-    socket.on("error", ignoreError)
-    socket.on("close", this.onSocketClose)
-    return connection
+  readonly onConnection = (socket: Net.Socket): void => {
+    if (!this.sockets.has(socket)) this.sockets.open(socket)
   }
 
   /** TLS: the encrypted socket replaces the raw one. */
   readonly onSecureConnection = (socket: Net.Socket): void => {
-    if (connectionKey in socket) return
-    const raw: Http1Connection | undefined = (socket as { _parent?: Tagged })._parent?.[connectionKey]
-    this.open(socket, raw?.socket)
+    if (this.sockets.has(socket)) return
+    const { _parent: parent } = socket as { _parent?: Net.Socket }
+    const raw = parent !== undefined && this.sockets.has(parent) ? this.sockets.connectionOf(parent) : undefined
+    this.sockets.open(socket, raw?.socket)
     if (raw !== undefined) this.policy.onConnectionClosed(raw)
   }
 
   /** HTTP/2: the session replaces its socket. */
   readonly onSession = (session: ServerHttp2Session): void => {
     // `session.socket` is a proxy: it has the properties of the socket, and cannot be closed.
-    const raw = (session.socket as Tagged)[connectionKey]!
+    const raw = this.sockets.connectionOf(session.socket)
     const connection = new Http2Connection(raw.socket, session)
     this.sessions.add(session, connection)
     this.policy.onConnectionOpened(connection)
@@ -94,14 +80,14 @@ export class ConnectionRegistry {
   ): Http1Exchange | undefined {
     const stream = streamOf(request)
     if (stream !== undefined) return this.beginHttp2Exchange(stream, request, response, counted)
-    const exchange = new this.exchanges.Http1(this.connectionOf(request.socket), request, response, counted)
+    const exchange = new this.exchanges.Http1(this.sockets.connectionOf(request.socket), request, response, counted)
     if (!this.accept(exchange)) return undefined
     response.on("close", this.onResponseClose)
     return exchange
   }
 
   beginUpgrade(request: Http.IncomingMessage): UpgradeExchange | undefined {
-    const exchange = new this.exchanges.Upgrade(this.connectionOf(request.socket), request)
+    const exchange = new this.exchanges.Upgrade(this.sockets.connectionOf(request.socket), request)
     return this.accept(exchange) ? exchange : undefined
   }
 
@@ -110,7 +96,7 @@ export class ConnectionRegistry {
    * an upgrade at once, and what is written for it must not come before those responses.
    */
   afterResponses(request: Http.IncomingMessage, socket: Net.Socket, action: () => void): void {
-    const connection = this.connectionOf(request.socket)
+    const connection = this.sockets.connectionOf(request.socket)
     const pending = () => connection.exchanges.filter((_) => _ instanceof Http1Exchange).map(({ response }) => response)
     let stop = () => {}
     if (socket === request.socket) stop = superviseUpgrade(socket, pending)
@@ -142,9 +128,5 @@ export class ConnectionRegistry {
     const accepted = this.policy.onRequest(exchange)
     if (!accepted) exchange.onComplete()
     return accepted
-  }
-
-  private connectionOf(socket: Net.Socket): Http1Connection {
-    return (socket as Tagged)[connectionKey] ?? this.open(socket)
   }
 }

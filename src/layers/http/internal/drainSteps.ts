@@ -63,6 +63,7 @@ const destroyConnections = (policy: ConnectionDrainPolicy): Effect.Effect<void> 
  */
 export const closeConnections = (policy: ConnectionDrainPolicy, flushTimeout: Duration.Duration): Effect.Effect<void> =>
   Effect.suspend(() => {
+    policy.resumeAll()
     if (policy.connections.size === 0) return Effect.void
     const flushed = bounded({ within: flushTimeout })(awaitCondition(policy, () => policy.openConnections === 0))
     return Effect.zipRight(forEachConnection(policy, (connection) => policy.closeConnection(connection)), flushed)

@@ -24,6 +24,11 @@ export class Http1Connection extends Connection {
   get bytesRead(): number {
     return this.socket.bytesRead
   }
+  /** While it is idle, nothing is needed of it but its socket and `bytesReadWhenIdle`. Not every stream counts its bytes. */
+  get canHibernate(): boolean {
+    const { bytesReadWhenIdle, closesAfter, socket, transport, upgraded } = this
+    return !upgraded && closesAfter === undefined && transport === socket && Number.isInteger(bytesReadWhenIdle)
+  }
   /**
    * Reads one byte of the descriptor, and leaves the rest to Node: closing a socket resets a request that waits in it, and on
    * a busy machine a request may arrive long after Node has last read. Not over TLS, whose bytes are not the parser's, nor on

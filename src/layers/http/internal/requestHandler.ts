@@ -36,6 +36,12 @@ const isEmpty = (scope: Scope.Scope): boolean =>
 const requestOf = (fiber: AnyFiber): ServerRequest =>
   (fiber.currentContext as Context.Context<unknown>).unsafeMap.get(HttpServerRequest.HttpServerRequest.key)
 
+/**
+ * Whether the handler has exited, and the connection is kept. Otherwise the client may end it before the span of the request
+ * is read, and Node knows the address of a closed socket only if it was read before. An idle connection would hold it.
+ */
+const staysOpen = ({ handlerExited, response }: Http1Exchange): boolean => handlerExited && response.shouldKeepAlive
+
 /** Responds to requests, in the fiber of a request, as `HttpApp.toHandled` does. */
 const handled = (
   policy: ConnectionDrainPolicy,
@@ -124,12 +130,14 @@ export const makeRequestHandler = (
 
     return (exchange) => {
       const context = new Map(services)
+      let traced = false
       const handling = Effect.flatMap(makeScope, (scope) => {
         const state = new RequestState(exchange, scope)
         const request = new ServerRequest(state)
         context.set(HttpServerRequest.HttpServerRequest.key, request)
         context.set(Scope.Scope.key, scope)
         state.span = spans?.start(request, context)
+        traced = state.span !== undefined
         return effect
       })
       const fiber = Runtime.runFork(
@@ -137,5 +145,6 @@ export const makeRequestHandler = (
         handling
       )
       fiber.addObserver(() => policy.onHandlerExited(exchange))
+      if (traced && !staysOpen(exchange)) void exchange.request.socket.remoteAddress
     }
   })

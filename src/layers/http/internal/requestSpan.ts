@@ -71,8 +71,6 @@ export const requestSpans = ({ context, fiberRefs }: Runtime.Runtime<never>): Re
   return {
     start: (request, services) => {
       if (isDisabled(request)) return undefined
-      // Node knows the address of a closed socket only if it was read before.
-      void request.remoteAddress
       const startTime = now()
       const span = new LazySpan("server", () => make(request, startTime))
       services.set(Tracer.ParentSpan.key, span)

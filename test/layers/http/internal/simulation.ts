@@ -25,6 +25,7 @@ export class SimulatedConnection extends Connection {
     return this.accept(new SimulatedExchange(this, `${this.name}/${this.requests.length + 1}`, options))
   }
   protected accept(exchange: SimulatedExchange): SimulatedExchange | undefined {
+    this.simulation.resume(this)
     if (!this.simulation.policy.onRequest(exchange)) {
       this.simulation.record(`${exchange.name} is not accepted`)
       return undefined
@@ -34,7 +35,8 @@ export class SimulatedConnection extends Connection {
     return exchange
   }
   disconnect(): void {
-    this.simulation.policy.onConnectionClosed(this)
+    if (this.simulation.hibernating.delete(this)) this.closed = true
+    else this.simulation.policy.onConnectionClosed(this)
   }
   close(): void {
     this.closeAs("closed")
@@ -162,8 +164,23 @@ export class Simulation {
   readonly connections: Array<SimulatedConnection> = []
   private scheduled: Array<{ readonly at: number; readonly action: () => void }> = []
   readonly policy = new ConnectionDrainPolicy(timeouts, () => this.now)
+  /** Idle connections that the policy does without. */
+  readonly hibernating = new Set<Connection>()
   onRecord: (connection: SimulatedConnection | undefined, entry: string) => void = () => {}
 
+  constructor() {
+    this.policy.hibernation = {
+      hibernate: (connection) => {
+        const hibernates = !connection.upgraded && !connection.multiplexed
+        if (hibernates) this.hibernating.add(connection)
+        return hibernates
+      },
+      resumeAll: () => this.hibernating.forEach((connection) => this.resume(connection))
+    }
+  }
+  resume(connection: Connection): void {
+    if (this.hibernating.delete(connection)) this.policy.onConnectionResumed(connection)
+  }
   record(entry: string, connection?: SimulatedConnection): void {
     this.journal.push(`${this.now} ${entry}`)
     this.onRecord(connection, entry)
