@@ -68,7 +68,7 @@ describe.concurrent("npm start", () =>
       const frame = [
         "SIGINT: draining, ([\\d.]+)s left .*",
         "◑ http +draining +1 in flight",
-        "● orphan-cleanup +Drained .*",
+        "◔ orphan-cleanup +quiesced",
         "\\S importer +\\w+",
         "○ database +open$"
       ]

@@ -215,7 +215,7 @@ describeBrowser("the page", (open) => {
       page.waitForResponse((response) => response.request().method() === "POST"),
       schedule.getByRole("button", { name: "Run now: orphan-cleanup" }).press("Enter")
     ])
-    assert.deepStrictEqual([run.status(), new URL(run.url()).pathname], [202, "/service/tasks/orphan-cleanup/run"])
+    assert.deepStrictEqual([run.status(), new URL(run.url()).pathname], [202, "/schedules/orphan-cleanup/run"])
 
     await page.route("**/queues", (route) => route.abort())
     await queues.getByRole("alert").filter({ hasText: "the service does not answer" }).waitFor()

@@ -5,9 +5,9 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import { Schema } from "effect"
 import { LifecycleState } from "../../core/ShutdownReport.js"
 import * as JobConsole from "../../layers/jobs/JobConsole.js"
+import * as ScheduleConsole from "../../layers/jobs/ScheduleConsole.js"
 import { DeadLetter, Guess, Import, Rejects, Rows } from "./Domain.js"
 import * as Errors from "./Errors.js"
-import { TaskState } from "./ScheduledTasks.js"
 import { LastShutdown } from "./ServiceState.js"
 
 const maxInt = 2 ** 31 - 1
@@ -41,7 +41,7 @@ const withFile = (operation: object) => ({
 
 const create = HttpApiEndpoint.post("create", "/imports")
   .setUrlParams(Schema.Struct({
-    name: Schema.optional(text),
+    name: Schema.optional(text.pipe(Schema.minLength(1))),
     columns: Schema.optionalWith(Schema.String.pipe(Schema.maxLength(4096)), { default: () => "" })
   }))
   .setHeaders(Schema.Struct({
@@ -171,23 +171,17 @@ class Service extends HttpApiGroup.make("service")
     HttpApiEndpoint.get("lastShutdown", "/service/last-shutdown").addSuccess(LastShutdown)
       .annotate(OpenApi.Description, "The report of the shutdown before this start, if `SHUTDOWN_REPORT` keeps it.")
   )
-  .add(
-    HttpApiEndpoint.get("tasks", "/service/tasks").addSuccess(Schema.Struct({ tasks: Schema.Array(TaskState) }))
-      .annotate(OpenApi.Description, "What this process runs by the clock: the next run, and how the last one ended.")
-  )
-  .add(
-    HttpApiEndpoint.post("runTask")`/service/tasks/${HttpApiSchema.param("name", Schema.String)}/run`
-      .addSuccess(HttpApiSchema.Empty(202)).addError(Errors.TaskNotFound)
-      .annotate(OpenApi.Description, "Asks for a run at once. While one runs, one more follows it.")
-  )
 {}
 
-export class Api
-  extends HttpApi.make("importer").add(Imports).add(DeadLetters).add(JobConsole.Group).add(Service).annotateContext(
-    OpenApi.annotations({
-      title: "Importer",
-      description:
-        "Loads uploaded CSV and NDJSON files into PostgreSQL, each row exactly once, however often the service is restarted."
-    })
-  )
+export class Api extends HttpApi.make("importer")
+  .add(Imports)
+  .add(DeadLetters)
+  .add(JobConsole.Group)
+  .add(ScheduleConsole.Group)
+  .add(Service)
+  .annotateContext(OpenApi.annotations({
+    title: "Importer",
+    description:
+      "Loads uploaded CSV and NDJSON files into PostgreSQL, each row exactly once, however often the service is restarted."
+  }))
 {}

@@ -13,8 +13,7 @@ import { KafkaImports } from "./kafkaImports.js"
 import { kafkaUrl } from "./kafkaUrl.js"
 import { workers } from "./load.js"
 import { migrations } from "./migrations.js"
-import { OrphanCleanup } from "./orphanCleanup.js"
-import { ScheduledTasks } from "./ScheduledTasks.js"
+import { OrphanCleanupLive } from "./orphanCleanup.js"
 import { DeadLetters } from "./store/DeadLetters.js"
 import { Imports } from "./store/Imports.js"
 import { Loads } from "./store/Loads.js"
@@ -85,8 +84,9 @@ const settings = Config.all({
 
 /** Everything but the server and the database, which tests provide. */
 export const Service = (concurrency: number, jobs = Option.none<Redacted.Redacted>()) =>
-  Layer.mergeAll(Http, OrphanCleanup, KafkaImports).pipe(
-    Layer.provide([Imports.Default, Uploads.Default, DeadLetters.Default, ScheduledTasks.Default]),
+  Layer.mergeAll(Http, KafkaImports).pipe(
+    Layer.provide(OrphanCleanupLive),
+    Layer.provide([Imports.Default, Uploads.Default, DeadLetters.Default]),
     Layer.provide(workers(concurrency)),
     Layer.provide(Loads.Default),
     Layer.provide(Jobs(jobs)),

@@ -18,10 +18,6 @@ export class DeadLetterNotFound extends Schema.TaggedError<DeadLetterNotFound>()
   HttpApiSchema.annotations({ status: 404 })
 ) {}
 
-export class TaskNotFound
-  extends Schema.TaggedError<TaskNotFound>()("TaskNotFound", { message }, HttpApiSchema.annotations({ status: 404 }))
-{}
-
 /** By its headers, the body is neither CSV nor NDJSON in UTF-8. */
 export class UnsupportedContentType extends Schema.TaggedError<UnsupportedContentType>()(
   "UnsupportedContentType",

@@ -4,7 +4,7 @@
 import { HttpApiBuilder, HttpApiScalar, HttpApp, HttpServerResponse } from "@effect/platform"
 import { Cause, Effect, Layer, Option, Predicate } from "effect"
 import { Api } from "./Api.js"
-import { DeadLettersLive, ImportsLive, JobsLive } from "./apiHandlers.js"
+import { DeadLettersLive, ImportsLive, JobsLive, SchedulesLive } from "./apiHandlers.js"
 import { PageLive } from "./Page.js"
 import { ServiceLive } from "./serviceHandlers.js"
 
@@ -42,5 +42,7 @@ const retryAfter = HttpApiBuilder.middleware((app) =>
 
 export const Http = HttpApiBuilder.serve().pipe(
   Layer.provide([errors, retryAfter, PageLive, HttpApiBuilder.middlewareOpenApi(), HttpApiScalar.layer()]),
-  Layer.provide(Layer.provide(HttpApiBuilder.api(Api), [ImportsLive, DeadLettersLive, JobsLive, ServiceLive]))
+  Layer.provide(
+    Layer.provide(HttpApiBuilder.api(Api), [ImportsLive, DeadLettersLive, JobsLive, SchedulesLive, ServiceLive])
+  )
 )

@@ -5,10 +5,12 @@ import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Chunk, DateTime, Effect, Either, Option, Stream } from "effect"
 import * as JobConsole from "../../layers/jobs/JobConsole.js"
 import { JobSourceError } from "../../layers/jobs/JobSource.js"
+import * as ScheduleConsole from "../../layers/jobs/ScheduleConsole.js"
 import { Api } from "./Api.js"
 import { guess } from "./columnGuess.js"
 import { type DeadLetter, Guess, Import, Importer, type ImportId } from "./Domain.js"
 import { ImportNotFound, InvalidFile } from "./Errors.js"
+import { OrphanCleanup } from "./orphanCleanup.js"
 import { progressEvents } from "./progressEvents.js"
 import { rejectsCsv } from "./rejectsCsv.js"
 import { bodyTooLarge, formatOf, readBody } from "./requestBody.js"
@@ -151,3 +153,5 @@ export const JobsLive = JobConsole.layer(Api, [
     deadLetters: { ...pool.deadLetters, redrive: letters.redriveAll, discard: letters.discardAll }
   }))
 ])
+
+export const SchedulesLive = ScheduleConsole.layer(Api, [OrphanCleanup])

@@ -6,7 +6,6 @@ import { DateTime, Effect, Option, Ref, Schema, Stream } from "effect"
 import * as Shutdown from "../../core/Shutdown.js"
 import { ShutdownReport } from "../../core/ShutdownReport.js"
 import { Api } from "./Api.js"
-import { ScheduledTasks } from "./ScheduledTasks.js"
 import { serviceEvents } from "./serviceEvents.js"
 import type { LastShutdown } from "./ServiceState.js"
 
@@ -38,13 +37,10 @@ const readLastShutdown = Effect.gen(function*() {
 export const ServiceLive = HttpApiBuilder.group(Api, "service", (handlers) =>
   Effect.gen(function*() {
     const open = yield* Ref.make(0)
-    const tasks = yield* ScheduledTasks
     const lastShutdown: LastShutdown = yield* readLastShutdown
     return handlers
       .handle("status", () => Effect.map(Shutdown.state, (state) => ({ state })))
       .handle("lastShutdown", () => Effect.succeed(lastShutdown))
-      .handle("tasks", () => Effect.map(tasks.list, (tasks) => ({ tasks })))
-      .handle("runTask", ({ path }) => tasks.runNow(path.name))
       .handleRaw("events", () =>
         Effect.succeed(HttpServerResponse.stream(Stream.encodeText(serviceEvents(open)), {
           contentType: "text/event-stream",

@@ -8,7 +8,7 @@ import * as JobSourceMemory from "../../../src/layers/jobs/JobSourceMemory.js"
 import { App } from "../../../src/programs/importer/App.js"
 import { Importer } from "../../../src/programs/importer/Domain.js"
 import { Http } from "../../../src/programs/importer/Http.js"
-import { ScheduledTasks } from "../../../src/programs/importer/ScheduledTasks.js"
+import { OrphanCleanup } from "../../../src/programs/importer/orphanCleanup.js"
 import { DeadLetters } from "../../../src/programs/importer/store/DeadLetters.js"
 import { Imports } from "../../../src/programs/importer/store/Imports.js"
 import { Uploads } from "../../../src/programs/importer/store/Uploads.js"
@@ -212,7 +212,7 @@ describe("a defect in a handler", () => {
         Layer.provide(Layer.succeed(Imports, imports)),
         Layer.provide(Layer.mock(Uploads, { _tag: "importer/Uploads" })),
         Layer.provide(Layer.mock(DeadLetters, { _tag: "importer/DeadLetters" })),
-        Layer.provide(ScheduledTasks.Default),
+        Layer.provide(Layer.mock(OrphanCleanup, { name: "orphan-cleanup" })),
         Layer.provide(Importer.layer({ concurrency: 1, process: () => Effect.void })),
         Layer.provide(JobSourceMemory.layer()),
         Layer.provide(Layer.succeed(RequestLimits, { bodyBytes: 1, databaseTimeout: Duration.seconds(1) })),

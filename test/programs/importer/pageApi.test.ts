@@ -52,22 +52,25 @@ describeService("the page", { overPostgres: false }, (world) => {
       ])
     }))
 
-  it.live("has the tasks of the schedule, and asks for a run", () =>
+  it.live("has the schedules, pauses them, and asks for a run", () =>
     Effect.gen(function*() {
-      const list = request(world(), "/service/tasks")
-      const [task, ...others] = (yield* list).body.tasks
-      assert.deepStrictEqual([task.name, others], ["orphan-cleanup", []])
-      assert.include(["Waiting", "Running"], task.state)
-      const run = (name: string) => request(world(), `/service/tasks/${name}/run`, { method: "POST" })
-      assert.strictEqual((yield* run("orphan-cleanup")).status, 202)
+      const list = request(world(), "/schedules")
+      const [schedule, ...others] = (yield* list).body.schedules
+      assert.deepStrictEqual([schedule.name, schedule.kind, others], ["orphan-cleanup", "Task", []])
+      const operate = (name: string, operation: string) =>
+        request(world(), `/schedules/${name}/${operation}`, { method: "POST" })
+      const paused = yield* operate("orphan-cleanup", "pause")
+      assert.include(["Paused", "Running"], paused.body.state)
+      assert.strictEqual((yield* operate("orphan-cleanup", "run")).status, 202)
       const { lastRun } = yield* eventually(
         "a run has ended",
-        Effect.map(list, ({ body }) => body.tasks[0]),
-        ({ lastRun }) => lastRun !== null
+        Effect.map(list, ({ body }) => body.schedules[0]),
+        ({ lastRun, state }) => lastRun !== null && state === "Paused"
       )
-      assert.deepStrictEqual([lastRun.failed, lastRun.endedAt >= lastRun.startedAt], [false, true])
-      const unknown = yield* run("unknown")
-      assert.deepStrictEqual([unknown.status, unknown.body._tag], [404, "TaskNotFound"])
+      assert.strictEqual(lastRun.state, "Ended")
+      assert.strictEqual((yield* operate("orphan-cleanup", "resume")).body.state, "Waiting")
+      const unknown = yield* operate("unknown", "run")
+      assert.deepStrictEqual([unknown.status, unknown.body._tag], [404, "ScheduleNotFound"])
     }))
 
   it.live("has the types of the columns guessed from a sample", () =>

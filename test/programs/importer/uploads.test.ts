@@ -22,6 +22,7 @@ describeService("an upload", { overPostgres: long }, (world) => {
     ["with a name that is too long", 400, "HttpApiDecodeError", "a\n1\n", {
       path: `/imports?name=${"x".repeat(300)}`
     }],
+    ["with an empty name", 400, "HttpApiDecodeError", "a\n1\n", { path: "/imports?name=" }],
     ["with a name that cannot be stored", 400, "HttpApiDecodeError", "a\n1\n", { path: "/imports?name=%00" }],
     ["with a key that is too long", 400, "HttpApiDecodeError", "a\n1\n", {
       headers: { "idempotency-key": "k".repeat(300) }

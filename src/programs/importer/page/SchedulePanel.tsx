@@ -2,7 +2,7 @@
  * What the service runs by the clock.
  */
 import { clockTime } from "./format.js"
-import { listTasks, runTask, type TaskItem } from "./jobs.js"
+import { listSchedules, operate, type ScheduleItem } from "./jobs.js"
 import { type Polled, usePolled } from "./usePolled.js"
 import { ago } from "./when.js"
 
@@ -10,31 +10,42 @@ const details: { readonly [name: string]: string } = {
   "orphan-cleanup": "deletes uploads whose process has died, and marks imports whose job is dead"
 }
 
-const next = ({ nextRunAt, state }: TaskItem): string =>
+const next = ({ nextRunAt, state }: ScheduleItem): string =>
   nextRunAt === null || state !== "Waiting"
     ? state
     : Date.parse(nextRunAt) <= Date.now()
     ? "now"
     : `in ${ago(nextRunAt)}`
 
-interface TaskProps {
-  readonly task: TaskItem
+interface ItemProps {
+  readonly item: ScheduleItem
   readonly act: Polled<unknown>["act"]
   readonly disabled: boolean
 }
 
-const Task = ({ act, disabled, task }: TaskProps) => {
-  const { lastRun, name } = task
+const Item = ({ act, disabled, item }: ItemProps) => {
+  const { lastRun, name, state } = item
+  const failed = lastRun?.state === "Failed"
+  const paused = state === "Paused"
   return (
-    <li class="queue" data-failed={lastRun?.failed ?? false}>
+    <li class="queue" data-failed={failed} data-paused={paused}>
       <div class="title">
         <h3>{name}</h3>
         <button
           type="button"
           class="quiet"
+          aria-label={`${paused ? "Resume" : "Pause"} ${name}`}
+          disabled={disabled}
+          onClick={() => void act(() => operate(name, paused ? "resume" : "pause"))}
+        >
+          {paused ? "Resume" : "Pause"}
+        </button>
+        <button
+          type="button"
+          class="quiet"
           aria-label={`Run now: ${name}`}
           disabled={disabled}
-          onClick={() => void act(() => runTask(name))}
+          onClick={() => void act(() => operate(name, "run"))}
         >
           Run now
         </button>
@@ -42,14 +53,14 @@ const Task = ({ act, disabled, task }: TaskProps) => {
       {details[name] !== undefined && <small>{details[name]}</small>}
       <dl class="times">
         <dt>Next run</dt>
-        <dd>{next(task)}</dd>
+        <dd>{next(item)}</dd>
         <dt>Last run</dt>
         <dd>
           {lastRun === null
             ? "none yet"
             : (
-              <time dateTime={lastRun.endedAt} title={clockTime(lastRun.endedAt)}>
-                {ago(lastRun.endedAt)} ago{lastRun.failed ? ", failed" : ""}
+              <time dateTime={lastRun.at} title={clockTime(lastRun.at)}>
+                {ago(lastRun.at)} ago{failed ? ", failed" : ""}
               </time>
             )}
         </dd>
@@ -65,7 +76,7 @@ interface Props {
 }
 
 export const SchedulePanel = ({ returns, stopping }: Props) => {
-  const { act, error, value } = usePolled(listTasks, returns)
+  const { act, error, value } = usePolled(listSchedules, returns)
   return (
     <section class={stopping ? "card stale" : "card"} aria-labelledby="schedule">
       <h2 id="schedule">Schedule</h2>
@@ -76,7 +87,7 @@ export const SchedulePanel = ({ returns, stopping }: Props) => {
         ? <p class="empty">Nothing is scheduled.</p>
         : (
           <ul class="queues">
-            {value.map((task) => <Task key={task.name} task={task} act={act} disabled={stopping} />)}
+            {value.map((item) => <Item key={item.name} item={item} act={act} disabled={stopping} />)}
           </ul>
         )}
     </section>

@@ -1,10 +1,7 @@
 /**
- * The client of the job console and of the schedule: what a page needs of their responses.
+ * The client of the consoles of jobs and of schedules: what a page needs of their responses.
  */
-import type { TaskState } from "../ScheduledTasks.js"
 import { get, send } from "./api.js"
-
-export type TaskItem = typeof TaskState.Encoded
 
 type JobState = "Waiting" | "Delayed" | "Running" | "Dead"
 
@@ -28,6 +25,13 @@ export interface JobItem {
   readonly dueAt: string
   readonly run: { readonly by: string | null; readonly since: string | null } | null
   readonly error: string | null
+}
+
+export interface ScheduleItem {
+  readonly name: string
+  readonly state: "Waiting" | "Running" | "Paused" | "Ended" | "Crashed" | "Stopped"
+  readonly nextRunAt: string | null
+  readonly lastRun: { readonly at: string; readonly state: "Waiting" | "Running" | "Ended" | "Failed" } | null
 }
 
 /** More are counted, and not shown. */
@@ -54,6 +58,8 @@ export const setPaused = (queue: string, paused: boolean) =>
 export const cancelJob = (queue: string, id: string) =>
   send(`${path(queue)}/jobs/${encodeURIComponent(id)}`, { method: "DELETE" })
 
-export const listTasks = async () => (await get<{ readonly tasks: ReadonlyArray<TaskItem> }>("/service/tasks")).tasks
+export const listSchedules = async () =>
+  (await get<{ readonly schedules: ReadonlyArray<ScheduleItem> }>("/schedules")).schedules
 
-export const runTask = (name: string) => send(`/service/tasks/${encodeURIComponent(name)}/run`, { method: "POST" })
+export const operate = (schedule: string, operation: "pause" | "resume" | "run") =>
+  send(`/schedules/${encodeURIComponent(schedule)}/${operation}`, { method: "POST" })
