@@ -1,5 +1,5 @@
 /** What the consumer and the producer ask of a Kafka client: the Tag that a driver stands behind. */
-import { Context, type Effect, Schema, type Scope } from "effect"
+import { Context, Data, type Effect, Schema, type Scope } from "effect"
 
 /**
  * A partition of a topic.
@@ -88,6 +88,33 @@ export class KafkaError extends Schema.TaggedError<KafkaError>()("KafkaError", {
     return `Kafka: ${this.operation} failed: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
   }
 }
+
+/**
+ * The failure of a `processBatch` at one record of the batch. Without a database the records before it are done; with
+ * `layerTransactional` they run again, because nothing of the batch was committed. The record itself runs again alone by
+ * `retry`, and then those behind it do in batches. An offset that is not in the batch is as any other failure: each record runs again alone.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class BatchError<E> extends Data.TaggedError("BatchError")<{
+  /** The offset of the record. */
+  readonly offset: bigint
+  /** Why: what `process` would have failed with. `permanent` is asked about it. */
+  readonly error: E
+}> {
+  override get message() {
+    return `the record at offset ${this.offset} of the batch failed`
+  }
+}
+
+/**
+ * The error of a single record, for `permanent`: the one in a `BatchError`, or the failure of the whole batch.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RecordErrorOf<E> = E extends BatchError<infer F> ? F : E
 
 /**
  * Records of one partition that were fetched together.

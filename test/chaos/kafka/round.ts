@@ -146,7 +146,7 @@ export const play = async (schedule: Schedule, postgres: PostgresServer): Promis
     "test/fixtures/kafka/chaos.ts"
   )
   try {
-    await poll("an effect", async () => (await readEffects(url)).length > 0 ? true : undefined)
+    await poll("an effect", async () => (await readEffects(url)).length > 0 ? true : undefined, 180_000)
     const produced = sleep(500).then(() => produce(server, late))
     await Promise.all([
       produced,

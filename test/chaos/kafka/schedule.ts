@@ -25,7 +25,8 @@ export interface Record {
 
 export interface Schedule {
   readonly seed: number
-  readonly order: "key" | "partition"
+  /** What runs one after the other; "batch": records of a partition, in batches. */
+  readonly order: "key" | "partition" | "batch"
   /** In order of their offsets. The first part is there before the services start. */
   readonly early: ReadonlyArray<Record>
   readonly late: ReadonlyArray<Record>
@@ -119,7 +120,7 @@ export const scheduleOf = (seed: number): Schedule => {
   ]
   return {
     seed,
-    order: choices.pick(["key", "partition"]),
+    order: choices.pick(["key", "partition", "batch"]),
     early: records.filter(({ offset }) => offset < half),
     late: records.filter(({ offset }) => offset >= half),
     faults: faults.sort((a, b) => a.at - b.at)

@@ -9,7 +9,9 @@ import { makeMemoryKafka, topic } from "./memoryKafka.js"
 
 export const valueOf = ({ value }: KafkaRecord): string => Buffer.from(value!).toString()
 
-type Options<E> = Partial<KafkaConsumer.Options<E, never>> & Pick<KafkaConsumer.Options<E, never>, "process">
+type Options<E> =
+  | Partial<KafkaConsumer.Options<E, never>> & Pick<KafkaConsumer.Options<E, never>, "process">
+  | Partial<KafkaConsumer.BatchOptions<E, never>> & Pick<KafkaConsumer.BatchOptions<E, never>, "processBatch">
 
 /** The counts of the consumer in the report. */
 export const drained = ({ drains }: ShutdownReport) =>
@@ -32,6 +34,7 @@ export const makeWorld = Effect.gen(function*() {
   }
   return {
     kafka,
+    latch,
     note: journal.note,
     lines: journal.lines,
     /** Notes a record when it starts and when it ends, which is when the test says so. */

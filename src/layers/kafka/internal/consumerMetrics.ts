@@ -10,15 +10,18 @@ const lagGauge = MetricKey.gauge("lastcall_kafka_lag", {
   description: "Records of a partition that this member has not finished, as of its last fetch"
 })
 const recordsCounter = MetricKey.counter("lastcall_kafka_records", { description: "What became of records" })
-const runTimer = timerKey("lastcall_kafka_process", "How long attempts at a record take, however they end")
+const runTimer = timerKey(
+  "lastcall_kafka_process",
+  "How long attempts at a record, or at a batch, take, however they end"
+)
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 /** The metrics of one consumer. They have the labels of the fiber. */
 export interface ConsumerMetrics {
-  readonly count: (fiber: AnyFiber, outcome: RecordOutcome) => void
+  readonly count: (fiber: AnyFiber, outcome: RecordOutcome, records: number) => void
   /** So many more records are processed now. */
-  readonly running: (fiber: AnyFiber, change: 1 | -1) => void
+  readonly running: (fiber: AnyFiber, change: number) => void
   /** An attempt took so many milliseconds. */
   readonly attempted: (fiber: AnyFiber, millis: number) => void
   readonly lag: (fiber: AnyFiber, partition: Partition) => void
@@ -45,7 +48,7 @@ export const makeConsumerMetrics = (name: string): ConsumerMetrics => {
     return made
   }
   return {
-    count: (fiber, outcome) => outcomes[outcome].unsafeUpdate(1, labelsOf(fiber)),
+    count: (fiber, outcome, records) => outcomes[outcome].unsafeUpdate(records, labelsOf(fiber)),
     running: (fiber, change) => inFlight.unsafeModify(change, labelsOf(fiber)),
     attempted: (fiber, millis) => time.unsafeUpdate(millis, labelsOf(fiber)),
     lag: (fiber, partition) => {

@@ -1,7 +1,7 @@
 import type { Cause, Effect, Fiber, Schedule } from "effect"
 import type { Duration } from "effect"
 import type { Progress, Service as ShutdownService } from "../../../core/Shutdown.js"
-import type { KafkaRecord, Member, TopicOffset } from "../contract.js"
+import type { Member, TopicOffset } from "../contract.js"
 import type { ConsumerMetrics } from "./consumerMetrics.js"
 import { type Delivery, type Generation, started } from "./generation.js"
 import type { Ledger, Transact } from "./ledger.js"
@@ -26,8 +26,10 @@ export interface Consumer {
   readonly sessionTimeout: Duration.Duration
   readonly retry: Schedule.Schedule<unknown, void>
   readonly isPermanent: (failure: unknown) => boolean
-  /** One attempt at a record. */
-  readonly process: (record: KafkaRecord, context: ProcessContext) => Effect.Effect<unknown, unknown>
+  /** One attempt at a record, with those of its batch. */
+  readonly process: (delivery: Delivery, context: ProcessContext) => Effect.Effect<unknown, unknown>
+  /** So many records of a partition are processed together. Undefined: one by one. */
+  readonly batchSize: number | undefined
   /** Runs a worker on an uninterruptible fiber in the services of `process`. The consumer owns the daemons that it forks. */
   readonly fork: (worker: Effect.Effect<void>) => Fiber.RuntimeFiber<void>
   /** Sends a record to the dead letter topic. Undefined without one. */

@@ -9,6 +9,11 @@ export class Fifo<A> {
   push(item: A): void {
     this.items.push(item)
   }
+  /** Puts items in front of the others. */
+  unshift(items: ReadonlyArray<A>): void {
+    this.items = [...items, ...this.items.slice(this.head)]
+    this.head = 0
+  }
   peek(): A | undefined {
     return this.items[this.head]
   }

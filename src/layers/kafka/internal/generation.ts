@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import { type Array, Effect } from "effect"
 import { type InFlight, makeInFlight } from "../../../core/internal/inFlight.js"
 import type { Batch, KafkaRecord, TopicOffset, TopicPartition } from "../contract.js"
 import { Fifo } from "./fifo.js"
@@ -11,7 +11,7 @@ interface Lane {
   readonly key: string | undefined
   readonly partition: Partition
   readonly queue: Fifo<Delivery>
-  /** The record that runs, or that waits for its next attempt. The lane is ready only without one. */
+  /** The record that runs, with those of its batch, or that waits for its next attempt. The lane is ready only without one. */
   current: Delivery | undefined
 }
 
@@ -22,7 +22,18 @@ export interface Delivery {
   readonly tracked: Tracked
   /** 1 for the first attempt. */
   attempt: number
+  /** The records behind it in its batch. Empty without one. */
+  rest: ReadonlyArray<Delivery>
+  /** Whether it runs in no batch any more, because one with it has failed. */
+  alone: boolean
+  /** Whether the attempt is counted in the ledger. */
+  begun: boolean
 }
+
+const none: ReadonlyArray<Delivery> = []
+
+/** A record, with those of its batch. */
+export const together = (delivery: Delivery): Array.NonEmptyReadonlyArray<Delivery> => [delivery, ...delivery.rest]
 
 /** A fiber that runs records, and the one that it runs now. */
 export interface Worker {
@@ -132,7 +143,7 @@ export const addBatch = (
       continue
     }
     const lane = laneOf(partition, laneKey(record, order))
-    lane.queue.push({ record, lane, tracked, attempt: 1 })
+    lane.queue.push({ record, lane, tracked, attempt: 1, rest: none, alone: false, begun: false })
     if (lane.current === undefined && lane.queue.size === 1) generation.ready.push(lane)
   }
   partition.offsets.skipTo(batch.end)
@@ -140,12 +151,56 @@ export const addBatch = (
   return committable
 }
 
-/** The next record to run, which occupies its lane until `release` or `again`. Undefined when none is ready. */
-export const take = (generation: Generation): Delivery | undefined => {
+/** A record at which a process has ended runs alone, so that its next end is that of no other record. */
+const mayJoin = ({ alone, lane: { partition: { claim } }, record }: Delivery): boolean =>
+  !alone && (claim?.deaths.get(record.offset) ?? 0) === 0
+
+/** Records that run together with this one, behind it. */
+const restOf = (first: Delivery, batchSize: number): ReadonlyArray<Delivery> => {
+  if (batchSize === 1 || !mayJoin(first)) return none
+  const { queue } = first.lane
+  const rest: globalThis.Array<Delivery> = []
+  for (
+    let next = queue.peek();
+    next !== undefined && rest.length + 1 < batchSize && mayJoin(next);
+    next = queue.peek()
+  ) {
+    rest.push(queue.shift()!)
+  }
+  return rest
+}
+
+/**
+ * The next record to run, with those of its batch, which occupies its lane until `release`, `again` or `split`. Undefined when
+ * none is ready.
+ */
+export const take = (generation: Generation, batchSize: number): Delivery | undefined => {
   const lane = generation.ready.shift()
   if (lane === undefined) return undefined
-  lane.current ??= lane.queue.shift()
+  if (lane.current === undefined) {
+    lane.current = lane.queue.shift()
+    if (lane.current !== undefined) lane.current.rest = restOf(lane.current, batchSize)
+  }
   return lane.current
+}
+
+/** The records of a batch run again, in their order: those that `isAlone` chooses alone, others in batches. */
+export const split = (generation: Generation, first: Delivery, isAlone: (delivery: Delivery) => boolean): void => {
+  const deliveries = together(first)
+  first.rest = none
+  for (const delivery of deliveries) if (isAlone(delivery)) delivery.alone = true
+  first.lane.queue.unshift(deliveries)
+  release(generation, first)
+}
+
+/** The first records of a batch are done. The next one is the current of its lane, and runs alone. */
+export const startAt = (first: Delivery, next: Delivery): void => {
+  const { lane } = first
+  const deliveries = together(first)
+  lane.queue.unshift(deliveries.slice(deliveries.indexOf(next) + 1))
+  first.rest = none
+  next.alone = true
+  lane.current = next
 }
 
 /** The record is done: the next one of its lane is ready. */
@@ -177,5 +232,9 @@ export const dropUnstarted = (generation: Generation): Effect.Effect<number> =>
     )
   })
 
+/** Records that run. */
+export const running = ({ inFlight }: Generation): number =>
+  inFlight.units().reduce((sum, { data: { delivery: { rest } } }) => sum + 1 + rest.length, 0)
+
 /** Records that run, and those that wait for their next attempt. */
-export const started = ({ inFlight, waiting }: Generation): number => inFlight.size() + waiting.size()
+export const started = (generation: Generation): number => running(generation) + generation.waiting.size()

@@ -1,5 +1,5 @@
 import type { SqlClient, SqlError } from "@effect/sql"
-import { Duration, Effect, Option } from "effect"
+import { type Array, Duration, Effect, Option } from "effect"
 import { executeOwn, SqlClientTag } from "../../database/contract.js"
 import { KafkaError, type KafkaRecord, type TopicOffset, type TopicPartition } from "../contract.js"
 
@@ -17,7 +17,12 @@ export interface Claim {
   readonly deaths: ReadonlyMap<bigint, number>
 }
 
-/** Commits writes with the end of one record. None: they were committed before. */
+/** Records of one partition. */
+type Records = Array.NonEmptyReadonlyArray<KafkaRecord>
+
+const offsetsOf = (batch: Records) => batch.map(({ offset }) => String(offset))
+
+/** Commits writes with the end of one record, or of those of a batch. None: they were committed before. */
 export type Transact = <A, E, R>(
   writes: Effect.Effect<A, E, R>
 ) => Effect.Effect<Option.Option<A>, E | SqlError.SqlError | KafkaError, R>
@@ -32,9 +37,9 @@ interface Claimed {
  */
 export interface Ledger {
   readonly claim: (partition: TopicPartition) => Effect.Effect<Claim, SqlError.SqlError>
-  /** Counts an attempt. False: the claim has ended. */
-  readonly begin: (record: TopicOffset, claim: Claimed) => Effect.Effect<boolean, SqlError.SqlError>
-  readonly transact: (record: KafkaRecord, claim: Claimed) => Transact
+  /** Counts an attempt at records of one partition. False: the claim has ended. */
+  readonly begin: (batch: Records, claim: Claimed) => Effect.Effect<boolean, SqlError.SqlError>
+  readonly transact: (batch: Records, claim: Claimed) => Transact
   /** Moves the position of a partition. False: the claim has ended. */
   readonly advance: (offset: TopicOffset, claim: Claimed) => Effect.Effect<boolean, SqlError.SqlError>
   /** Takes back the attempts at records that were begun and not finished: they are handed back. */
@@ -98,38 +103,42 @@ const make = (sql: SqlClient.SqlClient, groupId: string, mostIdle: number): Ledg
       }
     })
 
-  const transact: Ledger["transact"] = (record, { epoch }) => (writes) =>
+  const transact: Ledger["transact"] = (batch, { epoch }) => (writes) =>
     sql.withTransaction(Effect.gen(function*() {
       const [found] = yield* run(
         `WITH ${held}, ended AS MATERIALIZED (SELECT set_config('idle_in_transaction_session_timeout', $6, true)),
          marked AS (
            INSERT INTO ${records} AS record (group_id, topic, partition, "offset", epoch, attempts, done)
-           SELECT $1, $2, $3, $5, epoch, 1, true FROM held
+           SELECT $1, $2, $3, committed, epoch, 1, true FROM held, unnest($5::text[]::bigint[]) AS committed
            ON CONFLICT (group_id, topic, partition, "offset") DO UPDATE SET done = true WHERE NOT record.done RETURNING 1)
-         SELECT EXISTS (SELECT FROM held) AS held, EXISTS (SELECT FROM marked) AS marked FROM ended`,
-        record,
+         SELECT EXISTS (SELECT FROM held) AS held, (SELECT count(*) FROM marked)::int AS marked FROM ended`,
+        batch[0],
         epoch,
-        String(record.offset),
+        offsetsOf(batch),
         String(mostIdle)
       )
       if (found!["held"] !== true) return yield* lost("another member has claimed the partition")
-      return found!["marked"] === true ? Option.some(yield* writes) : Option.none()
+      const marked = Number(found!["marked"])
+      if (marked === 0) return Option.none()
+      // Rolled back: each of them runs alone then.
+      if (marked < batch.length) return yield* Effect.dieMessage("some records of the batch were committed before")
+      return Option.some(yield* writes)
     }))
 
   return {
     claim,
     transact,
-    begin: (record, { epoch }) =>
+    begin: (batch, { epoch }) =>
       Effect.map(
         run(
           `WITH ${inMemory}, ${held}
            INSERT INTO ${records} AS record (group_id, topic, partition, "offset", epoch, attempts)
-           SELECT $1, $2, $3, $5, epoch, 1 FROM held, quick
+           SELECT $1, $2, $3, begun, epoch, 1 FROM held, quick, unnest($5::text[]::bigint[]) AS begun
            ON CONFLICT (group_id, topic, partition, "offset") DO UPDATE SET attempts = record.attempts + 1, epoch = excluded.epoch
            RETURNING 1`,
-          record,
+          batch[0],
           epoch,
-          String(record.offset)
+          offsetsOf(batch)
         ),
         ({ length }) => length > 0
       ),

@@ -1,9 +1,9 @@
-import { Data, Effect } from "effect"
+import { Array, Data, Effect } from "effect"
 import { backoff } from "../../../core/internal/backoff.js"
 import { bounded } from "../../../core/internal/bounded.js"
 import { KafkaError } from "../contract.js"
 import type { Consumer } from "./consumerState.js"
-import type { Delivery, Generation } from "./generation.js"
+import { type Delivery, type Generation, together } from "./generation.js"
 import type { Transact } from "./ledger.js"
 
 /** So many processes may end at a record before it becomes a dead letter. */
@@ -11,6 +11,8 @@ const mostDeaths = 3
 
 /** Why a record that ends its process becomes a dead letter. */
 export class ProcessEnded extends Data.TaggedError("ProcessEnded")<{ readonly message: string }> {}
+
+const recordsOf = (delivery: Delivery) => Array.map(together(delivery), ({ record }) => record)
 
 const lostTo = (consumer: Consumer, generation: Generation, { record: { partition, topic } }: Delivery) =>
   consumer.lose(generation, `another member has claimed ${topic}/${partition}`)
@@ -20,7 +22,7 @@ export const transactOf = (consumer: Consumer, generation: Generation, delivery:
   const { ledger } = consumer
   const { claim } = delivery.lane.partition
   if (ledger === undefined || claim === undefined) return undefined
-  const transact = ledger.transact(delivery.record, claim)
+  const transact = ledger.transact(recordsOf(delivery), claim)
   return (writes) =>
     Effect.tapError(transact(writes), (error) =>
       error instanceof KafkaError && error.reason === "MembershipLost"
@@ -39,17 +41,22 @@ export const counted = (
   run: Effect.Effect<unknown, unknown>
 ): Effect.Effect<unknown, unknown> => {
   const { ledger, suspects } = consumer
-  const { attempt, lane: { partition: { claim } }, record } = delivery
+  const { begun, lane: { partition: { claim } }, record } = delivery
   if (ledger === undefined || claim === undefined) return run
   const deaths = claim.deaths.get(record.offset) ?? 0
   if (deaths >= mostDeaths) {
     return new ProcessEnded({ message: `${deaths} processes ended while they processed the record` })
   }
-  const begin = attempt > 1 ? Effect.succeed(true) : ledger.begin(record, claim).pipe(
+  const begin = begun ? Effect.succeed(true) : ledger.begin(recordsOf(delivery), claim).pipe(
     Effect.tapError((error) =>
       Effect.logWarning(`${consumer.name}: an attempt could not be counted, and waits for the database`, error)
     ),
-    Effect.retry(backoff("5 seconds"))
+    Effect.retry(backoff("5 seconds")),
+    Effect.tap(() =>
+      Effect.sync(() => {
+        for (const each of together(delivery)) each.begun = true
+      })
+    )
   )
   const counted = Effect.flatMap(
     begin,

@@ -32,6 +32,7 @@ export interface Settings<out E> extends
     | "sessionTimeout"
     | "retry"
     | "isPermanent"
+    | "batchSize"
     | "process"
   >
 {
@@ -180,8 +181,9 @@ export const makeConsumer = <E>(
         ),
       progress: ({ consumer }) => progress(consumer),
       names: ({ consumer }) =>
-        consumer.generation.inFlight.units().map(({ data: { delivery: { record: { offset, partition, topic } } } }) =>
-          `${topic}/${partition}@${offset}`
+        consumer.generation.inFlight.units().map(({ data: { delivery: { record, rest } } }) =>
+          `${record.topic}/${record.partition}@${record.offset}` +
+          (rest.length === 0 ? "" : ` to ${rest.at(-1)!.record.offset}`)
         ),
       condition: ({ consumer }) => condition(consumer)
     })

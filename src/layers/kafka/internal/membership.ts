@@ -7,7 +7,7 @@ import { Shutdown } from "../../../core/Shutdown.js"
 import type { Batch, MemberEvents, TopicOffset, TopicPartition } from "../contract.js"
 import { commit, requestCommit, seen } from "./commits.js"
 import { type Consumer, isOpen } from "./consumerState.js"
-import { addBatch, dropUnstarted, type Generation, makeGeneration, partitionKey } from "./generation.js"
+import { addBatch, dropUnstarted, type Generation, makeGeneration, partitionKey, running } from "./generation.js"
 import type { Claim } from "./ledger.js"
 import { uncount } from "./ledgerRecords.js"
 import { startRecords } from "./records.js"
@@ -100,7 +100,7 @@ const revoke = (consumer: Consumer, generation: Generation): Effect.Effect<void>
     if (generation.inFlight.size() > 0) {
       yield* interruptRecords(generation)
       yield* bounded({ within: interruptTimeout })(generation.inFlight.awaitEmpty)
-      consumer.counts.cut += generation.inFlight.size()
+      consumer.counts.cut += running(generation)
     }
     yield* committed(false)
     // `lose` may have closed it meanwhile.

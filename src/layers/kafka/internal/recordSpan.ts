@@ -25,15 +25,20 @@ const producerSpan = ({ headers }: KafkaRecord): Option.Option<Tracer.ExternalSp
   return found.length === 0 ? Option.none() : HttpTraceContext.fromHeaders(Headers.fromInput(found))
 }
 
-const nameOf = ({ name }: Consumer) => `${name}.process`
+const nameOf = ({ batchSize, name }: Consumer) => batchSize === undefined ? `${name}.process` : `${name}.processBatch`
 
-const attributesOf = ({ groupId }: Consumer, { attempt, record }: Delivery) => ({
+/** None for a batch, whose records may have been sent by many. */
+const parentOf = ({ batchSize }: Consumer, { record }: Delivery) =>
+  batchSize === undefined ? producerSpan(record) : Option.none()
+
+const attributesOf = ({ batchSize, groupId }: Consumer, { attempt, record, rest }: Delivery) => ({
   "messaging.system": "kafka",
   "messaging.operation.type": "process",
   "messaging.consumer.group.name": groupId,
   "messaging.destination.name": record.topic,
   "messaging.destination.partition.id": String(record.partition),
   "messaging.kafka.offset": Number(record.offset),
+  ...batchSize === undefined ? {} : { "messaging.batch.message_count": rest.length + 1 },
   attempt
 })
 
@@ -50,7 +55,7 @@ export const startRecordSpan = (
   const span = lazyRootSpan(fiber, fiber.currentContext as Context.Context<never>, {
     name: nameOf(consumer),
     kind: "consumer",
-    parent: () => producerSpan(delivery.record),
+    parent: () => parentOf(consumer, delivery),
     attributes: () => attributesOf(consumer, delivery)
   })
   if (span === undefined) return undefined
@@ -61,7 +66,7 @@ export const startRecordSpan = (
 
 /** Runs one attempt in such a span under another tracer, which may look at every span. */
 export const inRecordSpan = (consumer: Consumer, delivery: Delivery, run: Effect.Effect<unknown, unknown>) => {
-  const parent = producerSpan(delivery.record)
+  const parent = parentOf(consumer, delivery)
   return Effect.withSpan(run, nameOf(consumer), {
     kind: "consumer",
     captureStackTrace: false,

@@ -1,11 +1,23 @@
-import { Cause, Clock, Context, Effect, Exit, type Fiber, type FiberRefs, Option } from "effect"
+import { Array, Cause, Clock, Context, Effect, Exit, type Fiber, type FiberRefs, Option } from "effect"
 import { delayAfter } from "../../../core/internal/delayAfter.js"
 import { replaceRefs } from "../../../core/internal/effectInternals.js"
 import { namedCauseMessage } from "../../../core/internal/errorMessage.js"
 import { unsafeMonotonicMillis } from "../../../core/internal/monotonic.js"
+import { BatchError } from "../contract.js"
 import { requestCommit } from "./commits.js"
 import { type Consumer, isOpen } from "./consumerState.js"
-import { again, type Delivery, type Generation, type Partition, release, take, type Worker } from "./generation.js"
+import {
+  again,
+  type Delivery,
+  type Generation,
+  type Partition,
+  release,
+  split,
+  startAt,
+  take,
+  together,
+  type Worker
+} from "./generation.js"
 import { counted, ProcessEnded, transactOf } from "./ledgerRecords.js"
 import { inRecordSpan, startRecordSpan } from "./recordSpan.js"
 
@@ -15,7 +27,7 @@ type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 export const startRecords = (consumer: Consumer, generation: Generation): Effect.Effect<void> =>
   Effect.sync(() => {
     while (isOpen(consumer, generation) && generation.running < consumer.concurrency) {
-      const delivery = take(generation)
+      const delivery = take(generation, consumer.batchSize ?? 1)
       if (delivery === undefined) return
       generation.running++
       const worker = { delivery }
@@ -33,7 +45,7 @@ const runRecords = (consumer: Consumer, generation: Generation, worker: Worker):
     const run = () => runRecord(consumer, generation, worker.delivery, fiber, refs)
     consumer.metrics.running(fiber, 1)
     const next = () => {
-      const delivery = isOpen(consumer, generation) ? take(generation) : undefined
+      const delivery = isOpen(consumer, generation) ? take(generation, consumer.batchSize ?? 1) : undefined
       if (delivery !== undefined) {
         worker.delivery = delivery
         return true
@@ -54,14 +66,32 @@ const makeRoom = (consumer: Consumer, generation: Generation, partition: Partiti
   return consumer.member.resume([partition])
 }
 
-const handBack = ({ counts, metrics }: Consumer): Effect.Effect<void> =>
+const handBack = ({ counts, metrics }: Consumer, records: number): Effect.Effect<void> =>
   Effect.withFiberRuntime((fiber) => {
-    counts.handedBack++
-    metrics.count(fiber, "HandedBack")
+    counts.handedBack += records
+    metrics.count(fiber, "HandedBack", records)
     return Effect.void
   })
 
-/** The record is done: its offset may be committed, and the next of its lane is ready. */
+/** These records of a partition are done: their offsets may be committed. */
+const complete = (
+  consumer: Consumer,
+  generation: Generation,
+  deliveries: Array.NonEmptyReadonlyArray<Delivery>,
+  outcome: "Succeeded" | "DeadLettered",
+  fiber: AnyFiber
+): Effect.Effect<void> => {
+  const { partition } = deliveries[0].lane
+  consumer.counts.finished += deliveries.length
+  consumer.metrics.count(fiber, outcome, deliveries.length)
+  let committable = 0
+  for (const { tracked } of deliveries) committable += partition.offsets.complete(tracked)
+  if (committable === 0) return Effect.void
+  requestCommit(consumer, generation, committable)
+  return makeRoom(consumer, generation, partition)
+}
+
+/** The record is done, with those of its batch, and the next of its lane is ready. */
 const finish = (
   consumer: Consumer,
   generation: Generation,
@@ -69,16 +99,11 @@ const finish = (
   outcome: "Succeeded" | "DeadLettered",
   fiber: AnyFiber
 ): Effect.Effect<void> => {
+  const deliveries = together(delivery)
   // It is delivered again, to the member that has the partition now.
-  if (generation.state === "Closed") return handBack(consumer)
-  const { partition } = delivery.lane
-  consumer.counts.finished++
-  consumer.metrics.count(fiber, outcome)
-  const committable = partition.offsets.complete(delivery.tracked)
+  if (generation.state === "Closed") return handBack(consumer, deliveries.length)
   release(generation, delivery)
-  if (committable === 0) return Effect.void
-  requestCommit(consumer, generation, committable)
-  return makeRoom(consumer, generation, partition)
+  return complete(consumer, generation, deliveries, outcome, fiber)
 }
 
 /** Waits for the next attempt without a slot, so that only the records of its lane wait with it. */
@@ -91,7 +116,7 @@ const waitForNextAttempt = (
   generation.waiting.fork(
     delivery,
     Effect.flatMap(Effect.exit(Effect.interruptible(delay)), (exit) => {
-      if (Exit.isFailure(exit) || !isOpen(consumer, generation)) return handBack(consumer)
+      if (Exit.isFailure(exit) || !isOpen(consumer, generation)) return handBack(consumer, 1)
       again(generation, delivery)
       return startRecords(consumer, generation)
     })
@@ -111,29 +136,30 @@ const deadLetter = (
       reason,
       failure: `${reason}: ${namedCauseMessage(cause)}`,
       cause: Cause.squash(cause)
-    }).pipe(Effect.zipRight(handBack(consumer)))
+    }).pipe(Effect.zipRight(handBack(consumer, 1)))
   }
   return Effect.logError(`${where} becomes a dead letter after ${delivery.attempt} attempts`, cause).pipe(
     Effect.zipRight(Effect.exit(Effect.interruptible(consumer.deadLetter(delivery, cause)))),
     Effect.flatMap((exit) =>
       Exit.isSuccess(exit)
         ? Effect.withFiberRuntime<void>((fiber) => finish(consumer, generation, delivery, "DeadLettered", fiber))
-        : handBack(consumer)
+        : handBack(consumer, 1)
     )
   )
 }
 
+/** What a record of a batch has failed with. */
+const ofRecord = (error: unknown): unknown => error instanceof BatchError ? error.error : error
+
+/** An attempt at one record has failed: another one follows, or it is a dead letter. */
 const settleFailure = (
   consumer: Consumer,
   generation: Generation,
   delivery: Delivery,
-  cause: Cause.Cause<unknown>
+  of: Cause.Cause<unknown>
 ): Effect.Effect<void> =>
   Effect.suspend(() => {
-    // Interrupted by the consumer, or of a partition that another member has by now.
-    if ((generation.interrupting && Cause.isInterrupted(cause)) || generation.state === "Closed") {
-      return handBack(consumer)
-    }
+    const cause = Cause.map(of, ofRecord)
     const permanent = Option.exists(
       Cause.failureOption(cause),
       (error) => error instanceof ProcessEnded || consumer.isPermanent(error)
@@ -146,16 +172,60 @@ const settleFailure = (
         onSome: (delay) =>
           isOpen(consumer, generation)
             ? Effect.withFiberRuntime<unknown>((fiber) => {
-              consumer.metrics.count(fiber, "Retried")
+              consumer.metrics.count(fiber, "Retried", 1)
               return waitForNextAttempt(consumer, generation, delivery, Effect.sleep(delay))
             })
-            : handBack(consumer)
+            : handBack(consumer, 1)
       })
     )
   })
 
+/** The records of a batch that has failed run again, each of them alone, unless its error says which one has failed. */
+const settleBatch = (
+  consumer: Consumer,
+  generation: Generation,
+  first: Delivery,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<void> =>
+  Effect.withFiberRuntime((fiber) => {
+    const deliveries = together(first)
+    const failure = Option.getOrUndefined(Cause.failureOption(cause))
+    const index = failure instanceof BatchError
+      ? deliveries.findIndex(({ record }) => record.offset === failure.offset)
+      : -1
+    const failed = deliveries[index]
+    if (failed === undefined || consumer.ledger !== undefined) {
+      if (!isOpen(consumer, generation)) return handBack(consumer, deliveries.length)
+      split(generation, first, (delivery) => failed === undefined || delivery === failed)
+      return Effect.void
+    }
+    const done = deliveries.slice(0, index)
+    startAt(first, failed)
+    const settle = isOpen(consumer, generation)
+      ? settleFailure(consumer, generation, failed, cause)
+      : handBack(consumer, deliveries.length - index)
+    return Array.isNonEmptyArray(done)
+      ? Effect.zipRight(complete(consumer, generation, done, "Succeeded", fiber), settle)
+      : settle
+  })
+
+const settle = (
+  consumer: Consumer,
+  generation: Generation,
+  delivery: Delivery,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<void> => {
+  // Interrupted by the consumer, or of a partition that another member has by now.
+  if ((generation.interrupting && Cause.isInterrupted(cause)) || generation.state === "Closed") {
+    return handBack(consumer, 1 + delivery.rest.length)
+  }
+  return delivery.rest.length > 0
+    ? settleBatch(consumer, generation, delivery, cause)
+    : settleFailure(consumer, generation, delivery, cause)
+}
+
 /**
- * One attempt at a record, in a span of its own, and what follows from it. Only the user's process is interruptible. What
+ * One attempt at a record, or at a batch, in a span of its own, and what follows from it. Only the user's process is interruptible. What
  * it leaves in the fiber refs does not reach the next record.
  */
 const runRecord = (
@@ -165,6 +235,8 @@ const runRecord = (
   fiber: AnyFiber,
   refs: FiberRefs.FiberRefs
 ): Effect.Effect<void> => {
+  const more = delivery.rest.length
+  if (more > 0) consumer.metrics.running(fiber, more)
   const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
   const startedAt = unsafeMonotonicMillis(clock)
   const endSpan = startRecordSpan(consumer, delivery, fiber, refs)
@@ -173,15 +245,16 @@ const runRecord = (
     consumer,
     generation,
     delivery,
-    Effect.suspend(() => consumer.process(delivery.record, { attempt: delivery.attempt, transact }))
+    Effect.suspend(() => consumer.process(delivery, { attempt: delivery.attempt, transact }))
   )
   const attempt = endSpan === undefined ? inRecordSpan(consumer, delivery, process) : process
   return Effect.flatMap(Effect.exit(Effect.interruptible(attempt)), (exit) => {
     endSpan?.(exit)
     replaceRefs(fiber, refs)
+    if (more > 0) consumer.metrics.running(fiber, -more)
     consumer.metrics.attempted(fiber, unsafeMonotonicMillis(clock) - startedAt)
     return Exit.isSuccess(exit)
       ? finish(consumer, generation, delivery, "Succeeded", fiber)
-      : settleFailure(consumer, generation, delivery, exit.cause)
+      : settle(consumer, generation, delivery, exit.cause)
   })
 }
