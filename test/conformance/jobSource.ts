@@ -6,6 +6,7 @@ import { claimsConform } from "./jobs/claims.js"
 import { controlConforms } from "./jobs/control.js"
 import { deadLettersConform } from "./jobs/deadLetters.js"
 import { idsConform } from "./jobs/ids.js"
+import { keysConform } from "./jobs/keys.js"
 import { leasesConform } from "./jobs/leases.js"
 import { listingConforms } from "./jobs/listing.js"
 import { prioritiesConform } from "./jobs/priorities.js"
@@ -24,6 +25,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
     controlConforms(suite)
     deadLettersConform(suite)
     idsConform(suite)
+    keysConform(suite)
     leasesConform(suite)
     cancelsConform(suite)
     listingConforms(suite)

@@ -105,7 +105,7 @@ export const memoryStore: Effect.Effect<Store> = Effect.sync(() => {
     onCancel: () => Effect.void,
     find: () => unused,
     list: () => unused,
-    listLimits: { Waiting: 0, Delayed: 0, Running: 0, Dead: 0 },
+    listLimits: { Waiting: 0, Delayed: 0, Blocked: 0, Running: 0, Dead: 0 },
     depth: unused,
     deadLetters: { list: () => unused, get: () => unused, redrive: () => unused, discard: () => unused }
   }
@@ -115,6 +115,7 @@ export const memoryStore: Effect.Effect<Store> = Effect.sync(() => {
       Layer.succeed(JobSource, {
         durable: true,
         priorities: true,
+    keys: true,
         renewEvery: Duration.millis(1000),
         orphanTurn: makeOrphanTurn(),
         open: () => Effect.succeed(jobs)

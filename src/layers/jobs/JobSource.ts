@@ -91,8 +91,8 @@ export interface JobQueue extends QueueControl {
    */
   readonly wait: Effect.Effect<void, JobSourceError>
   /**
-   * Claims up to `limit` available jobs, by priority and then oldest first, among them at most one orphan: none unless `orphan`, which is `true`
-   * by default. Returns none when there are none: it does not wait for jobs.
+   * Claims up to `limit` available jobs, by priority and then oldest first, among them at most one of each key and one orphan: none unless `orphan`,
+   * which is `true` by default. Returns none when there are none: it does not wait for jobs.
    */
   readonly claim: (
     limit: number,
@@ -215,6 +215,13 @@ export interface OfferOptions {
    * whatever its priority. An offer with a priority fails with `JobSourceError` where `Service.priorities` is `false`.
    */
   readonly priority?: number | undefined
+  /**
+   * Any text but the empty one, such as the id of a customer. Of the jobs of one key one runs at a time, in all processes, and they begin in the order of
+   * their offers; others run beside them. None by default. The first job of a key has its turn until it is acknowledged, a dead letter or cancelled, however
+   * long it is delayed, snoozed or waits for a retry. **Promised:** no job is claimed while another one of its key is. **Not promised:** that a run which was
+   * cancelled or has lost its lease has ended by then, though it writes nothing. Offers with a key fail where `Service.keys` is `false`.
+   */
+  readonly key?: string | undefined
 }
 
 /**
@@ -223,9 +230,11 @@ export interface OfferOptions {
  * @since 0.1.0
  * @category models
  */
-export interface OfferAllOptions extends Omit<OfferOptions, "id"> {
+export interface OfferAllOptions extends Omit<OfferOptions, "id" | "key"> {
   /** The ids of the jobs in order, see `OfferOptions.id`: as many as there are jobs. By default the engine makes them. */
   readonly ids?: ReadonlyArray<string> | undefined
+  /** The keys of the jobs in order: as many as there are jobs, `undefined` for one without a key. None by default. */
+  readonly keys?: ReadonlyArray<string | undefined> | undefined
 }
 
 /**
@@ -250,10 +259,7 @@ export interface DeadLetter extends Pick<StoredJob, "id" | "payload" | "attempt"
 export interface QueueOptions {
   /** The name of the queue. Every engine accepts letters, digits, `_`, `-`, `.` and `/`. */
   readonly name: string
-  /**
-   * How long a lease lasts unless it is renewed. By default the engine's own, with which a job of a dead process is
-   * available again within 15 seconds.
-   */
+  /** How long a lease lasts unless it is renewed. By default the engine's: a job of a dead process is available again within 15 seconds. */
   readonly lease?: Duration.DurationInput | undefined
   /** How many of its jobs this process runs at a time, where a pool opens it: an engine may warn that it has less for them. */
   readonly concurrency?: number | undefined
@@ -273,6 +279,8 @@ export interface Service {
   readonly durable: boolean
   /** Whether claims follow `OfferOptions.priority`. Where they do not, offers with a priority are refused. */
   readonly priorities: boolean
+  /** Whether jobs with an `OfferOptions.key` run one at a time and in order. Where they do not, offers with a key are refused. */
+  readonly keys: boolean
   /** How often leases are renewed. */
   readonly renewEvery: Duration.Duration
   /** Lets the pools over this source run one orphan at a time, so that it can end no other orphan along with the process. */

@@ -20,6 +20,7 @@ import {
   Clock,
   Config,
   type ConfigError,
+  DateTime,
   Deferred,
   Duration,
   Effect,
@@ -33,6 +34,7 @@ import { monotonicMillis } from "../../core/internal/monotonic.js"
 import { countOption, durationOption } from "../../core/internal/options.js"
 import { settleAfterWrites, transactAllAfterWrites } from "./internal/afterWrites.js"
 import { makeCancellations } from "./internal/cancellations.js"
+import { keysFault } from "./internal/jobKeys.js"
 import { memoryListing } from "./internal/memoryListing.js"
 import { makeMemoryQueue } from "./internal/memoryQueue.js"
 import { makeOrphanTurn } from "./internal/orphanTurn.js"
@@ -111,6 +113,7 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
     return {
       durable,
       priorities: true,
+      keys: true,
       orphanTurn: makeOrphanTurn(),
       renewEvery: Duration.millis(Math.floor(Duration.toMillis(lease) / 3)),
       open: ({ lease: queueLease, name }) =>
@@ -175,8 +178,8 @@ const makeQueue = (
   return {
     offer: (payloads, options = {}) =>
       Effect.flatMap(now, (now): Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull> => {
-        const { delay = Duration.zero, ids } = options
-        const cause = idsFault(payloads.length, options)
+        const { delay = Duration.zero, ids, keys } = options
+        const cause = idsFault(payloads.length, options) ?? keysFault(payloads.length, options)
         if (cause !== undefined) return new JobSourceError({ operation: "offer", queue: name, cause })
         const added = ids === undefined ? payloads.length : new Set(ids.filter((id) => !queue.has(now, id))).size
         return added > 0 && queue.size() + added > capacity
@@ -184,6 +187,7 @@ const makeQueue = (
           : Effect.succeed(queue.add(now, payloads, {
             delay: Duration.toMillis(delay),
             ids,
+            keys,
             keepIdFor: keepIdForMillis(options),
             uniqueFor: uniqueForMillis(options),
             priority: options.priority
@@ -239,7 +243,7 @@ const makeQueue = (
     deadLetter: (claim, error) =>
       Effect.flatMap(
         Clock.currentTimeMillis,
-        (failedAt) => fenced(claim, () => queue.deadLetter(failedAt, claim, error))
+        (wall) => fenced(claim, (now) => queue.deadLetter(now, claim, { error, failedAt: DateTime.unsafeMake(wall) }))
       ),
     handBack: (claims) =>
       forEachHeld(claims, (claim, now) => queue.putBack(now, claim, { attemptSpent: false, delay: 0 })),

@@ -20,12 +20,13 @@ import type { DateTime, Effect, Option, Scope, Subscribable } from "effect"
 import type { InvalidPosition, JobSourceError } from "./internal/sourceErrors.js"
 
 /**
- * Where a job is: `Waiting` to be claimed, `Delayed` until it may be, `Running` in a process, or a `Dead` letter.
+ * Where a job is: `Waiting` to be claimed, `Delayed` until it may be, `Blocked` by another job of its key, `Running` in a process, or a `Dead`
+ * letter.
  *
  * @since 0.1.0
  * @category models
  */
-export type JobState = "Waiting" | "Delayed" | "Running" | "Dead"
+export type JobState = "Waiting" | "Delayed" | "Blocked" | "Running" | "Dead"
 
 /**
  * A job as its queue stores it.
@@ -38,6 +39,8 @@ export interface StoredJob {
   readonly id: string
   /** `Running` includes jobs of a dead process until their lease expires. */
   readonly state: JobState
+  /** Of the jobs with this key one runs at a time, see `OfferOptions.key`; none when it was offered without one. */
+  readonly key: Option.Option<string>
   /** Encoded. */
   readonly payload: unknown
   /** The attempt that waits, runs, or was the last one; 1 for the first. */
@@ -118,7 +121,7 @@ export interface JobPage {
  */
 export interface QueueListing {
   /**
-   * At most `limit` jobs of this state: those that wait and those that are delayed in the order in which they became due, or will;
+   * At most `limit` jobs of this state: those that wait and those that are delayed in the order in which they became due, or will; those that are blocked key by key;
    * those that run by when they were claimed; dead letters by when they failed. From the start, or after a position that `next` was.
    * The engine finds its place by an index, so the last page costs no more than the first. Jobs that change their state meanwhile may be listed twice, or not at
    * all; the others are listed once. Fails with `InvalidPosition` for any other text.

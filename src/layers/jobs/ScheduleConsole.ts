@@ -110,6 +110,7 @@ const isJob = (service: Service): service is ScheduledJob.Service => Predicate.h
 const runStates = {
   Waiting: "Waiting",
   Delayed: "Waiting",
+  Blocked: "Waiting",
   Running: "Running",
   Dead: "Failed",
   Ended: "Ended"

@@ -4,7 +4,7 @@ import type { JobQueue } from "../../../src/layers/jobs/JobSource.js"
 import type { JobState } from "../../../src/layers/jobs/QueueControl.js"
 import { ack, type Suite } from "./suite.js"
 
-const states = ["Waiting", "Delayed", "Running", "Dead"] as const
+const states = ["Waiting", "Delayed", "Blocked", "Running", "Dead"] as const
 
 /** All jobs of a state, page by page. */
 const pages = (queue: JobQueue, state: JobState, limit: number) =>
@@ -118,7 +118,7 @@ export const listingConforms = ({ eventually, lease, passTime, test }: Suite) =>
     Effect.gen(function*() {
       const exactly = (count: number) => ({ count, estimated: false })
       assert.deepStrictEqual(yield* mine.depth, {
-        jobs: { Waiting: exactly(0), Delayed: exactly(0), Running: exactly(0), Dead: exactly(0) },
+        jobs: { Waiting: exactly(0), Delayed: exactly(0), Blocked: exactly(0), Running: exactly(0), Dead: exactly(0) },
         oldest: Option.none()
       })
       yield* mine.offer(["runs", "dies"])
@@ -130,7 +130,7 @@ export const listingConforms = ({ eventually, lease, passTime, test }: Suite) =>
       yield* mine.offer(["b", "c"])
       yield* mine.offer(["later", "and later"], { delay: "1 hour" })
       assert.deepStrictEqual(yield* theirs.depth, {
-        jobs: { Waiting: exactly(3), Delayed: exactly(2), Running: exactly(1), Dead: exactly(1) },
+        jobs: { Waiting: exactly(3), Delayed: exactly(2), Blocked: exactly(0), Running: exactly(1), Dead: exactly(1) },
         oldest: Option.some(oldest)
       })
     }))

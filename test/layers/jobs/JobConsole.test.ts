@@ -15,18 +15,18 @@ describe("The job console", () => {
       yield* Effect.provide(Letters.offerAll(["a", "b", "c", "bad"]), context)
       yield* Effect.provide(Images.offer("later", { delay: "1 hour" }), context)
       yield* TestClock.adjust("1 second")
-      const noLimits = { Waiting: null, Delayed: null, Running: null, Dead: null }
+      const noLimits = { Waiting: null, Delayed: null, Blocked: null, Running: null, Dead: null }
       const counts = { inFlight: 0, finished: 0, handedBack: 0, cut: 0 }
       const letters = {
         name: "letters",
-        jobs: { Waiting: exactly(2), Delayed: exactly(0), Running: exactly(2), Dead: exactly(0) },
+        jobs: { Waiting: exactly(2), Delayed: exactly(0), Blocked: exactly(0), Running: exactly(2), Dead: exactly(0) },
         oldest: "1970-01-01T00:00:00.000Z",
         listLimits: noLimits,
         pool: { ...counts, condition: "Running", concurrency: 2, paused: [], inFlight: 2 }
       }
       const images = {
         name: "images",
-        jobs: { Waiting: exactly(0), Delayed: exactly(1), Running: exactly(0), Dead: exactly(0) },
+        jobs: { Waiting: exactly(0), Delayed: exactly(1), Blocked: exactly(0), Running: exactly(0), Dead: exactly(0) },
         oldest: null,
         listLimits: noLimits,
         pool: { ...counts, condition: "Client", concurrency: 0, paused: [] }

@@ -16,6 +16,7 @@ const makeWorld = (options: { readonly countTakes?: number; readonly inTransacti
         const jobs = {
           Waiting: { count: queue.jobs, estimated: false },
           Delayed: noJobs,
+          Blocked: noJobs,
           Running: noJobs,
           Dead: noJobs
         }

@@ -32,6 +32,7 @@ const toQueue = (pool: Pool) =>
     listLimits: {
       Waiting: noMore(pool.listLimits.Waiting),
       Delayed: noMore(pool.listLimits.Delayed),
+      Blocked: noMore(pool.listLimits.Blocked),
       Running: noMore(pool.listLimits.Running),
       Dead: noMore(pool.listLimits.Dead)
     },

@@ -4,17 +4,19 @@ const number = (from: number, to: number) => Schema.NumberFromString.pipe(Schema
 
 const date = Schema.OptionFromNullOr(Schema.DateTimeUtc)
 
-const State = Schema.Literal("Waiting", "Delayed", "Running", "Dead")
+const State = Schema.Literal("Waiting", "Delayed", "Blocked", "Running", "Dead")
 
 const Scope = Schema.Literal("Queue", "Process")
 
 const byState = <A, I>(value: Schema.Schema<A, I>) =>
-  Schema.Struct({ Waiting: value, Delayed: value, Running: value, Dead: value })
+  Schema.Struct({ Waiting: value, Delayed: value, Blocked: value, Running: value, Dead: value })
 
 /** See `QueueControl.StoredJob`. */
 export const Job = Schema.Struct({
   id: Schema.String,
   state: State,
+  /** See `OfferOptions.key`; `null` without one. */
+  key: Schema.OptionFromNullOr(Schema.String),
   payload: Schema.Unknown,
   attempt: Schema.Int,
   /** What the last checkpoint left; `null` before the first. */

@@ -12,6 +12,8 @@ export interface Job {
   readonly cursor: Option.Option<unknown>
   readonly orphan: boolean
   readonly priority: number
+  /** Of the jobs with this key one runs at a time. */
+  readonly key: string | undefined
   readonly offeredAt: number
   /** When it became available, or will. */
   readonly dueAt: number
@@ -30,6 +32,7 @@ export const neverRun = { attempt: 1, cursor: Option.none(), orphan: false, erro
 export interface AddOptions {
   readonly delay: number
   readonly ids?: ReadonlyArray<string> | undefined
+  readonly keys?: ReadonlyArray<string | undefined> | undefined
   readonly keepIdFor?: number | undefined
   readonly uniqueFor?: number | undefined
   readonly priority?: number | undefined

@@ -9,10 +9,12 @@ import { after, formatPosition, parsePosition, toPage } from "./position.js"
 const finite = (millis: number) => Number.isFinite(millis) ? Option.some(millis) : Option.none()
 
 /** Where the entry is in the list of its state. */
-const positionOf = ({ job, lease, letter }: Entry) => ({
-  at: Math.floor(letter === undefined ? lease?.since ?? job.dueAt : DateTime.toEpochMillis(letter.failedAt)),
-  key: String(job.order).padStart(16, "0")
-})
+const positionOf = ({ job, lease, letter, state }: Entry) => {
+  const order = String(job.order).padStart(16, "0")
+  if (state === "Blocked") return { at: 0, key: `${job.key}\u0000${order}` }
+  const at = letter === undefined ? lease?.since ?? job.dueAt : DateTime.toEpochMillis(letter.failedAt)
+  return { at: Math.floor(at), key: order }
+}
 
 /** What is in a queue in memory. */
 export const memoryListing = (
@@ -26,6 +28,7 @@ export const memoryListing = (
     const toStoredJob = ({ job, lease, letter, state }: Entry): StoredJob => ({
       id: job.id,
       state,
+      key: Option.fromNullable(job.key),
       payload: job.payload,
       attempt: job.attempt,
       cursor: job.cursor,
@@ -49,12 +52,18 @@ export const memoryListing = (
         const found = after(entries, position, limit)
         return toPage(found.map((one) => ({ job: toStoredJob(one.entry), position: formatPosition(one) })), limit)
       }),
-    listLimits: { Waiting: Infinity, Delayed: Infinity, Running: Infinity, Dead: Infinity },
+    listLimits: { Waiting: Infinity, Delayed: Infinity, Blocked: Infinity, Running: Infinity, Dead: Infinity },
     depth: Effect.map(times, ({ now, toDate }) => {
       const count = (state: JobState) => ({ count: queue.entries(now, state).length, estimated: false })
       const waiting = queue.entries(now, "Waiting").map(({ job }) => job.dueAt)
       return {
-        jobs: { Waiting: count("Waiting"), Delayed: count("Delayed"), Running: count("Running"), Dead: count("Dead") },
+        jobs: {
+          Waiting: count("Waiting"),
+          Delayed: count("Delayed"),
+          Blocked: count("Blocked"),
+          Running: count("Running"),
+          Dead: count("Dead")
+        },
         oldest: waiting.length === 0 ? Option.none() : Option.some(toDate(waiting.reduce((a, b) => Math.min(a, b))))
       }
     })

@@ -3,7 +3,9 @@ import { randomUUID } from "node:crypto"
 import type { Claim, DeadLetter } from "../JobSource.js"
 import type { JobState } from "../QueueControl.js"
 import { makeKeptIds } from "./keptIds.js"
-import { type AddOptions, type Cancelled, type Entry, isBefore, type Job, type Lease, neverRun } from "./memoryJob.js"
+import { makeMemoryAvailable } from "./memoryAvailable.js"
+import { type AddOptions, type Cancelled, type Entry, type Job, type Lease, neverRun } from "./memoryJob.js"
+import { makeMemoryKeys } from "./memoryKeys.js"
 import { defaultPriority } from "./priority.js"
 
 /**
@@ -45,7 +47,7 @@ export interface MemoryQueue {
   readonly find: (now: number, id: string) => Option.Option<Entry>
   /** The jobs of a state, in no order. */
   readonly entries: (now: number, state: JobState) => ReadonlyArray<Entry>
-  readonly deadLetter: (failedAt: number, claim: Claim, error: string) => void
+  readonly deadLetter: (now: number, claim: Claim, letter: Pick<DeadLetter, "failedAt" | "error">) => void
   /** The dead letters, oldest first: all of them, or those after one that was listed before. */
   readonly deadLetters: (after?: Pick<DeadLetter, "id" | "failedAt">) => ReadonlyArray<DeadLetter>
   readonly redrive: (now: number, id: string, options: { readonly fromStart: boolean }) => boolean
@@ -55,18 +57,17 @@ export interface MemoryQueue {
 }
 
 export const makeMemoryQueue = (options: { readonly capacity: number; readonly lease: number }): MemoryQueue => {
-  /** Available jobs, by priority and then by the order of offering. */
-  const available: Array<Job> = []
+  const available = makeMemoryAvailable()
   let delayed: Array<{ readonly job: Job; readonly at: number }> = []
   const leases = new Map<string, Lease>()
   const dead = new Map<string, { readonly job: Job; readonly letter: DeadLetter }>()
   /** The ids of all jobs, in any state. */
   const ids = new Set<string>()
   const kept = makeKeptIds()
+  const keys = makeMemoryKeys()
   const listeners = new Set<() => void>()
   let offers = 0
   let claims = 0
-  let orphansLeft = false
   let paused = false
   /** No delay and no lease ends before this. */
   let nextDue = Number.POSITIVE_INFINITY
@@ -77,22 +78,25 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     for (const callback of callbacks) callback()
   }
 
-  const insert = (job: Job) => {
-    let low = 0
-    let high = available.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (isBefore(available[middle]!, job)) low = middle + 1
-      else high = middle
-    }
-    available.splice(low, 0, job)
-  }
-
   const insertAt = (job: Job, now: number, at: number) => {
     const due = job.dueAt === at ? job : { ...job, dueAt: at }
-    if (at <= now) return insert(due)
+    if (at <= now) return available.insert(due)
     delayed.push({ job: due, at })
     nextDue = Math.min(nextDue, at)
+  }
+
+  /** Inserts a job whose turn it is. */
+  const enter = (job: Job, now: number) => {
+    const entered = keys.enter(job)
+    if (entered !== undefined) insertAt(entered, now, entered.dueAt)
+  }
+
+  /** A job that had the turn of its key has ended. */
+  const leave = (job: Job, now: number) => {
+    const next = keys.leave(job)
+    if (next === undefined) return
+    insertAt(next, now, next.dueAt)
+    notify()
   }
 
   /** Makes jobs available whose delay has passed, or whose lease has expired; the latter spends an attempt. */
@@ -105,28 +109,11 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     for (const { job, until } of Array.from(leases.values())) {
       if (until <= now) {
         leases.delete(job.id)
-        insert({ ...job, attempt: job.attempt + 1, orphan: true })
+        available.insert({ ...job, attempt: job.attempt + 1, orphan: true })
       } else {
         nextDue = Math.min(nextDue, until)
       }
     }
-  }
-
-  const take = (limit: number, orphan: boolean) => {
-    const first = available.findIndex((job) => job.orphan)
-    const taken: Array<Job> = []
-    if (first >= 0 && first < limit) {
-      orphansLeft = !orphan
-      const left = available.filter((job) => {
-        if (taken.length === limit || (job.orphan && orphansLeft)) return true
-        orphansLeft = orphansLeft || job.orphan
-        taken.push(job)
-        return false
-      })
-      available.splice(0, available.length, ...left)
-      return taken
-    }
-    return available.splice(0, limit)
   }
 
   const leaseOf = (claim: Claim) => {
@@ -143,20 +130,22 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
 
   const discard = (id: string) => dead.delete(id) && ids.delete(id)
 
+  const size = () => available.jobs().length + delayed.length + keys.size()
+
   const has = (now: number, id: string) => ids.has(id) || kept.has(now, id)
 
   return {
-    size: () => available.length + delayed.length,
+    size,
     has,
-    add: (now, payloads, { delay, ids: given, keepIdFor, priority = defaultPriority, uniqueFor }) => {
+    add: (now, payloads, { delay, ids: given, keys: keysGiven, keepIdFor, priority = defaultPriority, uniqueFor }) => {
       const uniqueUntil = uniqueFor === undefined ? undefined : now + uniqueFor
       const added = payloads.map((payload, index) => {
         const order = ++offers
         const id = given?.[index] ?? randomUUID()
         if (has(now, id)) return id
         ids.add(id)
-        const job = { ...neverRun, id, order, payload, priority, keepIdFor, uniqueUntil }
-        insertAt({ ...job, offeredAt: now, dueAt: now + delay }, now, now + delay)
+        const job = { ...neverRun, id, order, payload, priority, key: keysGiven?.[index], keepIdFor, uniqueUntil }
+        enter({ ...job, offeredAt: now, dueAt: now + delay }, now)
         return id
       })
       notify()
@@ -165,7 +154,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     dueIn: (now) => {
       sweep(now)
       if (paused) return Number.POSITIVE_INFINITY
-      return available.some(({ orphan }) => !orphan || !orphansLeft) ? 0 : nextDue - now
+      return available.some() ? 0 : nextDue - now
     },
     setPaused: (isPaused) => {
       paused = isPaused
@@ -174,7 +163,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     claim: (now, limit, orphan) => {
       sweep(now)
       if (paused) return []
-      return take(limit, orphan).map((job) => {
+      return available.take(limit, orphan).map((job) => {
         const token = String(++claims)
         const until = now + options.lease
         leases.set(job.id, { job, token, since: now, until })
@@ -200,6 +189,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       ids.delete(claim.id)
       const { keepIdFor, uniqueUntil = now } = lease.job
       if (keepIdFor !== undefined) kept.add(now, claim.id, Math.max(now + keepIdFor, uniqueUntil))
+      leave(lease.job, now)
     },
     putBack: (now, claim, { attemptSpent, delay, error }) => {
       const lease = leaseOf(claim)
@@ -215,15 +205,19 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     },
     cancel: (now, given) => {
       sweep(now)
-      const waiting = available.length + delayed.length
+      const waiting = size()
       const cancelled = new Set(given)
-      const tokens = Array.from(leases.values()).flatMap(({ job, token }) => cancelled.has(job.id) ? [token] : [])
+      const running = Array.from(leases.values()).filter(({ job }) => cancelled.has(job.id))
       for (const id of cancelled) if (!dead.has(id)) ids.delete(id)
       for (const id of cancelled) leases.delete(id)
-      available.splice(0, available.length, ...available.filter(({ id }) => !cancelled.has(id)))
+      keys.remove(cancelled)
+      const late = delayed.filter(({ job }) => cancelled.has(job.id))
       delayed = delayed.filter(({ job }) => !cancelled.has(job.id))
+      const removed = [...available.remove(cancelled), ...late.map(({ job }) => job)]
+      const count = waiting - size() + running.length
+      for (const job of [...removed, ...running.map(({ job }) => job)]) leave(job, now)
       notify()
-      return { count: waiting - available.length - delayed.length + tokens.length, tokens }
+      return { count, tokens: running.map(({ token }) => token) }
     },
     find: (now, id) => {
       sweep(now)
@@ -231,35 +225,42 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       const letter = dead.get(id)
       if (lease !== undefined) return Option.some({ state: "Running", job: lease.job, lease })
       if (letter !== undefined) return Option.some({ state: "Dead", ...letter })
-      const waiting = available.find((job) => job.id === id)
+      const waiting = available.jobs().find((job) => job.id === id)
+      const blocked = keys.jobs().find((job) => job.id === id)
       const later = delayed.find(({ job }) => job.id === id)?.job
       return Option.orElse(
         Option.map(Option.fromNullable(waiting), (job): Entry => ({ state: "Waiting", job })),
-        () => Option.map(Option.fromNullable(later), (job): Entry => ({ state: "Delayed", job }))
+        () =>
+          Option.map(
+            Option.fromNullable(later ?? blocked),
+            (job): Entry => ({ state: job === later ? "Delayed" : "Blocked", job })
+          )
       )
     },
     entries: (now, state) => {
       sweep(now)
       switch (state) {
         case "Waiting":
-          return available.map((job) => ({ state, job }))
+          return available.jobs().map((job) => ({ state, job }))
         case "Delayed":
           return delayed.map(({ job }) => ({ state, job }))
+        case "Blocked":
+          return keys.jobs().map((job) => ({ state, job }))
         case "Running":
           return Array.from(leases.values(), (lease) => ({ state, job: lease.job, lease }))
         case "Dead":
           return Array.from(dead.values(), (letter) => ({ state, ...letter }))
       }
     },
-    deadLetter: (failedAt, claim, error) => {
+    deadLetter: (now, claim, { error, failedAt }) => {
       const lease = leaseOf(claim)
       if (lease === undefined) return
       leases.delete(claim.id)
       const { attempt, cursor, id, payload } = lease.job
-      const letter = { id, payload, cursor, error, attempt, failedAt: DateTime.unsafeMake(failedAt) }
-      dead.set(id, { job: lease.job, letter })
+      dead.set(id, { job: lease.job, letter: { id, payload, cursor, error, attempt, failedAt } })
       const [oldest] = dead.keys()
       if (dead.size > options.capacity) discard(oldest!)
+      leave(lease.job, now)
     },
     deadLetters: (after) => {
       const letters = Array.from(dead.values(), ({ letter }) => letter)
@@ -273,11 +274,8 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       const found = dead.get(id)
       if (found === undefined) return false
       dead.delete(id)
-      insertAt(
-        { ...found.job, attempt: 1, orphan: false, cursor: fromStart ? Option.none() : found.job.cursor },
-        now,
-        now
-      )
+      const cursor = fromStart ? Option.none() : found.job.cursor
+      enter({ ...found.job, attempt: 1, orphan: false, cursor, dueAt: now }, now)
       notify()
       return true
     },

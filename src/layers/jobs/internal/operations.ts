@@ -71,8 +71,15 @@ export const makeOperations = <Job>(
   }
   return {
     name,
-    offer: (job: Job, { id, ...options }: OfferOptions = {}) =>
-      Effect.map(offerAll([job], id === undefined ? options : { ...options, ids: [id] }), ([id]) => id!),
+    offer: (job: Job, { id, key, ...options }: OfferOptions = {}) =>
+      Effect.map(
+        offerAll([job], {
+          ...options,
+          ...id === undefined ? {} : { ids: [id] },
+          ...key === undefined ? {} : { keys: [key] }
+        }),
+        ([id]) => id!
+      ),
     offerAll,
     size: queue.size,
     find: queue.find,

@@ -42,7 +42,7 @@ export const makeQueueBound = (options: {
       ({ cause }) => new JobSourceError({ operation: "offer", queue, cause })
     )
     const now = yield* monotonicMillis
-    room = capacity - jobs.Waiting.count - jobs.Delayed.count
+    room = capacity - jobs.Waiting.count - jobs.Delayed.count - jobs.Blocked.count
     countAt = now + pause * (now - begun)
     freshUntil = now + freshFor
   })

@@ -2,7 +2,7 @@ import { Duration } from "effect"
 import type { OfferAllOptions } from "../JobSource.js"
 
 /** Half of a surrogate pair: drivers send the same replacement character for each, so different ids would become one. */
-const halfCharacter = /\p{Surrogate}/u
+export const halfCharacter = /\p{Surrogate}/u
 
 /** Why jobs cannot be offered with these ids. */
 export const idsFault = (jobs: number, { ids, uniqueFor }: OfferAllOptions): Error | undefined => {

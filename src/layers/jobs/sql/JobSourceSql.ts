@@ -25,7 +25,7 @@
  * | column | meaning |
  * | --- | --- |
  * | `queue`, `id` | The primary key: the name of the queue, and the id that `offer` was given or has returned. |
- * | `state` | `waiting` (available now, or later), `running` (leased by a process), `dead` (a dead letter) or `done` (acknowledged: nothing but its id is left). |
+ * | `state` | `waiting` (available now, or later), `blocked` (until its key has its turn), `running` (leased by a process), `dead` (a dead letter) or `done` (acknowledged: nothing but its id is left). |
  * | `payload` | The payload, encoded by the pool's schema. |
  * | `cursor` | What the last checkpoint left; `NULL` before the first. |
  * | `attempt` | The attempt that runs, that will run, or that was the last, from 1. |
@@ -36,12 +36,16 @@
  * | `due_at` | When the job became available, or will; when the id of a `done` job is free. |
  * | `keep_id_for` | How long the id is kept after the end of the job; `NULL` when it is not. |
  * | `priority` | From 0, which is claimed first, to 9. |
+ * | `key` | See `OfferOptions.key`; `NULL` without one. Of one key at most one job waits or runs. |
  * | `unique_until` | Until when the id is taken whatever becomes of the job; `NULL` unless it was offered with `uniqueFor`. |
  * | `number` | The order of offers: among jobs of a priority that became due at the same time the lower number is claimed first. |
  * | `created_at` | When the job was offered. |
  * | `offer_at` | When a waiting job is offered to the carrier (again); `NULL` for as soon as it is due. Only `layerCarried` uses it. |
  * | `error` | What went wrong in the last attempt that failed. |
  * | `failed_at` | When the job became a dead letter; `NULL` unless it is one. |
+ *
+ * `<table>_turns` has a row for each key whose next job is about to be made available; triggers add the rows of jobs that end.
+ * Processes of versions before it claim the first jobs of keys only, and do not count, show or cancel blocked ones.
  *
  * `<table>_paused` has a row for each queue that is paused, with `queue` and `paused_at`. Processes of versions before it do not look
  * there, and claim jobs all the same.
@@ -230,7 +234,7 @@ const offerAgainAtLatest = Duration.hours(1)
  * opened, and so is what processes of these versions still offer.
  *
  * **Promised:** what `layer` promises, also when the carrier loses its data, or delivers an id never or twice. **Not promised:**
- * that jobs of different offers keep their order. Priorities are kept where the carrier has them: over one that has none, offers
+ * that jobs of different offers keep their order, unless they have one key. Priorities are kept where the carrier has them: over one that has none, offers
  * with a priority fail.
  *
  * **Errors:** building the layer fails with `BudgetError` when the budget of `launch` can never hold a timeout. While the carrier is

@@ -20,10 +20,12 @@ describeEngines("The table of JobSourceSql", (databases) => {
       yield* sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at, state, error, failed_at)
         SELECT ${name}, 'dead ' || n, '1', now(), 'dead', 'no', now() + n * interval '1 millisecond'
         FROM generate_series(1, 20000) AS n`
+      yield* sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at, state, key)
+        SELECT ${name}, 'blocked ' || n, '1', now(), 'blocked', 'key ' || n % 100 FROM generate_series(1, 20000) AS n`
       yield* one.offer(["now"])
       const { jobs } = yield* one.depth
       assert.deepStrictEqual(jobs.Waiting, { count: 1, estimated: false })
-      for (const { count, estimated } of [jobs.Delayed, jobs.Dead]) {
+      for (const { count, estimated } of [jobs.Delayed, jobs.Blocked, jobs.Dead]) {
         assert.isTrue(estimated)
         assert.approximately(count, 20_000, 5_000)
       }
@@ -46,6 +48,8 @@ describeEngines("The table of JobSourceSql", (databases) => {
         plan(lists.Waiting, [name, 10, null, null]),
         plan(lists.Delayed, [name, 10, null, null]),
         plan(lists.Delayed, [name, 10, later!.at - 1, "5000"]),
+        plan(lists.Blocked, [name, 10, null, null]),
+        plan(lists.Blocked, [name, 10, 15_000, "key 50"]),
         plan(lists.Running, [name, 10, null, null]),
         plan(lists.Dead, [name, 10, null, null]),
         plan(lists.Dead, [name, 10, later!.at - 86_400e6 + 9_000, "dead 9"]),

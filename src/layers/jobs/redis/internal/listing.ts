@@ -38,6 +38,7 @@ export const redisListing = (options: {
     return {
       ...job,
       state,
+      key: Option.none(),
       attempt: state === "Dead" ? job.attempt - 1 : job.attempt,
       offeredAt: at(json.timestamp),
       dueAt: at(delayed === null ? json.timestamp + (json.opts?.delay ?? 0) : Number(delayed) / delayedScale),
@@ -98,6 +99,8 @@ export const redisListing = (options: {
       }
       case "Running":
         return after(await timed(await redis.lrange(keyOf("active"), -mostListed, -1), "processedOn"), position, limit)
+      case "Blocked":
+        return []
       case "Delayed":
         return sorted("delayed", position, limit)
       case "Dead":
@@ -129,6 +132,7 @@ export const redisListing = (options: {
       jobs: {
         Waiting: exactly(wait! + prioritized! + setAside),
         Delayed: exactly(delayed),
+        Blocked: exactly(0),
         Running: exactly(active),
         Dead: exactly(failed)
       },
@@ -148,7 +152,7 @@ export const redisListing = (options: {
         (position) =>
           Effect.flatMap(Clock.currentTimeMillis, (now) => send("list", () => list(state, position, limit, now)))
       ),
-    listLimits: { Waiting: mostListed, Delayed: Infinity, Running: mostListed, Dead: Infinity },
+    listLimits: { Waiting: mostListed, Delayed: Infinity, Blocked: Infinity, Running: mostListed, Dead: Infinity },
     depth: send("depth", depth)
   }
 }

@@ -78,6 +78,7 @@ export const make = (options: {
     const source: Service = {
       durable: true,
       priorities: true,
+      keys: false,
       renewEvery,
       orphanTurn: makeOrphanTurn(),
       open: (options) =>

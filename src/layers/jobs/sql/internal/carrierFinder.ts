@@ -25,7 +25,7 @@ export interface CarrierOptions extends Drain.Timeouts {
 /** Finds jobs through a carrier, and keeps it supplied with their ids until the scope closes, and once more then. */
 export const makeCarrierFinder = (
   options: CarrierOptions,
-  { pollInterval, reserved, statements, table }: Ledger
+  { pollInterval, reserved, statements, table, turns }: Ledger
 ): Effect.Effect<Finder, BudgetError, Scope.Scope> =>
   Effect.gen(function*() {
     const { carrier, offerAgain } = options
@@ -69,6 +69,7 @@ export const makeCarrierFinder = (
           queue: name,
           sql: reserved,
           statements: carrierStatements,
+          turns,
           carrier: yield* Scope.extend(carrier.open({ name }), carrierScope),
           wakeUp,
           offerAgain,

@@ -1,5 +1,6 @@
 import { brief } from "../../../database/contract.js"
 import type { JobTable } from "../../internal/jobTable.js"
+import { hasTurns, literal } from "./keyStatements.js"
 import { moveOutbox } from "./outboxMove.js"
 import { channelOf, defaultTable, unpausedIn } from "./statements.js"
 
@@ -16,9 +17,6 @@ export const carrierTable = (table: string): JobTable => ({
     table === defaultTable ? moveOutbox(table) : "SELECT 1"
   ]
 })
-
-/** A text as PostgreSQL reads it, whatever is in it. */
-const literal = (text: string) => `E'${text.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`
 
 /**
  * Statements that keep a carrier supplied with the ids of waiting jobs; `$1` is the queue everywhere.
@@ -75,10 +73,11 @@ export const carrierStatementsOf = (table: string) => {
       SELECT max(${wake}) FROM available`),
     /**
      * Milliseconds until the next row is to be offered, or the next orphan is due; null when there is none. And whether
-     * an orphan is due. No row while the queue is paused.
+     * an orphan is due, and keys have turns. No row while the queue is paused.
      */
     due: brief(
-      `SELECT CASE WHEN at <= ${now} THEN 0 ELSE (extract(epoch FROM at - clock_timestamp()) * 1000)::float8 END AS due, orphan
+      `SELECT CASE WHEN at <= ${now} THEN 0 ELSE (extract(epoch FROM at - clock_timestamp()) * 1000)::float8 END AS due, orphan,
+        ${hasTurns(table)} AS turns
       FROM (SELECT
         least(
           (SELECT ${offerAt} FROM ${table} WHERE ${waiting} ORDER BY ${offerAt}, number LIMIT 1),

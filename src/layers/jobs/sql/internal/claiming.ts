@@ -2,6 +2,7 @@ import { Duration, Effect } from "effect"
 import { claimant } from "../../internal/claimant.js"
 import type { WakeUp } from "../../internal/wakeUp.js"
 import type { JobQueue } from "../../JobSource.js"
+import type { KeyTurns } from "./keyTurns.js"
 import { type Run, toClaim } from "./rows.js"
 import type { Statements } from "./statements.js"
 
@@ -10,13 +11,15 @@ export type Claiming = Pick<JobQueue, "wait" | "claim">
 
 /** Finds jobs in the table itself, oldest first. */
 export const claimingFromTable = (options: {
+  readonly queue: string
   /** Joins the transaction of the caller. */
   readonly run: Run
   readonly statements: Statements
   readonly lease: Duration.Duration
   readonly wakeUp: WakeUp
+  readonly turns: KeyTurns
 }): Claiming => {
-  const { lease, run, statements, wakeUp } = options
+  const { lease, queue, run, statements, turns, wakeUp } = options
   const by = claimant()
   return {
     wait: wakeUp.wait,
@@ -26,16 +29,27 @@ export const claimingFromTable = (options: {
         if (limit < 1) return []
         yield* wakeUp.reset
         const rows = yield* Effect.tapErrorCause(
-          run("claim", statements.claim, limit, Duration.toSeconds(lease), orphan, by),
+          Effect.zipRight(
+            turns.advance(queue, limit),
+            run("claim", statements.claim, limit, Duration.toSeconds(lease), orphan, by)
+          ),
           () => wakeUp.notify
         )
         const claims = rows.map(toClaim)
         const another = orphan && !claims.some(({ orphan }) => orphan)
-        yield* rows.length === limit ? wakeUp.notify : run("claim", statements.due, another).pipe(
-          Effect.flatMap(([row]) => wakeUp.setDue(row?.due as number | undefined)),
-          // The jobs are leased already: an error must not lose them.
-          Effect.catchAllCause(() => wakeUp.notify)
-        )
+        if (rows.length === limit) {
+          if (rows[0]!.turns === true) turns.changed(queue)
+          yield* wakeUp.notify
+        } else {
+          yield* run("claim", statements.due, another).pipe(
+            Effect.flatMap(([row]) => {
+              if (row!.turns === true) turns.changed(queue)
+              return wakeUp.setDue(row!.turns === true ? 0 : row!.due as number | null ?? undefined)
+            }),
+            // The jobs are leased already: an error must not lose them.
+            Effect.catchAllCause(() => wakeUp.notify)
+          )
+        }
         return claims
       }).pipe(Effect.uninterruptible)
   }

@@ -15,6 +15,7 @@ export const listStatementsOf = (table: string) => {
   const columns = foundColumns("id, payload::text AS payload, cursor::text AS cursor, attempt")
   const waiting = `queue = $1 AND state = 'waiting' AND due_at <= ${now}`
   const delayed = `queue = $1 AND state = 'waiting' AND due_at > ${now}`
+  const blocked = "queue = $1 AND state = 'blocked'"
   const running = "queue = $1 AND state = 'running'"
   const dead = "queue = $1 AND state = 'dead'"
 
@@ -43,7 +44,7 @@ export const listStatementsOf = (table: string) => {
   const byTime = (condition: string, time: string) =>
     list(`${table} AS job WHERE ${condition} AND ${afterPosition(time, "job.id", "$4::text, ''")}`, time, "job.id")
 
-  const states = { waiting, delayed, running, dead }
+  const states = { waiting, delayed, blocked, running, dead }
   const each = (expression: (name: string, condition: string) => string) =>
     Object.entries(states).map(([name, condition]) => expression(name, condition)).join(", ")
   const enough = String(mostCounted + 1)
@@ -60,6 +61,9 @@ export const listStatementsOf = (table: string) => {
     lists: {
       Waiting: byDueTime(waiting),
       Delayed: byDueTime("queue = $1 AND state = 'waiting'", now),
+      Blocked: `SELECT ${columns}, number || '.' || key AS position FROM ${table}
+        WHERE ${blocked} AND (key, number) > (coalesce($4::text, ''), coalesce($3::float8, 0)::bigint)
+        ORDER BY queue, key, number LIMIT $2::int`,
       // Processes of the version before do not say when they claim.
       Running: byTime(running, "coalesce(job.claimed_at, job.created_at)"),
       Dead: byTime(dead, "job.failed_at")

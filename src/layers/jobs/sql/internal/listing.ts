@@ -7,7 +7,7 @@ import type { QueueListing, StoredJob } from "../../QueueControl.js"
 import { type ListStatements, mostCounted } from "./listStatements.js"
 import type { Run } from "./rows.js"
 
-const states = { waiting: "Waiting", delayed: "Delayed", running: "Running", dead: "Dead" } as const
+const states = { waiting: "Waiting", delayed: "Delayed", blocked: "Blocked", running: "Running", dead: "Dead" } as const
 
 const isNumber = (key: string) => /^\d{1,18}$/.test(key)
 
@@ -19,6 +19,7 @@ export const toStoredJob = (row: Row): StoredJob => {
   return {
     ...toJob(row),
     state,
+    key: Option.fromNullable(row.key as string | null),
     offeredAt: DateTime.unsafeMake(row.created_at as number),
     dueAt: DateTime.unsafeMake(row.due_at as number),
     run: state === "Running"
@@ -42,14 +43,20 @@ export const sqlListing = (queue: string, run: Run, { depth, lists }: ListStatem
       const rows = yield* run("list", lists[state], limit + 1, position?.at ?? null, position?.key ?? null)
       return toPage(rows.map((row) => ({ job: toStoredJob(row), position: row.position as string })), limit)
     }),
-  listLimits: { Waiting: Infinity, Delayed: Infinity, Running: Infinity, Dead: Infinity },
+  listLimits: { Waiting: Infinity, Delayed: Infinity, Blocked: Infinity, Running: Infinity, Dead: Infinity },
   depth: Effect.map(run("depth", depth), ([row]) => {
     const count = (state: keyof typeof states) => {
       const count = row?.[state] as number
       return { count, estimated: count > mostCounted }
     }
     return {
-      jobs: { Waiting: count("waiting"), Delayed: count("delayed"), Running: count("running"), Dead: count("dead") },
+      jobs: {
+        Waiting: count("waiting"),
+        Delayed: count("delayed"),
+        Blocked: count("blocked"),
+        Running: count("running"),
+        Dead: count("dead")
+      },
       oldest: date(row?.oldest)
     }
   })

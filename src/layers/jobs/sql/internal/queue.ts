@@ -2,6 +2,7 @@ import type { SqlClient } from "@effect/sql"
 import { Array, DateTime, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
 import { type Row, transaction, TransactionTag } from "../../../database/contract.js"
+import { keysFault, keysOf } from "../../internal/jobKeys.js"
 import { toDeadLetter } from "../../internal/jobRecord.js"
 import { defaultPriority, priorityFault } from "../../internal/priority.js"
 import { makeQueueBound } from "../../internal/queueBound.js"
@@ -107,7 +108,8 @@ export const make = (options: {
     offer: (payloads, options = {}) => {
       if (payloads.length === 0) return Effect.succeed([])
       const { delay = Duration.zero, ids = payloads.map(() => randomUUID()), priority = defaultPriority } = options
-      const fault = idsFault(payloads.length, options)
+      const keys = keysOf(options)
+      const fault = idsFault(payloads.length, options) ?? keysFault(payloads.length, options)
       if (fault !== undefined) return failure("offer")(fault)
       const refused = priorities ? undefined : priorityFault(name, options, "its carrier delivers jobs in one order")
       if (refused !== undefined) return refused
@@ -115,7 +117,11 @@ export const make = (options: {
       const rest = [seconds(keepIdForMillis(options)), priority, seconds(uniqueForMillis(options))]
       return encoded("offer", () => payloads.map(json)).pipe(
         Effect.zipLeft(takeRoom(payloads.length)),
-        Effect.flatMap((texts) => run("offer", statements.offer, ids, texts, Duration.toSeconds(delay), ...rest)),
+        Effect.flatMap((texts) =>
+          keys === undefined
+            ? run("offer", statements.offer, ids, texts, Duration.toSeconds(delay), ...rest)
+            : run("offer", statements.offerKeyed, ids, texts, Duration.toSeconds(delay), ...rest, keys)
+        ),
         Effect.as(ids)
       )
     },

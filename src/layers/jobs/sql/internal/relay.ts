@@ -6,6 +6,7 @@ import type { WakeUp } from "../../internal/wakeUp.js"
 import type { CarrierQueue } from "../../JobCarrier.js"
 import type { JobSourceError } from "../../JobSource.js"
 import type { CarrierStatements } from "./carrierStatements.js"
+import type { KeyTurns } from "./keyTurns.js"
 import { failureOf, runOn } from "./rows.js"
 
 /** How many rows are offered to the carrier at a time. */
@@ -33,13 +34,14 @@ export const makeRelay = (options: {
   readonly queue: string
   readonly sql: SqlClient.SqlClient
   readonly statements: CarrierStatements
+  readonly turns: KeyTurns
   readonly carrier: CarrierQueue
   readonly wakeUp: WakeUp
   readonly offerAgain: OfferAgainWindow
   /** Runs when an orphan is due. */
   readonly onOrphan: Effect.Effect<void>
 }): Relay => {
-  const { carrier, onOrphan, queue, sql, statements, wakeUp } = options
+  const { carrier, onOrphan, queue, sql, statements, turns, wakeUp } = options
   const run = runOn(sql, queue)
   const earliest = Duration.toSeconds(options.offerAgain.earliest)
   const latest = Duration.toSeconds(options.offerAgain.latest)
@@ -77,9 +79,11 @@ export const makeRelay = (options: {
 
   const offerDue = Effect.gen(function*() {
     yield* wakeUp.reset
+    yield* turns.advance(queue, Number.MAX_SAFE_INTEGER)
     yield* flush
     const [row] = yield* run("relay", statements.due)
-    yield* wakeUp.setDue(row?.due as number | null ?? undefined)
+    if (row?.turns === true) turns.changed(queue)
+    yield* wakeUp.setDue(row?.turns === true ? 0 : row?.due as number | null ?? undefined)
     if (row?.orphan === true) yield* onOrphan
   })
 

@@ -18,6 +18,8 @@ import * as WakeUp from "../../internal/wakeUp.js"
 import { renewWhileBlocked } from "../../internal/whileBlocked.js"
 import type { JobSourceError, Service } from "../../JobSource.js"
 import { type Claiming, claimingFromTable } from "./claiming.js"
+import { keyedPrefix } from "./keyTable.js"
+import { type KeyTurns, makeKeyTurns } from "./keyTurns.js"
 import { listStatementsOf } from "./listStatements.js"
 import * as Queue from "./queue.js"
 import { failureOf, runOn } from "./rows.js"
@@ -32,6 +34,7 @@ export interface Ledger {
   /** A client that never waits behind jobs. */
   readonly reserved: SqlClient.SqlClient
   readonly statements: Statements
+  readonly turns: KeyTurns
 }
 
 /** How a source finds jobs. */
@@ -73,7 +76,9 @@ export const make = <E, R>(
     const renewEvery = Duration.times(lease, 1 / 4)
     const queues = new Set<{ readonly name: string }>()
     const tables = [jobTable(table), ...finding.tables?.(table) ?? []]
-    const finder = yield* finding.make({ table, pollInterval, sql, reserved, statements })
+    // On the reserved connection: a lock that all processes wait for must not wait for the jobs of this one.
+    const turns = makeKeyTurns(reserved, statements)
+    const finder = yield* finding.make({ table, pollInterval, sql, reserved, statements, turns })
 
     const cancellations = makeCancellations()
     const pausedQueues = yield* makePausedQueues({
@@ -91,6 +96,12 @@ export const make = <E, R>(
       const cancelled = cancellations.receive(payload)
       if (cancelled !== undefined) return cancelled
       if (payload.startsWith(pausedPrefix)) return pausedQueues.look
+      if (payload.startsWith(keyedPrefix)) {
+        const name = payload.slice(keyedPrefix.length)
+        turns.changed(name)
+        return finder.notify(name)
+      }
+      if (payload === WakeUp.everyQueue) turns.changed(payload)
       return payload === WakeUp.everyQueue
         ? Effect.zipRight(pausedQueues.look, finder.notify(payload))
         : finder.notify(payload)
@@ -121,6 +132,7 @@ export const make = <E, R>(
     const source: Service = {
       durable: true,
       priorities: finder.priorities,
+      keys: true,
       renewEvery,
       orphanTurn: makeOrphanTurn(),
       open: (options) =>
@@ -167,7 +179,7 @@ export const make = <E, R>(
   })
 
 /** Finds jobs in the table itself. */
-export const makeTableFinder = ({ pollInterval, sql, statements }: Ledger): Effect.Effect<Finder> =>
+export const makeTableFinder = ({ pollInterval, sql, statements, turns }: Ledger): Effect.Effect<Finder> =>
   Effect.sync(() => {
     const queues = new Set<WakeUp.Waiting>()
     return {
@@ -176,7 +188,7 @@ export const makeTableFinder = ({ pollInterval, sql, statements }: Ledger): Effe
       open: ({ lease, name }) =>
         Effect.gen(function*() {
           const wakeUp = yield* WakeUp.register(queues, name, pollInterval)
-          return claimingFromTable({ run: runOn(sql, name), statements, lease, wakeUp })
+          return claimingFromTable({ queue: name, run: runOn(sql, name), statements, lease, wakeUp, turns })
         })
     }
   })

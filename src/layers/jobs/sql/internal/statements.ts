@@ -2,6 +2,9 @@ import { brief } from "../../../database/contract.js"
 import { messagePrefix, separator } from "../../internal/cancellations.js"
 import type { JobTable } from "../../internal/jobTable.js"
 import { defaultPriority, lastPriority } from "../../internal/priority.js"
+import { advanceStatement, hasTurns } from "./keyStatements.js"
+import { keyMigration } from "./keyTable.js"
+import { offerStatements } from "./offerStatements.js"
 
 /** See `JobSourceSql.defaults`. */
 export const defaultTable = "lastcall_jobs"
@@ -57,7 +60,8 @@ export const jobTable = (table: string): JobTable => ({
     DROP INDEX ${table}_waiting;
     CREATE INDEX ${table}_waiting ON ${table} (queue, priority, due_at, number) WHERE state = 'waiting'`,
     `ALTER TABLE ${table} ADD COLUMN claimed_by text, ADD COLUMN claimed_at timestamptz`,
-    `ALTER TABLE ${table} ADD COLUMN unique_until timestamptz`
+    `ALTER TABLE ${table} ADD COLUMN unique_until timestamptz`,
+    keyMigration(table)
   ]
 })
 
@@ -65,7 +69,7 @@ export const jobTable = (table: string): JobTable => ({
 export const foundColumns = (job: string): string => {
   const millis = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8 AS ${column}`
   return `${job}, CASE WHEN state = 'waiting' AND due_at > clock_timestamp() THEN 'delayed' ELSE state END AS state, error,
-    claimed_by, ${["failed_at", "created_at", "due_at", "claimed_at", "lease_until"].map(millis).join(", ")}`
+    claimed_by, key, ${["failed_at", "created_at", "due_at", "claimed_at", "lease_until"].map(millis).join(", ")}`
 }
 
 /**
@@ -127,28 +131,17 @@ export const statementsOf = (table: string) => {
           claimed_by = $5, claimed_at = clock_timestamp()
         WHERE queue = $1 AND id = ANY(ARRAY(SELECT id FROM orphan UNION ALL SELECT id FROM due))
         RETURNING ${job}, fence, deaths, priority, due_at, number)
-      SELECT id, payload, cursor, attempt, deaths > 0 AS orphan, fence::text AS fence FROM claimed
+      SELECT id, payload, cursor, attempt, deaths > 0 AS orphan, fence::text AS fence, ${
+      hasTurns(table)
+    } AS turns FROM claimed
       ORDER BY priority, due_at, number`)
   const available = `queue = $1 AND state = 'waiting' AND deaths = 0 AND due_at <= ${now} AND ${unpaused}`
   const found = foundColumns(job)
 
   return {
-    /**
-     * `$2` are ids, `$3` payloads, `$4` the delay in seconds, `$5` for how many seconds the ids are kept, `$6` the priority, `$7` for how
-     * many seconds the ids are taken in any case.
-     * Jobs are numbered in the order in which they are given. The insertion refers to the rows that it replaces, so it comes after
-     * them.
-     */
-    offer: `WITH forgotten AS (
-        DELETE FROM ${table} WHERE $5::float8 IS NOT NULL AND queue = $1 AND ${ids} AND ${forgettable} RETURNING id),
-      offered AS (
-        INSERT INTO ${table} (queue, id, payload, due_at, keep_id_for, priority, unique_until)
-        SELECT $1::text, id, payload::jsonb, ${now} + $4::float8 * interval '1 second', $5::float8 * interval '1 second',
-          $6::smallint, ${now} + $7::float8 * interval '1 second'
-        FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS job (id, payload, nth)
-        WHERE (SELECT count(*) FROM forgotten) >= 0 ORDER BY nth
-        ON CONFLICT (queue, id) DO NOTHING RETURNING id)
-      SELECT ${wake} FROM offered LIMIT 1`,
+    ...offerStatements(table, { channel: channelOf(table), forgettable, ids, now, wake }),
+    /** See `advanceStatement`. */
+    advance: advanceStatement(table, channelOf(table)),
     /** `$2` is the limit. See above. */
     claim: claim(
       `SELECT id FROM ${inEachPriority(table, available, "id", "$2::int FOR NO KEY UPDATE SKIP LOCKED")}`,
@@ -161,19 +154,21 @@ export const statementsOf = (table: string) => {
       "$6"
     ),
     /**
-     * Milliseconds until the next job is due, negative when it is overdue. No row when there is none to come. `$2` is whether
-     * it may be an orphan. None while the queue is paused.
+     * Milliseconds until the next job is due, negative when it is overdue, null when there is none to come or the queue is paused. `$2` is whether
+     * it may be an orphan. And whether keys have turns.
      */
-    due: brief(`SELECT (extract(epoch FROM due_at - clock_timestamp()) * 1000)::float8 AS due
+    due: brief(
+      `SELECT ${hasTurns(table)} AS turns, (SELECT (extract(epoch FROM due_at - clock_timestamp()) * 1000)::float8
       FROM ${
-      inEachPriority(
-        table,
-        `queue = $1 AND state = 'waiting' AND ($2::boolean OR deaths = 0) AND ${unpaused}`,
-        "due_at",
-        "1"
-      )
-    }
-      ORDER BY due_at LIMIT 1`),
+        inEachPriority(
+          table,
+          `queue = $1 AND state = 'waiting' AND ($2::boolean OR deaths = 0) AND ${unpaused}`,
+          "due_at",
+          "1"
+        )
+      }
+      ORDER BY due_at LIMIT 1) AS due`
+    ),
     /** See `bound` for `$4`. An id that is kept remains as a row of which nothing else is left, so that offering it again conflicts. */
     ack: brief(`WITH removed AS (DELETE FROM ${table} WHERE ${leased} AND keep_id_for IS NULL RETURNING fence),
       kept AS (
@@ -250,11 +245,12 @@ export const statementsOf = (table: string) => {
      * cancelled.
      */
     cancel: `WITH cancelled AS (
-        DELETE FROM ${table} WHERE queue = $1 AND ${ids} AND state IN ('waiting', 'running') RETURNING state, fence)
+        DELETE FROM ${table} WHERE queue = $1 AND ${ids} AND state IN ('waiting', 'running', 'blocked') RETURNING state, fence)
       SELECT count(*)::int AS jobs, max(CASE WHEN state = 'running'
         THEN pg_notify('${channelOf(table)}', '${messagePrefix}' || $1 || '${separator}' || fence)::text END) AS sent
       FROM cancelled`,
-    size: `SELECT count(*)::int AS jobs FROM ${table} WHERE queue = $1 AND state = 'waiting'`,
+    size: `SELECT ((SELECT count(*) FROM ${table} WHERE queue = $1 AND state = 'waiting')
+      + (SELECT count(*) FROM ${table} WHERE queue = $1 AND state = 'blocked'))::int AS jobs`,
     /** `$2` is the id. */
     find: `SELECT ${found} FROM ${table} WHERE queue = $1 AND id = $2 AND state <> 'done'`,
     /** `$2` is the limit, `$3` and `$4` are the date and the id of the dead letter before the page. */
