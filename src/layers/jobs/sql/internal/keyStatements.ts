@@ -33,7 +33,7 @@ export const advanceStatement =
       options.map((option) => `set_config('enable_${option}', 'off', true)`).join(" || ")
     return brief(`SELECT FROM (
           SELECT pg_advisory_xact_lock(hashtextextended('lastcall.${table}.advance.' || ${name}, 0))::text
-            || ${off("seqscan", "bitmapscan", "sort")} AS mine OFFSET 0) AS turn
+            || ${off("seqscan", "sort")} AS mine OFFSET 0) AS turn
         WHERE mine IS NULL;
       WITH looked AS MATERIALIZED (
         SELECT number, key FROM ${turnsOf(table)} WHERE queue = ${name} ORDER BY queue, number LIMIT ${limit}),
