@@ -115,7 +115,7 @@ export const memoryStore: Effect.Effect<Store> = Effect.sync(() => {
       Layer.succeed(JobSource, {
         durable: true,
         priorities: true,
-    keys: true,
+        keys: true,
         renewEvery: Duration.millis(1000),
         orphanTurn: makeOrphanTurn(),
         open: () => Effect.succeed(jobs)
