@@ -64,7 +64,7 @@ const run = ({ batched, concurrency, drainsAfter, jobs }: Scenario) =>
               if (job.snoozes && !snoozed.has(id)) {
                 yield* Effect.sync(() => snoozed.add(id)).pipe(Effect.zipRight(snooze("1 second")))
               }
-              if (attempt <= job.failures) yield* Effect.fail("bad luck")
+              if (attempt <= job.failures) return yield* Effect.fail("bad luck")
             })
           )
       })
