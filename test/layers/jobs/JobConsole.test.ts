@@ -62,6 +62,7 @@ describe("The job console", () => {
       assert.deepStrictEqual([status, { ...job, run: { ...job.run, by: null } }], [200, {
         id: "1",
         state: "Running",
+        key: null,
         payload: "1",
         attempt: 1,
         cursor: null,
