@@ -45,7 +45,9 @@ const groups: ReadonlyArray<readonly [title: string, wait: number, peers: Readon
     ["lastcall, by partition, 1 at a time", "lastcall", "partition", 1],
     ["lastcall, by partition, 10 at a time", "lastcall", "partition", 10],
     ["lastcall, by key, 1 at a time", "lastcall", "key", 1],
-    ["lastcall, by key, 10 at a time", "lastcall", "key", 10]
+    ["lastcall, by key, 10 at a time", "lastcall", "key", 10],
+    ["lastcall processBatch, 1 at a time", "lastcall", "batch", 1],
+    ["lastcall processBatch, 10 at a time", "lastcall", "batch", 10]
   ]],
   ["a handler that waits 1 ms", 1, [
     ["kafkajs eachMessage", "kafkajs", "eachMessage", 1],
