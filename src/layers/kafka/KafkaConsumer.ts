@@ -36,7 +36,7 @@ import type {
   RecordContext,
   TransactionContext
 } from "./internal/consumerOptions.js"
-import { together } from "./internal/generation.js"
+import { type Delivery, together } from "./internal/generation.js"
 import { type Ledger, makeLedger } from "./internal/ledger.js"
 import { makeConsumer, type Settings } from "./internal/makeConsumer.js"
 
@@ -152,13 +152,15 @@ export const layerTransactional = <E, R>(
   >
 
 /** Runs records in the context of the consumer, which has what they need. */
-const processOf = <E, R, C extends RecordContext>(options: Options<E, R, C> | BatchOptions<E, R, C>) =>
-  (options.processBatch === undefined
-    ? ({ record }, context) => options.process(record, context as never)
-    : (delivery, context) =>
-      options.processBatch(Array.map(together(delivery), ({ record }) => record), context as never)) as Settings<
-      never
-    >["process"]
+const processOf = <E, R, C extends RecordContext>(
+  options: Options<E, R, C> | BatchOptions<E, R, C>
+): Settings<never>["process"] => {
+  const process = (delivery: Delivery, context: C): Effect.Effect<unknown, E, R> =>
+    options.processBatch === undefined
+      ? options.process(delivery.record, context)
+      : options.processBatch(Array.map(together(delivery), ({ record }) => record), context)
+  return process as unknown as Settings<never>["process"]
+}
 
 const start = <E, R, C extends RecordContext, E2, R2>(
   options: Options<E, R, C> | BatchOptions<E, R, C>,
