@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, FastCheck as fc, Fiber, Logger, LogLevel, Schedule, TestClock } from "effect"
+import { Duration, Effect, FastCheck as fc, Fiber, Schedule, TestClock } from "effect"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
+import { holdsFor } from "../../kit/holdsFor.js"
 import { long } from "../../kit/long.js"
 import { virtually } from "../../kit/virtually.js"
 import { type KeyedJob, makeKeyJournal } from "./keysWorld.js"
@@ -91,16 +92,7 @@ const run = ({ batched, concurrency, drainsAfter, jobs }: Scenario) =>
 describe("Jobs with keys", () => {
   it.live(
     "run one at a time and in order, whatever their priorities, delays, failures, snoozes and drains",
-    () =>
-      Effect.promise(() =>
-        fc.assert(
-          fc.asyncProperty(
-            scenario,
-            (scenario) => run(scenario).pipe(Logger.withMinimumLogLevel(LogLevel.None), Effect.runPromise)
-          ),
-          { numRuns: long ? 2_000 : 30 }
-        )
-      ),
+    () => holdsFor(scenario, run, { numRuns: long ? 2_000 : 30 }),
     300_000
   )
 

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, FastCheck as fc, Fiber, Logger, LogLevel, Option, Schedule } from "effect"
+import { Duration, Effect, FastCheck as fc, Fiber, Option, Schedule } from "effect"
 import type { JobEvent, RunFields } from "../../../src/layers/jobs/JobEvent.js"
 import type { JobQueue } from "../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
+import { holdsFor } from "../../kit/holdsFor.js"
 import { long } from "../../kit/long.js"
 import { virtually } from "../../kit/virtually.js"
 import { makeWorld } from "./WorkerPoolWorld.js"
@@ -198,16 +199,7 @@ const run = (scenario: Scenario) =>
 describe("WorkerPool, with random jobs, when the shutdown begins at a random time", () => {
   it.live(
     "accounts for every job: finished, handed back, cut, or in the queue, and none of them twice",
-    () =>
-      Effect.promise(() =>
-        fc.assert(
-          fc.asyncProperty(
-            scenario,
-            (scenario) => run(scenario).pipe(Logger.withMinimumLogLevel(LogLevel.None), Effect.runPromise)
-          ),
-          { numRuns: long ? 2_000 : 100 }
-        )
-      ),
+    () => holdsFor(scenario, run, { numRuns: long ? 2_000 : 100 }),
     300_000
   )
 })

@@ -1,5 +1,5 @@
 import { JobSourceError, type OfferAllOptions } from "../JobSource.js"
-import { halfCharacter } from "./storable.js"
+import { isStorableId } from "./storable.js"
 
 /** The key of each job, null for a job without one; undefined when none has one. */
 export const keysOf = ({ keys }: OfferAllOptions): ReadonlyArray<string | null> | undefined =>
@@ -10,7 +10,7 @@ export const keysFault = (jobs: number, { keys }: OfferAllOptions): Error | unde
   if (keys === undefined) return undefined
   if (keys.length !== jobs) return new Error(`there are ${jobs} jobs, but ${keys.length} keys`)
   if (keys.includes("")) return new Error("a key is empty. Offer a job that needs no order without a key")
-  const broken = keys.find((key) => key !== undefined && (key.includes("\u0000") || halfCharacter.test(key)))
+  const broken = keys.find((key) => key !== undefined && !isStorableId(key))
   return broken === undefined
     ? undefined
     : new Error(`the key ${JSON.stringify(broken)} has a NUL character, or half a surrogate pair`)

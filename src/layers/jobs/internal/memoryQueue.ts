@@ -225,16 +225,11 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       const letter = dead.get(id)
       if (lease !== undefined) return Option.some({ state: "Running", job: lease.job, lease })
       if (letter !== undefined) return Option.some({ state: "Dead", ...letter })
-      const waiting = available.jobs().find((job) => job.id === id)
-      const blocked = keys.jobs().find((job) => job.id === id)
-      const later = delayed.find(({ job }) => job.id === id)?.job
-      return Option.orElse(
-        Option.map(Option.fromNullable(waiting), (job): Entry => ({ state: "Waiting", job })),
-        () =>
-          Option.map(
-            Option.fromNullable(later ?? blocked),
-            (job): Entry => ({ state: job === later ? "Delayed" : "Blocked", job })
-          )
+      const findIn = (state: "Waiting" | "Delayed" | "Blocked", jobs: ReadonlyArray<Job>) =>
+        Option.map(Option.fromNullable(jobs.find((job) => job.id === id)), (job): Entry => ({ state, job }))
+      return findIn("Waiting", available.jobs()).pipe(
+        Option.orElse(() => findIn("Delayed", delayed.map(({ job }) => job))),
+        Option.orElse(() => findIn("Blocked", keys.jobs()))
       )
     },
     entries: (now, state) => {

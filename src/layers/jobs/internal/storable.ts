@@ -2,7 +2,7 @@ import { Duration } from "effect"
 import type { OfferAllOptions } from "../JobSource.js"
 
 /** Half of a surrogate pair: drivers send the same replacement character for each, so different ids would become one. */
-export const halfCharacter = /\p{Surrogate}/u
+const halfCharacter = /\p{Surrogate}/u
 
 /** Why jobs cannot be offered with these ids. */
 export const idsFault = (jobs: number, { ids, uniqueFor }: OfferAllOptions): Error | undefined => {
@@ -14,7 +14,7 @@ export const idsFault = (jobs: number, { ids, uniqueFor }: OfferAllOptions): Err
   return broken === undefined ? undefined : new Error(`the id ${JSON.stringify(broken)} has half a surrogate pair`)
 }
 
-/** Whether PostgreSQL can store the id. An id that it cannot store belongs to no job. */
+/** Whether PostgreSQL can store the id, or the key. An id that it cannot store belongs to no job. */
 export const isStorableId = (id: string): boolean => !id.includes("\u0000") && !halfCharacter.test(id)
 
 /** The text with its NUL characters replaced, which PostgreSQL does not store. */

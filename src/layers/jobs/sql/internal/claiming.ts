@@ -42,10 +42,7 @@ export const claimingFromTable = (options: {
           yield* wakeUp.notify
         } else {
           yield* run("claim", statements.due, another).pipe(
-            Effect.flatMap(([row]) => {
-              if (row!.turns === true) turns.changed(queue)
-              return wakeUp.setDue(row!.turns === true ? 0 : row!.due as number | null ?? undefined)
-            }),
+            Effect.flatMap(([row]) => wakeUp.setDue(turns.dueOf(queue, row))),
             // The jobs are leased already: an error must not lose them.
             Effect.catchAllCause(() => wakeUp.notify)
           )

@@ -1,6 +1,6 @@
 import type { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
-import { executeOwn } from "../../../database/contract.js"
+import { executeOwn, type Row } from "../../../database/contract.js"
 import * as WakeUp from "../../internal/wakeUp.js"
 import type { JobSourceError } from "../../JobSource.js"
 import { failureOf } from "./rows.js"
@@ -15,6 +15,8 @@ export interface KeyTurns {
   readonly changed: (queue: string) => void
   /** Takes the turns of a queue when there may be any. `room` is how many jobs the caller claims then. */
   readonly advance: (queue: string, room: number) => Effect.Effect<void, JobSourceError>
+  /** In how many milliseconds to look at a queue again, by the row of a statement `due`: at once while keys have turns. */
+  readonly dueOf: (queue: string, row: Row | undefined) => number | undefined
 }
 
 /** Queues without keys cost one statement, when they are looked at for the first time. */
@@ -44,6 +46,11 @@ export const makeKeyTurns = (sql: SqlClient.SqlClient, { advance }: Pick<Stateme
         // Before the look, so that a notification meanwhile is kept.
         withoutTurns.add(queue)
         return Effect.tapErrorCause(take(queue, room), () => Effect.sync(() => changed(queue)))
-      })
+      }),
+    dueOf: (queue, row) => {
+      if (row?.turns !== true) return row?.due as number | null ?? undefined
+      changed(queue)
+      return 0
+    }
   }
 }

@@ -82,8 +82,7 @@ export const makeRelay = (options: {
     yield* turns.advance(queue, Number.MAX_SAFE_INTEGER)
     yield* flush
     const [row] = yield* run("relay", statements.due)
-    if (row?.turns === true) turns.changed(queue)
-    yield* wakeUp.setDue(row?.turns === true ? 0 : row?.due as number | null ?? undefined)
+    yield* wakeUp.setDue(turns.dueOf(queue, row))
     if (row?.orphan === true) yield* onOrphan
   })
 

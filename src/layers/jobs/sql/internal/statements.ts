@@ -2,7 +2,7 @@ import { brief } from "../../../database/contract.js"
 import { messagePrefix, separator } from "../../internal/cancellations.js"
 import type { JobTable } from "../../internal/jobTable.js"
 import { defaultPriority, lastPriority } from "../../internal/priority.js"
-import { advanceStatement, hasTurns } from "./keyStatements.js"
+import { advanceStatement, hasTurns, literal } from "./keyStatements.js"
 import { keyMigration } from "./keyTable.js"
 import { offerStatements } from "./offerStatements.js"
 
@@ -205,7 +205,7 @@ export const statementsOf = (table: string) => {
       SELECT fence::text AS fence FROM leased`),
     /** `renew` of these fences, which go between the two texts: a thread sends it, without values. The lease is in seconds. */
     renewByFence: (queue: string, lease: number) => {
-      const running = `queue = E'${queue.replace(/['\\]/g, "$&$&")}' AND state = 'running'`
+      const running = `queue = ${literal(queue)} AND state = 'running'`
       return {
         before: `WITH free AS MATERIALIZED (SELECT id FROM ${table} WHERE ${running} AND fence = ANY('{`,
         after: `}'::bigint[]) FOR NO KEY UPDATE SKIP LOCKED)
