@@ -180,7 +180,7 @@ describe("launch, in a real process", () => {
 
   it("ignores a duplicate that a blocked event loop has delayed", async () => {
     // The signal is handled more than this after the first, and may have been sent less.
-    const child = start("signalledWhileBlocked", { GRACE_PERIOD: "25s", DUPLICATES: "2500" })
+    const child = start("signalledWhileBlocked", { GRACE_PERIOD: "25s", DUPLICATES: "4900" })
     await child.waitFor(/running/)
     child.kill("SIGTERM")
     assert.deepStrictEqual(await child.ended, { code: 0, signal: null })
