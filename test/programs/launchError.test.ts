@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Data, Effect, Layer, Logger, LogLevel, Queue } from "effect"
+import { Config, ConfigProvider, Data, Effect, Layer, Logger, LogLevel, Queue } from "effect"
 import type { HostEvent } from "../../src/core/Host.js"
 import { Shutdown } from "../../src/core/Shutdown.js"
 import type { Options } from "../../src/core/ShutdownConfig.js"
@@ -36,6 +36,29 @@ describe("The cause of a LaunchError is the original error", () => {
       const [message, cause] = yield* failureOf(Layer.empty, undefined, { preStopDelay: "1 hour" })
       assert.propertyVal(cause, "_tag", "BudgetError")
       assert.match(String(message), /^cannot start: gracePeriod 25s leaves no time to drain/)
+    }))
+
+  it.effect("of a secret that is not set, or is invalid, without its value", () =>
+    Effect.gen(function*() {
+      const messageOf = (config: Config.Config<unknown>, map: Map<string, string>) =>
+        Effect.map(
+          Effect.withConfigProvider(failureOf(Layer.effectDiscard(config)), ConfigProvider.fromMap(map)),
+          ([message]) => message
+        )
+      const key = Config.redacted("API_KEY")
+      const port = Config.nested(Config.redacted(Config.integer("PORT")), "DB")
+      assert.deepStrictEqual(
+        [
+          yield* messageOf(key, new Map()),
+          yield* messageOf(Config.all([key, Config.string("HOST")]), new Map()),
+          yield* messageOf(port, new Map([["DB.PORT", "s3cret"]]))
+        ],
+        [
+          "cannot start: API_KEY: is not set",
+          "cannot start: API_KEY: is not set; HOST: Expected HOST to exist in the provided map",
+          "cannot start: DB.PORT: is not valid; its value is a secret"
+        ]
+      )
     }))
 
   it.effect("that was uncaught", () =>

@@ -1,9 +1,15 @@
-import { Cause, ConfigError, Option } from "effect"
+import { Cause, ConfigError, Option, Redacted } from "effect"
 
 const configErrorMessage = (error: ConfigError.ConfigError): string =>
   error._op === "And" || error._op === "Or"
     ? `${configErrorMessage(error.left)}; ${configErrorMessage(error.right)}`
-    : `${error.path.join(".")}: ${error.message}`
+    : `${error.path.join(".")}: ${error.message === redacted ? secretMessage(error._op) : error.message}`
+
+/** All that `Config.redacted` says of its errors. */
+const redacted = String(Redacted.make(""))
+
+const secretMessage = (op: ConfigError.ConfigError["_op"]): string =>
+  op === "MissingData" ? "is not set" : "is not valid; its value is a secret"
 
 /** The message of any thrown value; the name of an error without a message. */
 export const errorMessage = (error: unknown): string =>

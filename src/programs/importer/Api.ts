@@ -25,6 +25,9 @@ const text = Schema.String.pipe(
   Schema.filter((text) => !text.includes("\0") || "Expected text without NUL characters")
 )
 
+/** A request has the parameter or not, and none that is `undefined`. */
+const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
+
 const id = HttpApiSchema.param("id", Schema.String)
 
 /** The handlers read the body themselves. */
@@ -41,14 +44,14 @@ const withFile = (operation: object) => ({
 
 const create = HttpApiEndpoint.post("create", "/imports")
   .setUrlParams(Schema.Struct({
-    name: Schema.optional(text.pipe(Schema.minLength(1))),
+    name: optional(text.pipe(Schema.minLength(1))),
     columns: Schema.optionalWith(Schema.String.pipe(Schema.maxLength(4096)), { default: () => "" })
   }))
   .setHeaders(Schema.Struct({
-    "content-type": Schema.optional(Schema.String),
-    "content-encoding": Schema.optional(Schema.String),
-    "content-length": Schema.optional(Schema.NumberFromString),
-    "idempotency-key": Schema.optional(Schema.NonEmptyString.pipe(Schema.maxLength(255)))
+    "content-type": optional(Schema.String),
+    "content-encoding": optional(Schema.String),
+    "content-length": optional(Schema.NumberFromString),
+    "idempotency-key": optional(Schema.NonEmptyString.pipe(Schema.maxLength(255)))
   }))
   .addSuccess(Import, { status: 202 })
   .addError(Errors.UnsupportedContentType)
@@ -71,8 +74,8 @@ const create = HttpApiEndpoint.post("create", "/imports")
 const guess = HttpApiEndpoint.post("guess", "/columns")
   .setUrlParams(Schema.Struct({ truncated: Schema.optionalWith(Schema.BooleanFromString, { default: () => false }) }))
   .setHeaders(Schema.Struct({
-    "content-type": Schema.optional(Schema.String),
-    "content-encoding": Schema.optional(Schema.String)
+    "content-type": optional(Schema.String),
+    "content-encoding": optional(Schema.String)
   }))
   .addSuccess(Guess)
   .addError(Errors.UnsupportedContentType)
@@ -129,7 +132,7 @@ class DeadLetters extends HttpApiGroup.make("deadLetters")
   .add(
     HttpApiEndpoint.get("list", "/dead-letters")
       .setUrlParams(Schema.Struct({
-        after: Schema.optional(Schema.String.pipe(Schema.pattern(/^\d{1,15}\../))),
+        after: optional(Schema.String.pipe(Schema.pattern(/^\d{1,15}\../))),
         limit: Schema.optionalWith(number(1, 1000), { default: () => 100 })
       }))
       .addSuccess(Schema.Struct({ deadLetters: Schema.Array(DeadLetter), next: Schema.NullOr(Schema.String) }))

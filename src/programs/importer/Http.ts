@@ -1,7 +1,7 @@
 /**
  * The HTTP app: the API, its OpenAPI description, and the page.
  */
-import { HttpApiBuilder, HttpApiScalar, HttpApp, HttpServerResponse } from "@effect/platform"
+import { HttpApiBuilder, HttpApiError, HttpApiScalar, HttpApp, HttpServerResponse } from "@effect/platform"
 import { Cause, Effect, Layer, Option, Predicate } from "effect"
 import { Api } from "./Api.js"
 import { DeadLettersLive, ImportsLive, JobsLive, SchedulesLive } from "./apiHandlers.js"
@@ -11,13 +11,25 @@ import { ServiceLive } from "./serviceHandlers.js"
 const json = (status: number, _tag: string, message: string) =>
   HttpServerResponse.unsafeJson({ _tag, message }, { status })
 
+/** In words that say what is wrong, and where: the message of Schema is the whole type, as a tree. */
+const decodeError = ({ _tag, issues }: HttpApiError.HttpApiDecodeError) =>
+  HttpServerResponse.unsafeJson(
+    {
+      _tag,
+      issues,
+      message: issues.map(({ message, path }) => `${path.map(String).join(".")}: ${message}`).join("; ")
+    },
+    { status: 400 }
+  )
+
 /** Every error is answered in JSON. A defect is logged; its response says only that there was one. */
 const errors = HttpApiBuilder.middleware((app) =>
   Effect.catchAllCause(app, (cause) => {
-    const failure = Option.getOrUndefined(Cause.failureOption(cause))
+    const failure: unknown = Option.getOrUndefined(Cause.failureOption(cause))
     if (Predicate.isTagged(failure, "RouteNotFound")) {
       return Effect.succeed(json(404, "RouteNotFound", "there is no page or endpoint at this address"))
     }
+    if (failure instanceof HttpApiError.HttpApiDecodeError) return Effect.succeed(decodeError(failure))
     if (failure !== undefined || Cause.isInterrupted(cause)) return Effect.failCause(cause)
     return Effect.as(
       Effect.logError("a request failed with a defect", cause),

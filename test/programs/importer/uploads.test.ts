@@ -39,6 +39,21 @@ describeService("an upload", { overPostgres: long }, (world) => {
       }))
   }
 
+  it.live("with invalid parameters is refused in words that say which, and why", () =>
+    Effect.gen(function*() {
+      const key = { "idempotency-key": "" }
+      const messages = yield* Effect.forEach(
+        [{ path: "/imports?name=" }, { path: `/imports?name=%00`, headers: key }, { headers: key }],
+        (options) => Effect.map(post(world(), "a\n1\n", options), ({ body }) => body.message)
+      )
+      const emptyKey = "idempotency-key: Expected a non empty string, actual \"\""
+      assert.deepStrictEqual(messages, [
+        "name: Expected a string at least 1 character(s) long, actual \"\"",
+        emptyKey,
+        emptyKey
+      ])
+    }))
+
   it.live("that is too large is refused, with or without Content-Length, and the connection is reused", () =>
     Effect.gen(function*() {
       const socket = yield* connect(world())

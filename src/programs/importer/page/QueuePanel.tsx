@@ -2,7 +2,7 @@
  * The queues: their depth, the pools that run their jobs, and the jobs that have not ended.
  */
 import { count, plural } from "./format.js"
-import { cancelJob, type JobItem, listJobs, listQueues, type QueueItem, setPaused } from "./jobs.js"
+import { cancelJob, type JobItem, listJobs, listQueues, pageJobs, type QueueItem, setPaused } from "./jobs.js"
 import type { Imports } from "./useImports.js"
 import { type Polled, usePolled } from "./usePolled.js"
 import { ago } from "./when.js"
@@ -57,7 +57,10 @@ interface QueueProps extends Listed {
 const Queue = ({ act, disabled, jobs, nameOf, queue }: QueueProps) => {
   const { name, pool } = queue
   const paused = pool.paused.includes("Queue")
-  const more = queue.jobs.Running.count + queue.jobs.Waiting.count + queue.jobs.Delayed.count - jobs.length
+  // The counts are of another moment than the list.
+  const more = jobs.length < pageJobs
+    ? 0
+    : queue.jobs.Running.count + queue.jobs.Waiting.count + queue.jobs.Delayed.count - jobs.length
   return (
     <li class="queue" data-paused={pool.paused.length > 0}>
       <div class="title">

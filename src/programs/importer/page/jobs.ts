@@ -35,7 +35,7 @@ export interface ScheduleItem {
 }
 
 /** More are counted, and not shown. */
-const pageJobs = 20
+export const pageJobs = 20
 
 const path = (queue: string) => `/queues/${encodeURIComponent(queue)}`
 
