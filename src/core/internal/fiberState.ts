@@ -1,4 +1,4 @@
-import { Effect, type FiberRef, FiberRefs } from "effect"
+import { type Context, Effect, type FiberId, FiberRef, FiberRefs } from "effect"
 
 /** A fiber ref, and a value for it. */
 export type RefValue = readonly [FiberRef.FiberRef<unknown>, unknown]
@@ -19,3 +19,10 @@ export const setRefs = (...[first, ...others]: readonly [RefValue, ...Array<RefV
   })
 
 export const restoreRefs = (refs: FiberRefs.FiberRefs): Effect.Effect<void> => Effect.updateFiberRefs(() => refs)
+
+/** The refs of this fiber with another context. `FiberRefs.updateAs` compares the contexts first, and hashes them for that. */
+export const withContext = (
+  refs: FiberRefs.FiberRefs,
+  id: FiberId.Single,
+  context: Context.Context<never>
+): FiberRefs.FiberRefs => FiberRefs.unsafeMake(new Map(refs.locals).set(FiberRef.currentContext, [[id, context]]))

@@ -6,6 +6,7 @@ import {
   type Exit,
   type Fiber,
   FiberRef,
+  FiberRefs,
   HashMap,
   Option,
   Tracer
@@ -87,46 +88,47 @@ const tracerOfEffect = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Tracer.Tra
   return tracer === ofEffect && fiber.getFiberRef(FiberRef.currentTracerEnabled) ? tracer : undefined
 }
 
-/** The span of a fiber, made when something reads it. */
-export interface FiberSpan {
-  /** Has the span in the context. */
-  readonly context: Context.Context<never>
-  readonly end: (exit: Exit.Exit<unknown, unknown>) => void
+/** What a span is made of. */
+interface SpanOptions {
+  readonly name: string
+  /** `internal` by default. */
+  readonly kind?: Tracer.SpanKind
+  /** The span of another process. None by default. */
+  readonly parent?: () => Option.Option<Tracer.ExternalSpan>
+  readonly attributes: () => Readonly<Record<string, unknown>>
+}
+
+/** Starts and ends spans, now or at this time of the clock. */
+export interface LazyRootSpans {
+  readonly start: (options: SpanOptions, at?: bigint) => LazySpan
+  readonly end: (span: LazySpan, exit: Exit.Exit<unknown, unknown>, at?: bigint) => void
 }
 
 /**
- * A span without a parent in this process, which is made when something reads it, added to this context; undefined unless
- * the tracer of the fiber is Effect's own.
+ * Spans without a parent in this process for what this fiber runs, each made when something reads it; undefined unless the
+ * tracer of the fiber is Effect's own. They are made by the refs that the fiber has now.
  */
-export const lazyRootSpan = (
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
-  context: Context.Context<never>,
-  options: {
-    readonly name: string
-    /** `internal` by default. */
-    readonly kind?: Tracer.SpanKind
-    /** The span of another process. None by default. */
-    readonly parent?: () => Option.Option<Tracer.ExternalSpan>
-    readonly attributes: () => Readonly<Record<string, unknown>>
-  }
-): FiberSpan | undefined => {
+export const lazyRootSpans = (fiber: Fiber.RuntimeFiber<unknown, unknown>): LazyRootSpans | undefined => {
   const tracer = tracerOfEffect(fiber)
   if (tracer === undefined) return undefined
+  const refs = fiber.getFiberRefs()
   const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-  const now = fiber.getFiberRef(FiberRef.currentTracerTimingEnabled)
-    ? () => clock.unsafeCurrentTimeNanos()
-    : () => BigInt(0)
-  const startTime = now()
-  const { attributes, kind = "internal", name, parent = Option.none } = options
-  const span = new LazySpan(kind, () => {
-    const links = Chunk.toReadonlyArray(fiber.getFiberRef(FiberRef.currentTracerSpanLinks))
-    const made = tracer.span(name, parent(), Context.empty(), links, startTime, kind)
-    HashMap.forEach(
-      fiber.getFiberRef(FiberRef.currentTracerSpanAnnotations),
-      (value, key) => made.attribute(key, value)
-    )
-    for (const [key, value] of Object.entries(attributes())) made.attribute(key, value)
-    return made
-  })
-  return { context: Context.add(context, Tracer.ParentSpan, span), end: (exit) => span.end(now(), exit) }
+  const timed = fiber.getFiberRef(FiberRef.currentTracerTimingEnabled)
+  const time = (at = clock.unsafeCurrentTimeNanos()) => timed ? at : BigInt(0)
+  return {
+    start: ({ attributes, kind = "internal", name, parent = Option.none }, at) => {
+      const startTime = time(at)
+      return new LazySpan(kind, () => {
+        const links = Chunk.toReadonlyArray(FiberRefs.getOrDefault(refs, FiberRef.currentTracerSpanLinks))
+        const made = tracer.span(name, parent(), Context.empty(), links, startTime, kind)
+        HashMap.forEach(
+          FiberRefs.getOrDefault(refs, FiberRef.currentTracerSpanAnnotations),
+          (value, key) => made.attribute(key, value)
+        )
+        for (const [key, value] of Object.entries(attributes())) made.attribute(key, value)
+        return made
+      })
+    },
+    end: (span, exit, at) => span.end(time(at), exit)
+  }
 }

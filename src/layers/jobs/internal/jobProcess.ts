@@ -1,7 +1,7 @@
-import { Cause, Context, Effect, Either, type Exit, FiberRef, HashMap, Option, Predicate } from "effect"
+import { Cause, Context, Effect, Either, type Exit, FiberRef, HashMap, Option, Predicate, Tracer } from "effect"
 import { delayAfter } from "../../../core/internal/delayAfter.js"
 import { type RefValue, refValue, restoreRefs, setRefs } from "../../../core/internal/fiberState.js"
-import { lazyRootSpan } from "../../../core/internal/lazySpan.js"
+import { lazyRootSpans } from "../../../core/internal/lazySpan.js"
 import { ofUnitOfWork, type UnitOfWork } from "../../../core/internal/unitOfWork.js"
 import { Cancelled, Draining } from "../JobContext.js"
 import { JobEvent } from "../JobEvent.js"
@@ -66,18 +66,19 @@ export const runProcess = (
     const refs = fiber.getFiberRefs()
     const { attributes, exitOf = (process) => Effect.exit(Effect.interruptible(process)), name, unit } = options
     const context = Context.merge(fiber.currentContext, job.services)
-    const span = lazyRootSpan(fiber, context, { name, attributes: () => attributes })
+    const spans = lazyRootSpans(fiber)
+    const span = spans?.start({ name, attributes: () => attributes })
     const inSpan = span === undefined
       ? Effect.withSpan(process, name, { root: true, captureStackTrace: false, attributes })
       : process
     return setRefs(
       ofUnitOfWork(unit),
       job.owner,
-      refValue(FiberRef.currentContext, span === undefined ? context : span.context)
+      refValue(FiberRef.currentContext, span === undefined ? context : Context.add(context, Tracer.ParentSpan, span))
     ).pipe(
       Effect.zipRight(exitOf(inSpan)),
       Effect.flatMap((exit) => {
-        span?.end(exit)
+        if (span !== undefined) spans?.end(span, exit)
         return Effect.as(restoreRefs(refs), exit)
       })
     )

@@ -62,13 +62,12 @@ export const commit = (
       partition,
       offset
     }))
-    const committed = Effect.withFiberRuntime<void>((fiber) => {
+    const committed = Effect.sync(() => {
       for (const { commit, partition } of pending) {
         partition.offsets.commit(commit)
         generation.uncommitted -= commit.count
-        consumer.metrics.lag(fiber, partition)
+        consumer.metrics.lag(partition)
       }
-      return Effect.void
     })
     const inKafka = Effect.zipLeft(consumer.member.commit(offsets), seen(consumer))
     const advanced = Effect.forEach(

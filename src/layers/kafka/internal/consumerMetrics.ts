@@ -1,5 +1,5 @@
-import { type Fiber, MetricKey } from "effect"
-import { labelsOf, tagged, timed, timerKey } from "../../../core/internal/workMetrics.js"
+import { MetricKey, type MetricLabel } from "effect"
+import { tagged, timed, timerKey } from "../../../core/internal/workMetrics.js"
 import type { Partition } from "./generation.js"
 
 /** What becomes of a record. */
@@ -15,19 +15,21 @@ const runTimer = timerKey(
   "How long attempts at a record, or at a batch, take, however they end"
 )
 
-type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
-
-/** The metrics of one consumer. They have the labels of the fiber. */
+/** The metrics of one consumer. */
 export interface ConsumerMetrics {
-  readonly count: (fiber: AnyFiber, outcome: RecordOutcome, records: number) => void
+  readonly count: (outcome: RecordOutcome, records: number) => void
   /** So many more records are processed now. */
-  readonly running: (fiber: AnyFiber, change: number) => void
+  readonly running: (change: number) => void
   /** An attempt took so many milliseconds. */
-  readonly attempted: (fiber: AnyFiber, millis: number) => void
-  readonly lag: (fiber: AnyFiber, partition: Partition) => void
+  readonly attempted: (millis: number) => void
+  readonly lag: (partition: Partition) => void
 }
 
-export const makeConsumerMetrics = (name: string): ConsumerMetrics => {
+/** The labels are those that the program gives to all its metrics. */
+export const makeConsumerMetrics = (
+  name: string,
+  labels: ReadonlyArray<MetricLabel.MetricLabel>
+): ConsumerMetrics => {
   const counterOf = (outcome: RecordOutcome) => tagged(recordsCounter, { consumer: name, outcome })
   const outcomes = {
     Succeeded: counterOf("Succeeded"),
@@ -48,13 +50,13 @@ export const makeConsumerMetrics = (name: string): ConsumerMetrics => {
     return made
   }
   return {
-    count: (fiber, outcome, records) => outcomes[outcome].unsafeUpdate(records, labelsOf(fiber)),
-    running: (fiber, change) => inFlight.unsafeModify(change, labelsOf(fiber)),
-    attempted: (fiber, millis) => time.unsafeUpdate(millis, labelsOf(fiber)),
-    lag: (fiber, partition) => {
+    count: (outcome, records) => outcomes[outcome].unsafeUpdate(records, labels),
+    running: (change) => inFlight.unsafeModify(change, labels),
+    attempted: (millis) => time.unsafeUpdate(millis, labels),
+    lag: (partition) => {
       const { current } = partition.offsets
       if (current === undefined) return
-      lagOf(partition).unsafeUpdate(Math.max(0, Number(partition.highWatermark - current)), labelsOf(fiber))
+      lagOf(partition).unsafeUpdate(Math.max(0, Number(partition.highWatermark - current)), labels)
     }
   }
 }

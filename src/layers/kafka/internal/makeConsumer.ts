@@ -1,4 +1,15 @@
-import { type Context, Duration, Effect, Exit, Fiber, Option, Runtime, RuntimeFlags, type Scope } from "effect"
+import {
+  type Context,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  FiberRef,
+  Option,
+  Runtime,
+  RuntimeFlags,
+  type Scope
+} from "effect"
 import * as Drain from "../../../core/Drain.js"
 import { backoff } from "../../../core/internal/backoff.js"
 import { bounded } from "../../../core/internal/bounded.js"
@@ -120,7 +131,7 @@ export const makeConsumer = <E>(
         lose: (generation, why) => lose(consumer, generation, why),
         member,
         shutdown,
-        metrics: makeConsumerMetrics(name),
+        metrics: makeConsumerMetrics(name, yield* FiberRef.get(FiberRef.currentMetricLabels)),
         counts: { finished: 0, handedBack: 0, cut: 0 },
         committing: yield* Effect.makeSemaphore(1),
         uncommitted: yield* Effect.makeLatch(false),

@@ -187,14 +187,14 @@ const heartbeat = (consumer: Consumer): Effect.Effect<void> =>
 
 /** Starts the records of a batch. Holds the next fetch while the partition has no room, then pauses the partition. */
 const fetched = (consumer: Consumer, batch: Batch): Effect.Effect<void> =>
-  Effect.withFiberRuntime((fiber) => {
+  Effect.suspend(() => {
     const { generation } = consumer
     const partition = generation.partitions.get(partitionKey(batch))
     if (partition === undefined || !isOpen(consumer, generation)) return Effect.void
     batch.accept()
     const committable = addBatch(generation, partition, batch, consumer.order)
     if (committable > 0) requestCommit(consumer, generation, committable)
-    consumer.metrics.lag(fiber, partition)
+    consumer.metrics.lag(partition)
     const started = startRecords(consumer, generation)
     if (partition.offsets.size < consumer.maxUncommitted) return started
     return partition.room.close.pipe(

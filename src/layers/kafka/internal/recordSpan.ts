@@ -1,8 +1,8 @@
 import * as Headers from "@effect/platform/Headers"
 import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
-import { type Context, Effect, type Exit, type Fiber, FiberRef, FiberRefs, Option, type Tracer } from "effect"
-import { replaceRefs } from "../../../core/internal/effectInternals.js"
-import { lazyRootSpan } from "../../../core/internal/lazySpan.js"
+import { Context, Effect, type Exit, type Fiber, type FiberRefs, Option, Tracer } from "effect"
+import { withContext } from "../../../core/internal/fiberState.js"
+import { lazyRootSpans } from "../../../core/internal/lazySpan.js"
 import type { KafkaHeaders, KafkaRecord } from "../contract.js"
 import type { Consumer } from "./consumerState.js"
 import type { Delivery } from "./generation.js"
@@ -43,25 +43,36 @@ const attributesOf = ({ batchSize, groupId }: Consumer, { attempt, record, rest 
 })
 
 /**
- * Starts the span of one attempt, a child of the span that sent the record, and returns what ends it. The span is made when
- * something reads it. Undefined unless the tracer is Effect's own. The fiber has other refs than these until they are replaced.
+ * Starts the span of an attempt, a child of the span that sent the record, and returns the refs of the fiber with it, and what
+ * ends it. The span is made when something reads it.
  */
-export const startRecordSpan = (
+export type StartRecordSpan = (delivery: Delivery, at: bigint) => {
+  readonly refs: FiberRefs.FiberRefs
+  readonly end: (exit: Exit.Exit<unknown, unknown>, at: bigint) => void
+}
+
+/** For the attempts that this fiber runs one after the other. Undefined unless its tracer is Effect's own. */
+export const recordSpans = (
   consumer: Consumer,
-  delivery: Delivery,
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
-  refs: FiberRefs.FiberRefs
-): ((exit: Exit.Exit<unknown, unknown>) => void) | undefined => {
-  const span = lazyRootSpan(fiber, fiber.currentContext as Context.Context<never>, {
-    name: nameOf(consumer),
-    kind: "consumer",
-    parent: () => parentOf(consumer, delivery),
-    attributes: () => attributesOf(consumer, delivery)
-  })
-  if (span === undefined) return undefined
-  const context = { fiberId: fiber.id(), fiberRef: FiberRef.currentContext, value: span.context }
-  replaceRefs(fiber, FiberRefs.updateAs(refs, context))
-  return span.end
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+): StartRecordSpan | undefined => {
+  const spans = lazyRootSpans(fiber)
+  if (spans === undefined) return undefined
+  const refs = fiber.getFiberRefs()
+  const context = fiber.currentContext as Context.Context<never>
+  const name = nameOf(consumer)
+  return (delivery, at) => {
+    const span = spans.start({
+      name,
+      kind: "consumer",
+      parent: () => parentOf(consumer, delivery),
+      attributes: () => attributesOf(consumer, delivery)
+    }, at)
+    return {
+      refs: withContext(refs, fiber.id(), Context.add(context, Tracer.ParentSpan, span)),
+      end: (exit, at) => spans.end(span, exit, at)
+    }
+  }
 }
 
 /** Runs one attempt in such a span under another tracer, which may look at every span. */

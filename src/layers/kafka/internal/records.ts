@@ -1,8 +1,7 @@
-import { Array, Cause, Clock, Context, Effect, Exit, type Fiber, type FiberRefs, Option } from "effect"
+import { Array, Cause, Clock, Context, Effect, Exit, type Fiber, Option } from "effect"
 import { delayAfter } from "../../../core/internal/delayAfter.js"
 import { replaceRefs } from "../../../core/internal/effectInternals.js"
 import { namedCauseMessage } from "../../../core/internal/errorMessage.js"
-import { unsafeMonotonicMillis } from "../../../core/internal/monotonic.js"
 import { BatchError } from "../contract.js"
 import { requestCommit } from "./commits.js"
 import { type Consumer, isOpen } from "./consumerState.js"
@@ -19,7 +18,7 @@ import {
   type Worker
 } from "./generation.js"
 import { counted, ProcessEnded, transactOf } from "./ledgerRecords.js"
-import { inRecordSpan, startRecordSpan } from "./recordSpan.js"
+import { inRecordSpan, recordSpans } from "./recordSpan.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -41,9 +40,9 @@ export const startRecords = (consumer: Consumer, generation: Generation): Effect
  */
 const runRecords = (consumer: Consumer, generation: Generation, worker: Worker): Effect.Effect<void> =>
   Effect.withFiberRuntime((fiber) => {
-    const refs = fiber.getFiberRefs()
-    const run = () => runRecord(consumer, generation, worker.delivery, fiber, refs)
-    consumer.metrics.running(fiber, 1)
+    const run = recordRunner(consumer, generation, fiber)
+    const body = () => run(worker.delivery)
+    consumer.metrics.running(1)
     const next = () => {
       const delivery = isOpen(consumer, generation) ? take(generation, consumer.batchSize ?? 1) : undefined
       if (delivery !== undefined) {
@@ -51,10 +50,10 @@ const runRecords = (consumer: Consumer, generation: Generation, worker: Worker):
         return true
       }
       generation.running--
-      consumer.metrics.running(fiber, -1)
+      consumer.metrics.running(-1)
       return false
     }
-    return Effect.zipRight(run(), Effect.whileLoop({ while: next, body: run, step: () => {} }))
+    return Effect.zipRight(body(), Effect.whileLoop({ while: next, body, step: () => {} }))
   })
 
 /** Fetches the partition again once half of its room is free. */
@@ -67,10 +66,9 @@ const makeRoom = (consumer: Consumer, generation: Generation, partition: Partiti
 }
 
 const handBack = ({ counts, metrics }: Consumer, records: number): Effect.Effect<void> =>
-  Effect.withFiberRuntime((fiber) => {
+  Effect.sync(() => {
     counts.handedBack += records
-    metrics.count(fiber, "HandedBack", records)
-    return Effect.void
+    metrics.count("HandedBack", records)
   })
 
 /** These records of a partition are done: their offsets may be committed. */
@@ -78,12 +76,11 @@ const complete = (
   consumer: Consumer,
   generation: Generation,
   deliveries: Array.NonEmptyReadonlyArray<Delivery>,
-  outcome: "Succeeded" | "DeadLettered",
-  fiber: AnyFiber
+  outcome: "Succeeded" | "DeadLettered"
 ): Effect.Effect<void> => {
   const { partition } = deliveries[0].lane
   consumer.counts.finished += deliveries.length
-  consumer.metrics.count(fiber, outcome, deliveries.length)
+  consumer.metrics.count(outcome, deliveries.length)
   let committable = 0
   for (const { tracked } of deliveries) committable += partition.offsets.complete(tracked)
   if (committable === 0) return Effect.void
@@ -96,14 +93,13 @@ const finish = (
   consumer: Consumer,
   generation: Generation,
   delivery: Delivery,
-  outcome: "Succeeded" | "DeadLettered",
-  fiber: AnyFiber
+  outcome: "Succeeded" | "DeadLettered"
 ): Effect.Effect<void> => {
   const deliveries = together(delivery)
   // It is delivered again, to the member that has the partition now.
   if (generation.state === "Closed") return handBack(consumer, deliveries.length)
   release(generation, delivery)
-  return complete(consumer, generation, deliveries, outcome, fiber)
+  return complete(consumer, generation, deliveries, outcome)
 }
 
 /** Waits for the next attempt without a slot, so that only the records of its lane wait with it. */
@@ -142,7 +138,7 @@ const deadLetter = (
     Effect.zipRight(Effect.exit(Effect.interruptible(consumer.deadLetter(delivery, cause)))),
     Effect.flatMap((exit) =>
       Exit.isSuccess(exit)
-        ? Effect.withFiberRuntime<void>((fiber) => finish(consumer, generation, delivery, "DeadLettered", fiber))
+        ? finish(consumer, generation, delivery, "DeadLettered")
         : handBack(consumer, 1)
     )
   )
@@ -171,8 +167,8 @@ const settleFailure = (
         // To wait would hold up the drain, or the rebalance.
         onSome: (delay) =>
           isOpen(consumer, generation)
-            ? Effect.withFiberRuntime<unknown>((fiber) => {
-              consumer.metrics.count(fiber, "Retried", 1)
+            ? Effect.suspend(() => {
+              consumer.metrics.count("Retried", 1)
               return waitForNextAttempt(consumer, generation, delivery, Effect.sleep(delay))
             })
             : handBack(consumer, 1)
@@ -187,7 +183,7 @@ const settleBatch = (
   first: Delivery,
   cause: Cause.Cause<unknown>
 ): Effect.Effect<void> =>
-  Effect.withFiberRuntime((fiber) => {
+  Effect.suspend(() => {
     const deliveries = together(first)
     const failure = Option.getOrUndefined(Cause.failureOption(cause))
     const index = failure instanceof BatchError
@@ -205,7 +201,7 @@ const settleBatch = (
       ? settleFailure(consumer, generation, failed, cause)
       : handBack(consumer, deliveries.length - index)
     return Array.isNonEmptyArray(done)
-      ? Effect.zipRight(complete(consumer, generation, done, "Succeeded", fiber), settle)
+      ? Effect.zipRight(complete(consumer, generation, done, "Succeeded"), settle)
       : settle
   })
 
@@ -225,36 +221,43 @@ const settle = (
 }
 
 /**
- * One attempt at a record, or at a batch, in a span of its own, and what follows from it. Only the user's process is interruptible. What
- * it leaves in the fiber refs does not reach the next record.
+ * Runs one attempt at a record, or at a batch, in a span of its own, and what follows from it. Only the user's process is
+ * interruptible. What it leaves in the fiber refs does not reach the next record.
  */
-const runRecord = (
-  consumer: Consumer,
-  generation: Generation,
-  delivery: Delivery,
-  fiber: AnyFiber,
-  refs: FiberRefs.FiberRefs
-): Effect.Effect<void> => {
-  const more = delivery.rest.length
-  if (more > 0) consumer.metrics.running(fiber, more)
+const recordRunner = (consumer: Consumer, generation: Generation, fiber: AnyFiber) => {
+  const refs = fiber.getFiberRefs()
   const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-  const startedAt = unsafeMonotonicMillis(clock)
-  const endSpan = startRecordSpan(consumer, delivery, fiber, refs)
-  const transact = transactOf(consumer, generation, delivery)
-  const process = counted(
-    consumer,
-    generation,
-    delivery,
-    Effect.suspend(() => consumer.process(delivery, { attempt: delivery.attempt, transact }))
-  )
-  const attempt = endSpan === undefined ? inRecordSpan(consumer, delivery, process) : process
-  return Effect.flatMap(Effect.exit(Effect.interruptible(attempt)), (exit) => {
-    endSpan?.(exit)
-    replaceRefs(fiber, refs)
-    if (more > 0) consumer.metrics.running(fiber, -more)
-    consumer.metrics.attempted(fiber, unsafeMonotonicMillis(clock) - startedAt)
-    return Exit.isSuccess(exit)
-      ? finish(consumer, generation, delivery, "Succeeded", fiber)
-      : settle(consumer, generation, delivery, exit.cause)
-  })
+  const startSpan = recordSpans(consumer, fiber)
+  return (delivery: Delivery): Effect.Effect<void> => {
+    const more = delivery.rest.length
+    if (more > 0) consumer.metrics.running(more)
+    const startedAt = clock.unsafeCurrentTimeNanos()
+    const span = startSpan?.(delivery, startedAt)
+    replaceRefs(fiber, span?.refs ?? refs)
+    const ended = (exit: Exit.Exit<unknown, unknown>) => {
+      const endedAt = clock.unsafeCurrentTimeNanos()
+      span?.end(exit, endedAt)
+      if (more > 0) consumer.metrics.running(-more)
+      consumer.metrics.attempted(Number(endedAt - startedAt) / 1e6)
+    }
+    const transact = transactOf(consumer, generation, delivery)
+    const process = counted(
+      consumer,
+      generation,
+      delivery,
+      Effect.suspend(() => consumer.process(delivery, { attempt: delivery.attempt, transact }))
+    )
+    const attempt = span === undefined ? inRecordSpan(consumer, delivery, process) : process
+    return Effect.matchCauseEffect(Effect.interruptible(attempt), {
+      onSuccess: (value) => {
+        ended(Exit.succeed(value))
+        return finish(consumer, generation, delivery, "Succeeded")
+      },
+      onFailure: (cause) => {
+        ended(Exit.failCause(cause))
+        replaceRefs(fiber, refs)
+        return settle(consumer, generation, delivery, cause)
+      }
+    })
+  }
 }
