@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import * as Fs from "node:fs"
 
 /** Whether a mock cluster can be started here: it is part of librdkafka, which Debian's kcat brings. */
 export const hasKafka = (): boolean => spawnSync("kcat", ["-V"]).status === 0
@@ -14,14 +15,20 @@ export interface KafkaPlace {
  * created when they are first used, with four partitions. Unlike Kafka it takes no offsets during a rebalance, refuses a
  * member that asks for its partitions after all others have theirs (so a rebalance between two live members fails on a slow
  * machine), takes the session timeout less a second for each change of the members, also when the last one leaves, and names no
- * controller, which the idempotent producer of kafkajs needs.
+ * controller, which the idempotent producer of kafkajs needs. It ends itself when a member joins by a second connection before it has
+ * noticed the end of the first one (of a connection that waits in a join it notices a reset only, see `cuttableProxy`), and answers nothing
+ * any more on a connection whose member's session ends while it waits in a join, as when it was frozen.
  */
 export class ThrowawayKafka implements KafkaPlace {
   brokers: ReadonlyArray<string> = []
   private child: ChildProcess | undefined
   private exited: Promise<unknown> = Promise.resolve()
+  private removed = false
+  /** Its last words, when it has ended by itself: a check of its own state has failed. */
+  failure: string | undefined
 
-  constructor(private readonly size = 1) {}
+  /** With `log`, the cluster writes what it does into this file: each request is a line. */
+  constructor(private readonly size = 1, private readonly log?: string) {}
 
   /** kcat waits for records on its standard input, and the cluster lives as long as it does. */
   create = (): Promise<void> =>
@@ -32,8 +39,10 @@ export class ThrowawayKafka implements KafkaPlace {
         { stdio: ["pipe", "ignore", "pipe"] }
       )
       let output = ""
+      let last = ""
       child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-        // Each request is a line.
+        if (this.log !== undefined) Fs.appendFileSync(this.log, chunk)
+        last = chunk
         if (this.brokers.length > 0) return
         output += chunk
         const [, brokers] = /Mock cluster \S+ bootstrap\.servers=(\S+)\n/.exec(output) ?? []
@@ -44,6 +53,7 @@ export class ThrowawayKafka implements KafkaPlace {
       this.exited = new Promise((exited) =>
         child.once("close", () => {
           reject(new Error(`kcat ended: ${output}`))
+          if (!this.removed) this.failure = last.trim().split("\n").at(-1)
           exited(undefined)
         })
       )
@@ -55,6 +65,7 @@ export class ThrowawayKafka implements KafkaPlace {
   thaw = (): void => void this.child?.kill("SIGCONT")
 
   remove = async (): Promise<void> => {
+    this.removed = true
     this.child?.kill("SIGKILL")
     await this.exited
   }

@@ -10,17 +10,21 @@ import { deadLetterTopic, groupId, placeOf, topics } from "../../fixtures/kafka/
 import { cuttableProxy } from "../../kit/cuttableProxy.js"
 import { ThrowawayKafka } from "../../kit/kafkaServer.js"
 import { adminQuery, type PostgresServer } from "../../kit/postgresServer.js"
-import { poll } from "../../kit/until.js"
 import type { Violation } from "../checker.js"
 import { Cluster } from "../cluster.js"
 import { check, type DeadLetter, type EffectRow, type History } from "./checker.js"
 import { brokers, type Fault, type Record, type Schedule, services } from "./schedule.js"
+import { standstillOf } from "./standstill.js"
 
 export interface Round extends History {
   readonly folder: string
+  /** What everything was at when nothing was consumed any more. Empty when everything was. */
+  readonly standstill: ReadonlyArray<string>
   readonly violations: ReadonlyArray<Violation>
 }
 
+/** The first record is consumed in this time, on a busy machine too. */
+const firstEffect = 180_000
 /** After the last fault something must be consumed in each such time, until everything is: a busy machine needs many of them. */
 const stall = 60_000
 /** The time from SIGTERM until SIGKILL at the end of a round. */
@@ -28,8 +32,8 @@ const stopTimeout = 20_000
 
 type Proxy = Awaited<ReturnType<typeof cuttableProxy>>
 
-const startKafka = async () => {
-  const server = new ThrowawayKafka(brokers)
+const startKafka = async (folder: string) => {
+  const server = new ThrowawayKafka(brokers, Path.join(folder, "cluster"))
   await server.create()
   const ports = server.brokers.map((broker) => Number(broker.split(":").at(-1)))
   const proxies = await Promise.all(ports.map((port) => cuttableProxy(port)))
@@ -94,15 +98,25 @@ const unfinishedOf = async (url: string, { early, late }: Schedule): Promise<Rea
 }
 
 /** Waits until everything is consumed, or nothing is any more. */
-const recovered = async (url: string, schedule: Schedule): Promise<void> => {
+const recovers = async (url: string, server: ThrowawayKafka, schedule: Schedule): Promise<boolean> => {
   let last = ""
-  for (let since = Date.now(); Date.now() < since + stall;) {
+  for (let since = Date.now(); server.failure === undefined && Date.now() < since + stall;) {
     const unfinished = (await unfinishedOf(url, schedule)).join()
-    if (unfinished === "") return
+    if (unfinished === "") return true
     if (unfinished !== last) since = Date.now()
     last = unfinished
     await sleep(100)
   }
+  return false
+}
+
+/** Waits for the first effect. */
+const begins = async (url: string, server: ThrowawayKafka): Promise<boolean> => {
+  for (const since = Date.now(); server.failure === undefined && Date.now() < since + firstEffect;) {
+    if ((await readEffects(url)).length > 0) return true
+    await sleep(100)
+  }
+  return false
 }
 
 const readDead = (server: ThrowawayKafka): ReadonlyArray<DeadLetter> => {
@@ -137,7 +151,7 @@ export const play = async (schedule: Schedule, postgres: PostgresServer): Promis
     url,
     `CREATE TABLE effects (id serial, topic text, partition int, "offset" int, key text, process text)`
   )
-  const { env, proxies, server } = await startKafka()
+  const { env, proxies, server } = await startKafka(folder)
   await produce(server, early)
   const cluster = new Cluster(
     services,
@@ -146,7 +160,7 @@ export const play = async (schedule: Schedule, postgres: PostgresServer): Promis
     "test/fixtures/kafka/chaos.ts"
   )
   try {
-    await poll("an effect", async () => (await readEffects(url)).length > 0 ? true : undefined, 180_000)
+    const hasBegun = await begins(url, server)
     const produced = sleep(500).then(() => produce(server, late))
     await Promise.all([
       produced,
@@ -156,7 +170,9 @@ export const play = async (schedule: Schedule, postgres: PostgresServer): Promis
         await inject(cluster, server, proxies, fault)
       })
     ])
-    await recovered(url, schedule)
+    const standstill = hasBegun && await recovers(url, server, schedule)
+      ? []
+      : await standstillOf({ cluster, folder, server, topics, url })
     await cluster.stop(stopTimeout)
     const history: History = {
       schedule,
@@ -166,7 +182,7 @@ export const play = async (schedule: Schedule, postgres: PostgresServer): Promis
       journal: read(Path.join(folder, "journal")),
       lives: cluster.lives
     }
-    return { ...history, folder, violations: check(history) }
+    return { ...history, folder, standstill, violations: check(history) }
   } finally {
     await cluster.stop(0)
     await server.remove()
@@ -187,11 +203,16 @@ const historyOf = ({ journal, schedule }: Round, job: string): ReadonlyArray<str
   ]
 }
 
+/** A round that stands still violates what is promised for each record that is left. */
+const mostViolations = 20
+
 /** The violations of a round, with the history of each record, and the command that plays the schedule again. */
 export const formatFailure = (round: Round): string =>
   [
     `FAILED, see ${round.folder}; again with LASTCALL_SEED=${round.schedule.seed} LASTCALL_ROUNDS=1`,
-    ...round.violations.flatMap(({ job, what }) =>
+    ...round.violations.slice(0, mostViolations).flatMap(({ job, what }) =>
       job === undefined ? [`- ${what}`] : [`- record ${job} ${what}`, ...historyOf(round, job)]
-    )
+    ),
+    ...round.violations.length > mostViolations ? [`- and ${round.violations.length - mostViolations} more`] : [],
+    ...round.standstill
   ].join("\n")

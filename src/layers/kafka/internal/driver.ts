@@ -69,6 +69,8 @@ export interface DriverConsumer {
 export interface Cluster {
   /** Runs at the beginning of each join. */
   findGroupCoordinator(group: { groupId: string }): Promise<unknown>
+  /** Runs at the beginning of each fetch. */
+  refreshMetadataIfNecessary(): Promise<unknown>
 }
 
 /** Makes the assigner of a consumer. What it returns is passed on unseen. */

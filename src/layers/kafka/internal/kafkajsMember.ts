@@ -28,6 +28,12 @@ const numbers = (partitions: ReadonlyArray<TopicPartition>) => byTopic(partition
 /** The driver throws before its first run and after a crash, when it fetches nothing. */
 const whileRunning = (operation: () => void): Effect.Effect<void> => Effect.ignore(Effect.try(operation))
 
+/** The driver joins again when a fetch fails with this type. */
+class JoinFailed extends Error {
+  readonly type = "REBALANCE_IN_PROGRESS"
+  override readonly message = "the member has not joined its group again"
+}
+
 const toBatch = ({ batch, resolveOffset }: EachBatchPayload): Batch => {
   const { partition, topic } = batch
   return {
@@ -55,6 +61,10 @@ const toBatch = ({ batch, resolveOffset }: EachBatchPayload): Batch => {
  * kafkajs has no event that it waits for before it joins again. But each join begins with a search for the coordinator, on
  * a cluster object that belongs to this consumer and that it passes to its assigners: the search waits for `joining`.
  *
+ * After a join that has failed, as by a connection that broke, kafkajs goes on to fetch what it had before, in no group or in one that
+ * counts on it for other partitions, for ever. Each fetch begins on the cluster object, too: there such a fetch fails, and the join begins
+ * again.
+ *
  * Offsets are committed by `commitOffsetsIfNecessary`, which sends them once. `consumer.commitOffsets` repeats a failed
  * request with the membership of that moment: after a rebalance it would set back the partition of another member.
  */
@@ -66,6 +76,7 @@ export const makeMember = (
   Effect.gen(function*() {
     const runtime = yield* Effect.runtime<never>()
     let joining: () => Promise<unknown> = () => Promise.resolve()
+    let isJoining = false
     const waiting = new WeakSet<Cluster>()
     const assigner: PartitionAssigner = (config) => {
       const { cluster } = config
@@ -73,8 +84,14 @@ export const makeMember = (
         waiting.add(cluster)
         const find = cluster.findGroupCoordinator.bind(cluster)
         cluster.findGroupCoordinator = async (group) => {
+          isJoining = true
           await joining()
           return find(group)
+        }
+        const refresh = cluster.refreshMetadataIfNecessary.bind(cluster)
+        cluster.refreshMetadataIfNecessary = async () => {
+          if (isJoining) throw new JoinFailed()
+          return refresh()
         }
       }
       return roundRobin(config)
@@ -98,15 +115,18 @@ export const makeMember = (
       const run = <A>(effect: Effect.Effect<A>) => Runtime.runPromise(runtime)(effect)
       const now = (effect: Effect.Effect<void>) => void Runtime.runFork(runtime)(effect)
       joining = () => run(events.joining)
-      consumer.on("consumer.group_join", ({ payload: { memberAssignment } }) =>
+      consumer.on("consumer.group_join", ({ payload: { memberAssignment } }) => {
+        isJoining = false
         now(events.joined(
           Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
             partitions.map((partition) => ({ topic, partition }))
           )
-        )))
+        ))
+      })
       consumer.on("consumer.heartbeat", () => now(events.heartbeat))
       consumer.on("consumer.crash", ({ payload: { error, restart } }) => {
         send = undefined
+        isJoining = false
         now(events.failed(error, restart))
       })
       return consumer.run({
