@@ -8,7 +8,13 @@ import { serversOf } from "./servers.js"
 
 const seed = Number(process.env["LASTCALL_SEED"] ?? Date.now() % 1_000_000)
 
-const rounds: ReadonlyArray<readonly [Engine, number]> = [["postgres", 3], ["redis", 2], ["pglite", 2]]
+const rounds: ReadonlyArray<readonly [Engine, number]> = [
+  ["postgres", 3],
+  ["redis", 2],
+  ["nats", 2],
+  ["rabbitmq", 2],
+  ["pglite", 2]
+]
 
 // Sequential: to read an embedded database blocks everything else in this process.
 describe("chaos", () => {

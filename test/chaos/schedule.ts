@@ -1,11 +1,12 @@
 // The schedule of a round: its jobs and its faults, as a pure function of its seed.
 import type { Job, Kind } from "../fixtures/chaos/job.js"
 
-export type Engine = "postgres" | "redis" | "pglite"
-export const engines: ReadonlyArray<Engine> = ["postgres", "redis", "pglite"]
+/** What distributes the jobs: a carrier over PostgreSQL, or the database itself. */
+export const engines = ["postgres", "redis", "nats", "rabbitmq", "pglite"] as const
+export type Engine = typeof engines[number]
 
-/** The target of a fault: one of the service's processes, the database, or the Redis of the engine. */
-export type Target = `service ${number}` | "database" | "redis"
+/** The target of a fault: one of the service's processes, the database, or the server of the carrier. */
+export type Target = `service ${number}` | "database" | "carrier"
 
 /** A server is down for `millis`, and a frozen target frozen for `millis`. The cluster restarts its processes itself. */
 export interface Fault {
@@ -87,22 +88,19 @@ const countOf = ({ between }: Random, kind: Kind): number =>
   kind === "flaky" ? between(1, 2) : kind === "steps" ? between(3, 12) : 0
 
 /** PGlite belongs to one process and runs one statement at a time. */
-const load = {
-  postgres: { services: 3, batches: 24 },
-  redis: { services: 3, batches: 24 },
-  pglite: { services: 1, batches: 6 }
-}
+const loadOf = (engine: Engine) => engine === "pglite" ? { services: 1, batches: 6 } : { services: 3, batches: 24 }
 
-const servers = { postgres: ["database"], redis: ["database", "redis"], pglite: [] } as const
+const serversOf = (engine: Engine): ReadonlyArray<Target> =>
+  engine === "pglite" ? [] : engine === "postgres" ? ["database"] : ["database", "carrier"]
 
 const serverFault = ({ between, chance, weighted }: Random, target: Target): ReadonlyArray<Fault> => {
   if (!chance(0.6)) return []
-  // Only Redis is wiped: the database still has the jobs.
+  // Only the carrier is wiped: the database still has the jobs.
   const kind = weighted([
     [2, "stop" as const],
     [2, "kill" as const],
     [2, "freeze" as const],
-    [target === "redis" ? 1 : 0, "wipe" as const]
+    [target === "carrier" ? 1 : 0, "wipe" as const]
   ])
   const at = between(300, 3_000)
   return [{ at, target, kind, millis: kind === "freeze" ? between(300, 3_000) : between(200, 1_500) }]
@@ -124,7 +122,7 @@ const serviceFaults = ({ between, chance, weighted }: Random, services: number):
 
 export const scheduleOf = (engine: Engine, seed: number): Schedule => {
   const random = randomOf(seed)
-  const { batches, services } = load[engine]
+  const { batches, services } = loadOf(engine)
   const job = (key: string, kind: Kind): Job => ({
     key,
     kind,
@@ -144,7 +142,7 @@ export const scheduleOf = (engine: Engine, seed: number): Schedule => {
     ? [{ at: random.between(0, 1_000), sentOnce: false, jobs: [job("poison", "poison")] }]
     : []
   const faults = [
-    ...servers[engine].flatMap((server) => serverFault(random, server)),
+    ...serversOf(engine).flatMap((server) => serverFault(random, server)),
     // Every round has a process that continues after its leases have expired.
     freeze(`service ${random.between(1, services)}`, random.between(500, 1_500), random.between(...longerThanLease)),
     ...Array.from({ length: random.between(services, 2 * services - 1) }, () => serviceFaults(random, services)).flat()

@@ -2,8 +2,10 @@
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { natsServer, ThrowawayNats } from "../kit/natsServer.js"
 import { template } from "../kit/pglite.js"
 import { throwaway } from "../kit/postgresServer.js"
+import { hasRabbit, ThrowawayRabbit } from "../kit/rabbitServer.js"
 import { hasRedis, ThrowawayRedis } from "../kit/redisServer.js"
 import type { ServerControls } from "../kit/throwaway.js"
 import { createTables } from "./databases.js"
@@ -12,6 +14,13 @@ import type { Engine, Target } from "./schedule.js"
 export interface Server extends Omit<ServerControls, "port"> {
   /** Kills the server and starts it again without its data. */
   readonly wipe?: () => Promise<void>
+}
+
+interface CarrierServer extends Server {
+  readonly url: string
+  readonly wipe: () => Promise<void>
+  readonly create: () => Promise<void>
+  readonly remove: () => Promise<void>
 }
 
 export interface Servers {
@@ -42,24 +51,22 @@ const postgres = (more: () => Promise<Record<string, string>> = async () => ({})
   }
 }
 
-/** Redis as the carrier, and PostgreSQL for the jobs and what they write. */
-const redis = (): Servers | string => {
-  if (!hasRedis()) return "there is no Redis here: install redis-server"
-  const server = new ThrowawayRedis()
+/** A server as the carrier, and PostgreSQL for the jobs and what they write. */
+const carried = (carrier: CarrierServer): Servers | string => {
   const database = postgres(async () => {
-    await server.wipe()
-    return { JOBS_URL: server.url }
+    await carrier.wipe()
+    return { JOBS_URL: carrier.url }
   })
   if (typeof database === "string") return database
   return {
     ...database,
     create: async () => {
-      await server.create()
+      await carrier.create()
       await database.create()
     },
-    byTarget: { ...database.byTarget, redis: server },
+    byTarget: { ...database.byTarget, carrier },
     remove: async () => {
-      await server.remove()
+      await carrier.remove()
       await database.remove()
     }
   }
@@ -92,6 +99,12 @@ export const serversOf = (engine: Engine): Servers | string => {
     case "pglite":
       return pglite()
     case "redis":
-      return redis()
+      return hasRedis() ? carried(new ThrowawayRedis()) : "there is no Redis here: install redis-server"
+    case "nats": {
+      const file = natsServer()
+      return file === undefined ? "there is no NATS here: install nats-server" : carried(new ThrowawayNats(file))
+    }
+    case "rabbitmq":
+      return hasRabbit() ? carried(new ThrowawayRabbit()) : "there is no RabbitMQ here: install rabbitmq-server"
   }
 }

@@ -64,6 +64,13 @@ export class ThrowawayRabbit extends Throwaway {
     this.epmd.stderr!.resume()
   }
 
+  /** Restarts it without its data. */
+  wipe = async () => {
+    await this.kill()
+    Fs.rmSync(Path.join(this.folder, "mnesia"), { recursive: true, force: true })
+    await this.start()
+  }
+
   override async remove() {
     await super.remove()
     this.epmd?.kill("SIGKILL")

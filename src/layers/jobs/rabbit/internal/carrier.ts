@@ -2,6 +2,7 @@ import { Duration, Effect, Exit, Option, Predicate, Queue, type Redacted } from 
 import { createHash, randomUUID } from "node:crypto"
 import type { Channel, Connection, ConnectionOptions, SyncMessage } from "rabbitmq-client"
 import { bounded } from "../../../../core/internal/bounded.js"
+import { errorMessage } from "../../../../core/internal/errorMessage.js"
 import { monotonicMillis } from "../../../../core/internal/monotonic.js"
 import * as WakeUp from "../../internal/wakeUp.js"
 import type { CarrierQueue, Delivery, Service } from "../../JobCarrier.js"
@@ -121,10 +122,10 @@ const makeQueue = ({ label, name, rabbit, settings, wake, wakeUp }: {
       arguments: { "x-queue-type": "quorum", "x-delivery-limit": 2 ** 31 - 1 }
     })
 
-  const away = () => new Error(`${label} is away`)
+  const away = (error: unknown) => new Error(`${label} is away: ${errorMessage(error)}`)
 
   const open = async (signal: AbortSignal) => {
-    if (!rabbit.ready) throw away()
+    if (!rabbit.ready) throw new Error("not connected")
     if (current?.channel.active === true) return current
     const channel = await rabbit.acquire()
     if (signal.aborted) {
@@ -158,7 +159,7 @@ const makeQueue = ({ label, name, rabbit, settings, wake, wakeUp }: {
           return await request(await open(signal))
         }
       },
-      catch: (error) => new JobSourceError({ operation, queue: name, cause: rabbit.ready ? error : away() })
+      catch: (error) => new JobSourceError({ operation, queue: name, cause: rabbit.ready ? error : away(error) })
     }).pipe(
       bounded({ within: requestTimeout }),
       Effect.flatMap(
