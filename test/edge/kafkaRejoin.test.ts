@@ -7,7 +7,7 @@ import * as KafkaClient from "../../src/layers/kafka/KafkaClient.js"
 import * as KafkaConsumer from "../../src/layers/kafka/KafkaConsumer.js"
 import * as KafkaProducer from "../../src/layers/kafka/KafkaProducer.js"
 import { describeKafka, type KafkaPlace } from "../kit/kafka.js"
-import { kafkaProxy, type KafkaResponse } from "../kit/kafkaProxy.js"
+import { type Fate, kafkaProxy, type KafkaResponse } from "../kit/kafkaProxy.js"
 import { poll } from "../kit/until.js"
 
 const apis = { JoinGroup: 11, Heartbeat: 12, SyncGroup: 14 }
@@ -22,37 +22,39 @@ const send = ({ brokers }: KafkaPlace, groupId: string, value: string) =>
     )
   )
 
-/** The next heartbeat is refused, and then the connection breaks at the first response to such a request. */
-const breakAt = (lost: keyof typeof apis, heartbeat: keyof typeof errors) => {
+/** The next heartbeat is refused, and then the connection meets its fate at the first response to such a request. */
+const breakAt = (lost: keyof typeof apis, fate: Fate, heartbeat: keyof typeof errors) => {
   let state: "quiet" | "refuse" | "break" | "over" = "quiet"
   return {
     begin: () => void (state = "refuse"),
     isOver: () => state === "over",
-    passes: ({ api, frame }: KafkaResponse) => {
+    fateOf: ({ api, frame }: KafkaResponse): Fate => {
       if (state === "refuse" && api === apis.Heartbeat) {
         frame.writeInt16BE(errors[heartbeat], errorAt)
         state = "break"
       } else if (state === "break" && api === apis[lost]) {
         state = "over"
-        return false
+        return fate
       }
-      return true
+      return "pass"
     }
   }
 }
 
 describeKafka("a member whose connection breaks while it joins again", (kafka) => {
   const cases = [
-    ["JoinGroup", "UNKNOWN_MEMBER_ID"],
-    ["SyncGroup", "REBALANCE_IN_PROGRESS"]
+    ["JoinGroup", "break", "UNKNOWN_MEMBER_ID"],
+    ["SyncGroup", "break", "REBALANCE_IN_PROGRESS"],
+    ["SyncGroup", "hush", "REBALANCE_IN_PROGRESS"]
   ] as const
-  it.concurrent.for(cases)("joins once more, when it was %s after %s", async ([lost, heartbeat]) => {
-    const fault = breakAt(lost, heartbeat)
-    const proxy = await kafkaProxy(Number(kafka.brokers[0]!.split(":").at(-1)), fault.passes)
-    const groupId = lost
+  it.concurrent.for(cases)("joins once more: %s, %s, after %s", async ([lost, fate, heartbeat]) => {
+    const fault = breakAt(lost, fate, heartbeat)
+    const proxy = await kafkaProxy(Number(kafka.brokers[0]!.split(":").at(-1)), fault.fateOf)
+    const groupId = `${lost}-${fate}`
     const client = new Kafka({
       brokers: [...kafka.brokers],
       logLevel: 0,
+      requestTimeout: 1_000,
       socketFactory: ({ onConnect }) => Net.connect(proxy.port, "127.0.0.1", onConnect)
     })
     const values: Array<string> = []

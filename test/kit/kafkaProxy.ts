@@ -22,33 +22,37 @@ const frames = (each: (frame: Buffer) => void) => {
   }
 }
 
-/**
- * A proxy to a broker on this machine that shows each response before the client gets it. The response may be edited in place. When
- * `passes` returns false, the client does not get it, and its connection is closed.
- */
-export const kafkaProxy = async (port: number, passes: (response: KafkaResponse) => boolean) => {
+/** What becomes of a response: its connection may end instead, or stay open and answer nothing any more. */
+export type Fate = "pass" | "break" | "hush"
+
+/** A proxy to a broker on this machine that shows each response before the client gets it. The response may be edited in place. */
+export const kafkaProxy = async (port: number, fateOf: (response: KafkaResponse) => Fate) => {
   const sockets = new Set<Net.Socket>()
   const server = Net.createServer((client) => {
     const broker = Net.connect(port, "127.0.0.1")
     for (const socket of [client, broker]) sockets.add(socket.setNoDelay(true).on("error", () => undefined))
     const apis = new Map<number, number>()
+    let isHushed = false
     client.on(
       "data",
       frames((frame) => {
         apis.set(frame.readInt32BE(8), frame.readInt16BE(4))
-        broker.write(frame)
+        if (!isHushed) broker.write(frame)
       })
     )
     broker.on(
       "data",
       frames((frame) => {
         const id = frame.readInt32BE(4)
-        if (passes({ api: apis.get(id)!, frame })) client.write(frame)
-        else client.destroy()
+        if (isHushed) return
+        const fate = fateOf({ api: apis.get(id)!, frame })
+        if (fate === "pass") client.write(frame)
+        else if (fate === "break") client.destroy()
+        else isHushed = true
         apis.delete(id)
       })
     )
-    client.on("close", () => broker.destroy())
+    client.on("close", () => broker.resetAndDestroy())
     broker.on("close", () => client.destroy())
   })
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))

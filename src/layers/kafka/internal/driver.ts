@@ -65,12 +65,20 @@ export interface DriverConsumer {
   ): unknown
 }
 
+/** A broker, by its address. */
+interface Broker {
+  readonly connectionPool: { readonly host: string; readonly port: number }
+}
+
 /** The view of the cluster that belongs to one consumer. */
 export interface Cluster {
+  connect(): Promise<unknown>
   /** Runs at the beginning of each join. */
-  findGroupCoordinator(group: { groupId: string }): Promise<unknown>
+  findGroupCoordinator(group: { groupId: string }): Promise<Broker>
   /** Runs at the beginning of each fetch. */
   refreshMetadataIfNecessary(): Promise<unknown>
+  /** Forgets a broker with its connections. The next refresh finds it anew. */
+  removeBroker(address: Broker["connectionPool"]): void
 }
 
 /** Makes the assigner of a consumer. What it returns is passed on unseen. */

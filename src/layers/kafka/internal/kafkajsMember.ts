@@ -63,7 +63,7 @@ const toBatch = ({ batch, resolveOffset }: EachBatchPayload): Batch => {
  *
  * After a join that has failed, as by a connection that broke, kafkajs goes on to fetch what it had before, in no group or in one that
  * counts on it for other partitions, for ever. Each fetch begins on the cluster object, too: there such a fetch fails, and the join begins
- * again.
+ * again, by a new connection: kafkajs keeps one on which nothing is answered.
  *
  * Offsets are committed by `commitOffsetsIfNecessary`, which sends them once. `consumer.commitOffsets` repeats a failed
  * request with the membership of that moment: after a rebalance it would set back the partition of another member.
@@ -76,22 +76,31 @@ export const makeMember = (
   Effect.gen(function*() {
     const runtime = yield* Effect.runtime<never>()
     let joining: () => Promise<unknown> = () => Promise.resolve()
-    let isJoining = false
+    let join: "none" | "begun" | "failed" = "none"
     const waiting = new WeakSet<Cluster>()
     const assigner: PartitionAssigner = (config) => {
       const { cluster } = config
       if (!waiting.has(cluster)) {
         waiting.add(cluster)
         const find = cluster.findGroupCoordinator.bind(cluster)
-        cluster.findGroupCoordinator = async (group) => {
-          isJoining = true
-          await joining()
-          return find(group)
-        }
         const refresh = cluster.refreshMetadataIfNecessary.bind(cluster)
+        let coordinator: Awaited<ReturnType<Cluster["findGroupCoordinator"]>> | undefined
+        cluster.findGroupCoordinator = async (group) => {
+          const again = join === "failed"
+          join = "begun"
+          await joining()
+          if (again && coordinator !== undefined) {
+            cluster.removeBroker(coordinator.connectionPool)
+            await cluster.connect()
+            await refresh()
+          }
+          coordinator = await find(group)
+          return coordinator
+        }
         cluster.refreshMetadataIfNecessary = async () => {
-          if (isJoining) throw new JoinFailed()
-          return refresh()
+          if (join === "none") return refresh()
+          join = "failed"
+          throw new JoinFailed()
         }
       }
       return roundRobin(config)
@@ -116,7 +125,7 @@ export const makeMember = (
       const now = (effect: Effect.Effect<void>) => void Runtime.runFork(runtime)(effect)
       joining = () => run(events.joining)
       consumer.on("consumer.group_join", ({ payload: { memberAssignment } }) => {
-        isJoining = false
+        join = "none"
         now(events.joined(
           Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
             partitions.map((partition) => ({ topic, partition }))
@@ -126,7 +135,7 @@ export const makeMember = (
       consumer.on("consumer.heartbeat", () => now(events.heartbeat))
       consumer.on("consumer.crash", ({ payload: { error, restart } }) => {
         send = undefined
-        isJoining = false
+        join = "none"
         now(events.failed(error, restart))
       })
       return consumer.run({
