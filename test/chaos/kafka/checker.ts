@@ -43,9 +43,11 @@ const recordViolations = ({ dead, effects, journal, lives, schedule }: History):
   const written = countBy(effects.map(placeOf))
   const letters = new Map(dead.map((letter) => [letter.record, letter]))
   const ended = new Set(lives.filter((life) => life.signal !== null || wasFrozen(life)).map(({ name }) => name))
+  // A batch that is taken counts for each of its records.
+  const hasBegun = ({ what }: Entry) => what === "begun" || what === "taken"
   const deathsAt = (record: string) =>
     new Set(
-      journal.filter(({ job, process, what }) => job === record && what === "begun" && ended.has(process)).map(
+      journal.filter((entry) => entry.job === record && hasBegun(entry) && ended.has(entry.process)).map(
         ({ process }) => process
       )
     ).size

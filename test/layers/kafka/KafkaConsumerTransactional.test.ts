@@ -196,4 +196,48 @@ describePostgres("A transactional consumer", (postgres) => {
       yield* eventually("the last run has written", effects, ({ length }) => length === 1)
       assert.deepStrictEqual(kafka.sent, [])
     }))
+
+  it.scoped("that was held to be lost, and was not, hands records back without counting them", () =>
+    Effect.gen(function*() {
+      const { effects, member } = yield* makeWorld
+      let runs = 0
+      const { kafka } = yield* member(
+        "first",
+        (_, write) => Effect.suspend(() => ++runs > 3 ? write : Effect.never),
+        1
+      )
+      for (let loss = 1; loss <= 3; loss++) {
+        yield* eventually(`run ${loss}`, Effect.sync(() => runs === loss))
+        yield* TestClock.adjust("1 minute")
+        yield* kafka.heartbeat
+        const opened = () => kafka.log.filter((line) => line === "resume 0").length === loss + 1
+        yield* eventually("the partition is open", Effect.sync(opened))
+        yield* kafka.poll
+      }
+      yield* eventually("the last run has written", effects, ({ length }) => length === 1)
+      assert.deepStrictEqual(kafka.sent, [])
+    }))
+
+  it.scoped("does not count an attempt that has failed as one at which its process ends", () =>
+    Effect.gen(function*() {
+      const { effects, member, sql } = yield* makeWorld
+      const { app } = yield* member("first", () => Effect.void, 0)
+      yield* app.signal("SIGTERM")
+      yield* app.report
+      yield* Effect.orDie(sql`INSERT INTO lastcall_kafka_records VALUES ('group', ${topic}, 0, 0, 1, 2)`)
+      const attempts = Effect.orDie(sql`SELECT attempts FROM lastcall_kafka_records`.values)
+      const seen: Array<ReadonlyArray<unknown>> = []
+      yield* member("second", (_, write) =>
+        Effect.zipRight(
+          Effect.map(attempts, (rows) => void seen.push(...rows)),
+          seen.length === 0 ? Effect.fail("no") : write
+        ), 1)
+      yield* eventually("the first attempt has failed, and is not counted", attempts, ([row]) =>
+        seen.length === 1 && row?.[0] === 2)
+      yield* Effect.repeatN(Effect.yieldNow(), 500)
+      yield* TestClock.adjust("1 minute")
+      yield* eventually("the second has written", effects, ({ length }) =>
+        length === 1)
+      assert.deepStrictEqual(seen, [[3], [3]])
+    }))
 })

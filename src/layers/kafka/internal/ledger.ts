@@ -42,8 +42,15 @@ export interface Ledger {
   readonly transact: (batch: Records, claim: Claimed) => Transact
   /** Moves the position of a partition. False: the claim has ended. */
   readonly advance: (offset: TopicOffset, claim: Claimed) => Effect.Effect<boolean, SqlError.SqlError>
-  /** Takes back the attempts at records that were begun and not finished: they are handed back. */
-  readonly handBack: (partition: TopicPartition, claim: Claimed) => Effect.Effect<unknown, SqlError.SqlError>
+  /**
+   * Takes back the attempts at records of the partition that were begun and not finished, or at this one: they did not end the process.
+   * Each attempt is taken back once.
+   */
+  readonly handBack: (
+    partition: TopicPartition,
+    claim: Claimed,
+    offset?: bigint
+  ) => Effect.Effect<unknown, SqlError.SqlError>
 }
 
 const ensureTables = (sql: SqlClient.SqlClient) =>
@@ -63,6 +70,8 @@ const ensureTables = (sql: SqlClient.SqlClient) =>
 const where = "group_id = $1 AND topic = $2 AND partition = $3"
 /** A shared lock on the claim until the end of the transaction: the next claim waits for it. */
 const held = `held AS (SELECT epoch FROM ${partitions} WHERE ${where} AND epoch = $4 FOR SHARE)`
+/** Records that were begun under a claim, or one of them. */
+const begun = `${where} AND epoch = $4 AND NOT done AND "offset" = coalesce($5::bigint, "offset")`
 /** For a statement of its own. It must survive this process, not the server. */
 const inMemory = "quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
 
@@ -156,12 +165,13 @@ const make = (sql: SqlClient.SqlClient, groupId: string, mostIdle: number): Ledg
         ),
         ({ length }) => length > 0
       ),
-    handBack: (partition, { epoch }) =>
+    handBack: (partition, { epoch }, offset) =>
       run(
-        `WITH ended AS (DELETE FROM ${records} WHERE ${where} AND epoch = $4 AND NOT done AND attempts = 1)
-         UPDATE ${records} SET attempts = attempts - 1 WHERE ${where} AND epoch = $4 AND NOT done AND attempts > 1`,
+        `WITH ended AS (DELETE FROM ${records} WHERE ${begun} AND attempts = 1)
+         UPDATE ${records} SET attempts = attempts - 1, epoch = 0 WHERE ${begun} AND attempts > 1`,
         partition,
-        epoch
+        epoch,
+        offset === undefined ? null : String(offset)
       )
   }
 }

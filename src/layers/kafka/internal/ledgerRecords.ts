@@ -1,4 +1,4 @@
-import { Array, Data, Effect } from "effect"
+import { Array, Cause, Data, Effect } from "effect"
 import { backoff } from "../../../core/internal/backoff.js"
 import { bounded } from "../../../core/internal/bounded.js"
 import { KafkaError } from "../contract.js"
@@ -30,9 +30,13 @@ export const transactOf = (consumer: Consumer, generation: Generation, delivery:
         : Effect.void)
 }
 
+/** How long it may take to take back the attempts at records that are handed back. */
+const handBackTimeout = "1 second"
+
 /**
  * Counts the attempt in the ledger before it runs. A record at which a process has ended runs while no other such record of
- * this member does, so that the count is of the one that ends processes, and after three processes it fails.
+ * this member does, so that the count is of the one that ends processes, and after three processes it fails. Its attempt that fails is
+ * taken back: the process may end at another record while it waits for the next one.
  */
 export const counted = (
   consumer: Consumer,
@@ -62,11 +66,18 @@ export const counted = (
     begin,
     (holds) => holds ? run : Effect.zipRight(lostTo(consumer, generation, delivery), Effect.interrupt)
   )
-  return deaths > 0 ? suspects.withPermits(1)(counted) : counted
+  if (deaths === 0) return counted
+  const takeBack = ledger.handBack(record, claim, record.offset).pipe(
+    Effect.zipRight(Effect.sync(() => {
+      delivery.begun = false
+    })),
+    Effect.ignore,
+    bounded({ within: handBackTimeout })
+  )
+  return suspects.withPermits(1)(
+    Effect.tapErrorCause(counted, (cause) => Cause.isInterrupted(cause) ? Effect.void : takeBack)
+  )
 }
-
-/** How long it may take to take back the attempts at records that are handed back. */
-const handBackTimeout = "1 second"
 
 /** Records that were begun and not finished did not end the process: they are handed back. */
 export const uncount = (consumer: Consumer, generation: Generation): Effect.Effect<void> => {

@@ -60,6 +60,17 @@ export const lose = (consumer: Consumer, generation: Generation, why: string): E
     )
   })
 
+/** Records of a membership that was lost were interrupted: that is no end of a process. */
+const handBackLost = (consumer: Consumer, generation: Generation): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    generation.interrupting
+      ? Effect.zipRight(
+        bounded({ within: interruptTimeout })(generation.inFlight.awaitEmpty),
+        uncount(consumer, generation)
+      )
+      : Effect.void
+  )
+
 /**
  * The member is about to join again: its records finish within `revocationTimeout`, or are interrupted, and what is done is
  * committed, before another member can have the partitions.
@@ -70,12 +81,7 @@ const revoke = (consumer: Consumer, generation: Generation): Effect.Effect<void>
     consumer.kept = new Map()
     consumer.opening = undefined
     generation.givenUp = false
-    if (generation.state !== "Open") {
-      // It was lost, and its records were interrupted: that is no end of a process.
-      if (!generation.interrupting) return
-      yield* bounded({ within: interruptTimeout })(generation.inFlight.awaitEmpty)
-      return yield* uncount(consumer, generation)
-    }
+    if (generation.state !== "Open") return yield* handBackLost(consumer, generation)
     generation.state = "Closing"
     const { expedited } = yield* Shutdown
     yield* stopStarting(consumer, generation)
@@ -151,11 +157,19 @@ const claimedPositions = (assigned: ReadonlyArray<TopicPartition>, claims: Reado
     return offset === undefined ? [] : [[key, { ...partition, offset }] as const]
   })
 
-/** Opens the partitions that the member has now, those that it had before at the positions where they were. */
-const open = (consumer: Consumer, assigned: ReadonlyArray<TopicPartition>): Effect.Effect<void> =>
+/**
+ * Opens the partitions that the member has now, those that it had before at the positions where they were. With a ledger, those of a
+ * membership that was held to be lost are handed back first.
+ */
+const open = (
+  consumer: Consumer,
+  assigned: ReadonlyArray<TopicPartition>,
+  lost?: Generation
+): Effect.Effect<void> =>
   Effect.gen(function*() {
     const opening = Symbol()
     consumer.opening = opening
+    if (lost !== undefined && consumer.ledger !== undefined) yield* handBackLost(consumer, lost)
     const claims = yield* claim(consumer, assigned, opening)
     // The member is joining again, or has ended.
     if (consumer.opening !== opening) return
@@ -182,7 +196,7 @@ const heartbeat = (consumer: Consumer): Effect.Effect<void> =>
     if (!generation.givenUp || consumer.draining) return seen(consumer)
     generation.givenUp = false
     consumer.kept = positions(generation)
-    return open(consumer, all(generation).map(({ partition, topic }) => ({ topic, partition })))
+    return open(consumer, all(generation).map(({ partition, topic }) => ({ topic, partition })), generation)
   })
 
 /** Starts the records of a batch. Holds the next fetch while the partition has no room, then pauses the partition. */
