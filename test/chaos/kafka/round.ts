@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { read } from "../../fixtures/chaos/journal.js"
 import { deadLetterTopic, groupId, placeOf, topics } from "../../fixtures/kafka/chaosRecord.js"
 import { cuttableProxy } from "../../kit/cuttableProxy.js"
+import { type Fate, kafkaProxy, type KafkaResponse } from "../../kit/kafkaProxy.js"
 import { ThrowawayKafka } from "../../kit/kafkaServer.js"
 import { adminQuery, type PostgresServer } from "../../kit/postgresServer.js"
 import type { Violation } from "../checker.js"
@@ -32,14 +33,32 @@ const stopTimeout = 20_000
 
 type Proxy = Awaited<ReturnType<typeof cuttableProxy>>
 
+const syncGroup = 14
+const errors = { INVALID_REQUEST: 42, REBALANCE_IN_PROGRESS: 27 }
+/** Behind the size, the id of the request and the throttle time. */
+const errorAt = 12
+
+/**
+ * The mock cluster refuses a member that asks for its partitions when all others have theirs, where Kafka answers. On a busy machine that
+ * ends one service after the other, each with a rebalance. Here the member joins again.
+ */
+const heal = ({ api, frame }: KafkaResponse): Fate => {
+  if (api === syncGroup && frame.readInt16BE(errorAt) === errors.INVALID_REQUEST) {
+    frame.writeInt16BE(errors.REBALANCE_IN_PROGRESS, errorAt)
+  }
+  return "pass"
+}
+
 const startKafka = async (folder: string) => {
   const server = new ThrowawayKafka(brokers, Path.join(folder, "cluster"))
   await server.create()
   const ports = server.brokers.map((broker) => Number(broker.split(":").at(-1)))
-  const proxies = await Promise.all(ports.map((port) => cuttableProxy(port)))
+  const healers = await Promise.all(ports.map((port) => kafkaProxy(port, heal)))
+  const proxies = await Promise.all(healers.map(({ port }) => cuttableProxy(port)))
   return {
     server,
     proxies,
+    healers,
     env: {
       KAFKA_BROKERS: server.brokers.join(","),
       PROXIES: JSON.stringify(Object.fromEntries(ports.map((port, nth) => [port, proxies[nth]!.port])))
@@ -151,7 +170,7 @@ export const play = async (schedule: Schedule, postgres: PostgresServer): Promis
     url,
     `CREATE TABLE effects (id serial, topic text, partition int, "offset" int, key text, process text)`
   )
-  const { env, proxies, server } = await startKafka(folder)
+  const { env, healers, proxies, server } = await startKafka(folder)
   await produce(server, early)
   const cluster = new Cluster(
     services,
@@ -186,7 +205,7 @@ export const play = async (schedule: Schedule, postgres: PostgresServer): Promis
   } finally {
     await cluster.stop(0)
     await server.remove()
-    await Promise.all(proxies.map((proxy) => proxy.close()))
+    await Promise.all([...proxies, ...healers].map((proxy) => proxy.close()))
     await postgres.query(`DROP DATABASE ${database} WITH (FORCE)`)
   }
 }
