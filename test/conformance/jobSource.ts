@@ -5,6 +5,7 @@ import { cancelsConform } from "./jobs/cancels.js"
 import { claimsConform } from "./jobs/claims.js"
 import { controlConforms } from "./jobs/control.js"
 import { deadLettersConform } from "./jobs/deadLetters.js"
+import { endsConform } from "./jobs/ends.js"
 import { idsConform } from "./jobs/ids.js"
 import { keysConform } from "./jobs/keys.js"
 import { leasesConform } from "./jobs/leases.js"
@@ -24,6 +25,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
     claimsConform(suite)
     controlConforms(suite)
     deadLettersConform(suite)
+    endsConform(suite)
     idsConform(suite)
     keysConform(suite)
     leasesConform(suite)

@@ -104,6 +104,7 @@ export const memoryStore: Effect.Effect<Store> = Effect.sync(() => {
     cancel: () => unused,
     onCancel: () => Effect.void,
     find: () => unused,
+    awaitEnd: () => unused,
     list: () => unused,
     listLimits: { Waiting: 0, Delayed: 0, Blocked: 0, Running: 0, Dead: 0 },
     depth: unused,

@@ -21,6 +21,8 @@ class Counter extends WorkerPool.Tag("counter")<Counter, number, Date>({
   cursor: Schema.Date
 }) {}
 
+class Squares extends WorkerPool.Tag("squares")<Squares, number, never, bigint>({ success: Schema.BigInt }) {}
+
 describe("WorkerPool.Tag", () => {
   it("names its tag after the pool", () => {
     expectTypeOf(Mailer.key).toEqualTypeOf<"lastcall/WorkerPool/mailer">()
@@ -97,6 +99,40 @@ describe("WorkerPool.Tag: layer", () => {
     >()
     // @ts-expect-error a Config of another type
     Mailer.layerConfig({ concurrency: Config.string("WORKERS"), process: () => Effect.void })
+  })
+})
+
+describe("WorkerPool.Tag: results", () => {
+  type Failures = WorkerPool.JobDeadLettered | WorkerPool.JobGone | JobSourceError
+
+  it("are of the type of the schema, and undefined without one", () => {
+    expectTypeOf(Squares.offerAndWait(7)).toEqualTypeOf<Effect.Effect<bigint, Failures | QueueFull, Squares>>()
+    expectTypeOf(Squares.awaitResult("id")).toEqualTypeOf<Effect.Effect<bigint, Failures, Squares>>()
+    expectTypeOf(Mailer.awaitResult("id")).toEqualTypeOf<Effect.Effect<void, Failures, Mailer>>()
+  })
+
+  it("are what process returns, and what the writes of complete return", () => {
+    Squares.layer({
+      concurrency: 1,
+      process: (n, job) => {
+        // @ts-expect-error a result of another type
+        void job.complete(Effect.void)
+        return job.complete(Effect.succeed(BigInt(n)))
+      }
+    })
+    // @ts-expect-error a result of another type
+    Squares.layer({ concurrency: 1, process: (n) => Effect.succeed(n) })
+    Squares.layerConfig({ concurrency: Config.integer("WORKERS"), process: (n) => Effect.succeed(BigInt(n)) })
+    Mailer.layer({ concurrency: 1, process: () => Effect.succeed("anything") })
+  })
+
+  it("need their schema", () => {
+    // @ts-expect-error no schema
+    void WorkerPool.Tag("squares")<Squares, number, never, bigint>()
+    // @ts-expect-error a schema of another type
+    void WorkerPool.Tag("squares")<Squares, number, never, bigint>({ success: Schema.String })
+    // @ts-expect-error a schema without the type
+    void WorkerPool.Tag("squares")<Squares, number>({ success: Schema.BigInt })
   })
 })
 

@@ -26,12 +26,20 @@ import { Data, type Duration, type Effect, type Option } from "effect"
 import type { JobSourceError, LeaseLost } from "./JobSource.js"
 
 /**
+ * What the process of a job returns: its result, and anything in a pool without results.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ResultOf<Success> = [Success] extends [void] ? unknown : Success
+
+/**
  * The second argument of a pool's `process`.
  *
  * @since 0.1.0
  * @category models
  */
-export interface JobContext<in out Cursor> {
+export interface JobContext<in out Cursor, in Success = void> {
   /** The id of the job, the same in every attempt. */
   readonly id: string
   /** 1 for the first attempt. Failures and dead processes add one; hand-backs and interruptions do not. */
@@ -57,7 +65,8 @@ export interface JobContext<in out Cursor> {
   readonly signal: AbortSignal
   /**
    * Runs the writes and acknowledges the job, in one short transaction where the source has transactions. After any failure,
-   * `LeaseLost` included, nothing was written. When it has succeeded, the rest of the process cannot fail the job.
+   * `LeaseLost` included, nothing was written. When it has succeeded, the rest of the process cannot fail the job. In a pool with the schema `success` the
+   * value of the writes is the result of the job.
    *
    * In a transaction of the process it takes effect, and is reported, when that transaction commits. A process that succeeds
    * although its last `complete` failed, or was rolled back, has failed with that error: to acknowledge the job without
@@ -66,7 +75,9 @@ export interface JobContext<in out Cursor> {
    * Fails with the errors of the writes; with `LeaseLost` when the job belongs to another run by now; with
    * `JobSourceError` when the source is unavailable.
    */
-  readonly complete: <A, E, R>(writes: Effect.Effect<A, E, R>) => Effect.Effect<A, E | LeaseLost | JobSourceError, R>
+  readonly complete: <A extends ResultOf<Success>, E, R>(
+    writes: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | LeaseLost | JobSourceError, R>
   /**
    * Runs the writes and stores the cursor, in one short transaction where the source has transactions. The next run of the
    * job starts with this cursor. When a durable pool is quiesced, the same transaction hands the job back, and then the

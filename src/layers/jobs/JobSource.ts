@@ -22,13 +22,14 @@
  * @since 0.1.0
  */
 import { type Array, Context, type DateTime, type Duration, type Effect, type Option, type Scope } from "effect"
+import type { OfferAllOptions, OfferOptions, QueueOffer } from "./internal/offerOptions.js"
 import type { OrphanTurn } from "./internal/orphanTurn.js"
 import { InvalidPosition, JobSourceError, LeaseLost, QueueFull } from "./internal/sourceErrors.js"
 import type { WhileBlocked } from "./internal/whileBlocked.js"
 import type { QueueControl, StoredJob } from "./QueueControl.js"
 
 export { InvalidPosition, JobSourceError, LeaseLost, QueueFull }
-export type { OrphanTurn, StoredJob }
+export type { OfferAllOptions, OfferOptions, OrphanTurn, QueueOffer, StoredJob }
 
 /**
  * One job that this process has claimed. It holds the job until it settles it, or until the lease expires because it was not
@@ -53,7 +54,8 @@ export interface Claim {
 }
 
 /**
- * How `JobQueue.transact` settles the job in the commit of its writes: `Ack` removes the job from the queue. `Checkpoint`
+ * How `JobQueue.transact` settles the job in the commit of its writes: `Ack` removes the job from the queue, and keeps the encoded
+ * `value`, which is called after the writes, for as long as the id of the job. `Checkpoint`
  * stores a cursor, and with `handBack` also makes the job available to other processes. `Snooze` makes the job available after
  * the delay without spending the attempt, and stores the cursor, if there is one.
  *
@@ -61,9 +63,21 @@ export interface Claim {
  * @category models
  */
 export type Settlement =
-  | { readonly _tag: "Ack" }
+  | { readonly _tag: "Ack"; readonly value?: (() => unknown) | undefined }
   | { readonly _tag: "Checkpoint"; readonly cursor: unknown; readonly handBack: boolean }
   | { readonly _tag: "Snooze"; readonly delay: Duration.Duration; readonly cursor: Option.Option<unknown> }
+
+/**
+ * How a job has ended: `Succeeded`, with the value it was acknowledged with, if any; as a dead letter; or `Gone`: it was cancelled, its dead letter
+ * discarded, or the queue never had it, or does not keep its id any more.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type JobEnd =
+  | { readonly _tag: "Succeeded"; readonly value: Option.Option<unknown> }
+  | { readonly _tag: "DeadLettered"; readonly error: string }
+  | { readonly _tag: "Gone" }
 
 /**
  * One named queue of an engine.
@@ -82,7 +96,7 @@ export interface JobQueue extends QueueControl {
    */
   readonly offer: (
     payloads: ReadonlyArray<unknown>,
-    options?: OfferAllOptions
+    options?: QueueOffer
   ) => Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull>
   /**
    * Completes when there may be a job to claim: a job became available after the last `claim` (in this process, in another
@@ -147,6 +161,12 @@ export interface JobQueue extends QueueControl {
   readonly size: Effect.Effect<number, JobSourceError>
   /** A job as it is stored; none when the queue never had it, or when it was acknowledged or discarded. */
   readonly find: (id: string) => Effect.Effect<Option.Option<StoredJob>, JobSourceError>
+  /**
+   * Completes when the job has ended, by whatever process, or at once if it has. Keeps the id of a job that has not ended for at least a minute after its
+   * end, and has the engine announce the end; when the message is lost, the end is seen within the poll interval. While the engine is unavailable it goes
+   * on waiting. Interruptible: it holds nothing.
+   */
+  readonly awaitEnd: (id: string) => Effect.Effect<JobEnd, JobSourceError>
   /** The jobs of this queue that failed for the last time. */
   readonly deadLetters: DeadLetters
 }
@@ -179,62 +199,6 @@ export interface DeadLetters {
   ) => Effect.Effect<number, JobSourceError>
   /** Deletes dead letters. Joins transactions as `offer` does. Returns the number of deleted ones. */
   readonly discard: (ids: ReadonlyArray<string>) => Effect.Effect<number, JobSourceError>
-}
-
-/**
- * Options for one offered job.
- *
- * @since 0.1.0
- * @category models
- */
-export interface OfferOptions {
-  /** How long until the job becomes available. Zero by default, and for a negative number. */
-  readonly delay?: Duration.DurationInput | undefined
-  /**
-   * The id of the job, any text. By default the engine makes one. Offering an id that the queue has, whether the job waits,
-   * runs or is a dead letter, or was acknowledged less than `keepIdFor` ago, changes nothing: a client that does not know
-   * whether its offer succeeded can repeat it. The id is free at once when its dead letter is discarded.
-   */
-  readonly id?: string | undefined
-  /**
-   * How long a given `id` is kept after its job was acknowledged. 5 minutes by default: longer than clients repeat a
-   * request, and short enough that kept ids need little room. Zero frees it at once, for work that recurs by name. Zero by
-   * default with `uniqueFor`.
-   */
-  readonly keepIdFor?: Duration.DurationInput | undefined
-  /**
-   * For how long after this offer the given `id` is taken, also when its job is acknowledged before: of the jobs that are offered with
-   * one id, at most one is accepted in each such period. A job that lives longer than the period keeps its id as long. Not set
-   * by default. Needs an `id`. The id is free at once when the job is cancelled, or its dead letter is discarded.
-   */
-  readonly uniqueFor?: Duration.DurationInput | undefined
-  /**
-   * Which jobs are claimed first: those of 0, the default, before those of 1, and so on up to 9. Jobs of one priority are
-   * claimed in the order in which they became due. A job keeps its priority when it is retried or handed back. Nothing
-   * is claimed as long as there are jobs before it: a job of 9 waits for all others. An orphan is claimed when its turn comes,
-   * whatever its priority. An offer with a priority fails with `JobSourceError` where `Service.priorities` is `false`.
-   */
-  readonly priority?: number | undefined
-  /**
-   * Any text but the empty one, such as the id of a customer. Of the jobs of one key one runs at a time, in all processes, and they begin in the order of
-   * their offers; others run beside them. None by default. The first job of a key has its turn until it is acknowledged, a dead letter or cancelled, however
-   * long it is delayed, snoozed or waits for a retry. **Promised:** no job is claimed while another one of its key is. **Not promised:** that a run which was
-   * cancelled or has lost its lease has ended by then, though it writes nothing. Offers with a key fail where `Service.keys` is `false`.
-   */
-  readonly key?: string | undefined
-}
-
-/**
- * Options for jobs that are offered together.
- *
- * @since 0.1.0
- * @category models
- */
-export interface OfferAllOptions extends Omit<OfferOptions, "id" | "key"> {
-  /** The ids of the jobs in order, see `OfferOptions.id`: as many as there are jobs. By default the engine makes them. */
-  readonly ids?: ReadonlyArray<string> | undefined
-  /** The keys of the jobs in order: as many as there are jobs, `undefined` for one without a key. None by default. */
-  readonly keys?: ReadonlyArray<string | undefined> | undefined
 }
 
 /**

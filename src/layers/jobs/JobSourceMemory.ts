@@ -41,6 +41,7 @@ import { makeOrphanTurn } from "./internal/orphanTurn.js"
 import { idsFault, keepIdForMillis, uniqueForMillis } from "./internal/storable.js"
 import {
   type Claim,
+  type JobEnd,
   type JobQueue,
   JobSource,
   JobSourceError,
@@ -217,7 +218,9 @@ const makeQueue = (
             Effect.map(now, (now) => queue.setLease(claim, now + lease))
           )
           yield* settleAfterWrites(fenced(claim, (now) => {
-            if (settlement._tag === "Ack") return queue.remove(now, claim)
+            if (settlement._tag === "Ack") {
+              return queue.remove(now, claim, Option.map(Option.fromNullable(settlement.value), (value) => value()))
+            }
             if (settlement._tag === "Snooze") {
               if (Option.isSome(settlement.cursor)) queue.setCursor(claim, settlement.cursor.value)
               return queue.putBack(now, claim, { attemptSpent: false, delay: Duration.toMillis(settlement.delay) })
@@ -262,6 +265,14 @@ const makeQueue = (
     setPaused: (isPaused) =>
       Effect.zipRight(Effect.sync(() => queue.setPaused(isPaused)), SubscriptionRef.set(paused, isPaused)),
     ...memoryListing(name, queue),
+    // One step, so that no end is missed between looking at the queue and listening.
+    awaitEnd: (id) =>
+      Effect.flatMap(now, (now) =>
+        Effect.async<JobEnd>((resume) => {
+          const end = queue.endOf(now, id)
+          if (end !== undefined) return resume(Effect.succeed(end))
+          return Effect.sync(queue.onEnd(id, (end) => resume(Effect.succeed(end))))
+        })),
     deadLetters: {
       list: (limit, after) => Effect.sync(() => queue.deadLetters(after).slice(0, limit)),
       get: (id) => Effect.sync(() => Option.fromNullable(queue.deadLetters().find((letter) => letter.id === id))),

@@ -17,18 +17,23 @@ import type {
   ConfigOptions,
   Options,
   RateLimit,
-  Schemas
+  Schemas,
+  SchemasOf
 } from "./internal/poolOptions.js"
 import type { RedriveMatchingOptions, RunningJob, Service, Status } from "./internal/poolService.js"
 import { makeRateLimit } from "./internal/rateLimit.js"
+import { JobDeadLettered, JobGone } from "./internal/resultErrors.js"
+import { storableCodec } from "./internal/results.js"
 import type { BatchProcess } from "./internal/runBatch.js"
-import { makeCodec } from "./internal/runJob.js"
+import { type Codec, makeCodec } from "./internal/runJob.js"
 import { inBatches, type PoolJobs, singly } from "./internal/workers.js"
-import type { JobContext } from "./JobContext.js"
+import type { JobContext, ResultOf } from "./JobContext.js"
 import type { JobEvent } from "./JobEvent.js"
 import type { JobSourceError, OfferAllOptions, OfferOptions, QueueFull } from "./JobSource.js"
 import { JobSource } from "./JobSource.js"
 import type { PauseScope, PoolControl } from "./QueueControl.js"
+
+export { JobDeadLettered, JobGone }
 
 export type {
   BatchConfigOptions,
@@ -39,8 +44,10 @@ export type {
   Options,
   RateLimit,
   RedriveMatchingOptions,
+  ResultOf,
   RunningJob,
   Schemas,
+  SchemasOf,
   Service,
   Status
 }
@@ -62,8 +69,8 @@ export const defaults: { readonly retry: Schedule.Schedule<unknown, void> } = {
  * @since 0.1.0
  * @category models
  */
-export interface TagClass<in out Self, Name extends string, in out Job, in out Cursor>
-  extends Context.TagClass<Self, `lastcall/WorkerPool/${Name}`, Service<Job>>, PoolControl<Self>
+export interface TagClass<in out Self, Name extends string, in out Job, in out Cursor, in out Success = void>
+  extends Context.TagClass<Self, `lastcall/WorkerPool/${Name}`, Service<Job, Success>>, PoolControl<Self>
 {
   /**
    * Offers a job and returns its id. In a transaction that the source joins, the job becomes visible with the commit. Fails
@@ -75,6 +82,13 @@ export interface TagClass<in out Self, Name extends string, in out Job, in out C
     jobs: ReadonlyArray<Job>,
     options?: OfferAllOptions
   ) => Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull, Self>
+  /** Waits until a job has succeeded, and returns its result. See `Service.awaitResult`. */
+  readonly awaitResult: (id: string) => Effect.Effect<Success, JobDeadLettered | JobGone | JobSourceError, Self>
+  /** Offers a job, waits until it has succeeded, and returns its result. See `Service.offerAndWait`. */
+  readonly offerAndWait: (
+    job: Job,
+    options?: OfferOptions
+  ) => Effect.Effect<Success, JobDeadLettered | JobGone | JobSourceError | QueueFull, Self>
   /** The state of the pool in this process. */
   readonly status: Effect.Effect<Status, never, Self>
   /**
@@ -83,19 +97,20 @@ export interface TagClass<in out Self, Name extends string, in out Job, in out C
    * hold a timeout. A `concurrency` below 1 is a defect, and so is a `lease` that is not above zero.
    */
   readonly layer: <E, R, R2 = never>(
-    options: Options<Job, Cursor, E, R, R2>
+    options: Options<Job, Cursor, E, R, R2, Success>
   ) => Layer.Layer<Self, JobSourceError | BudgetError, JobSource | R | R2>
   /**
    * `layer` with options from the configuration, such as `concurrency: Config.integer("WORKERS")`. Fails with a
    * `ConfigError` when one of them is missing or invalid.
    */
   readonly layerConfig: <E, R, R2 = never>(
-    options: ConfigOptions<Job, Cursor, E, R, R2>
+    options: ConfigOptions<Job, Cursor, E, R, R2, Success>
   ) => Layer.Layer<Self, JobSourceError | BudgetError | ConfigError.ConfigError, JobSource | R | R2>
   /**
    * As `layer`, for a pool that runs jobs in batches: one call of `processAll`, and one transaction, for up to `batchSize` jobs. For jobs
    * that are cheaper together, such as rows to insert. A batch has no cursors. A job that is cancelled is left out of the writes of its
-   * batch, which is interrupted when none of its jobs is left.
+   * batch, which is interrupted when none of its jobs is left. Its jobs have no results: a pool with the schema `success` cannot run batches, which is
+   * a defect.
    */
   readonly layerBatched: <E, R, R2 = never>(
     options: BatchOptions<Job, E, R, R2>
@@ -146,23 +161,28 @@ export interface TagClass<in out Self, Name extends string, in out Job, in out C
  * @since 0.1.0
  * @category constructors
  */
-export const Tag =
-  <const Name extends string>(name: Name) =>
-  <Self, Job, Cursor = unknown>(schemas: Schemas<Job, Cursor> = {}): TagClass<Self, Name, Job, Cursor> => {
-    const Pool = Context.Tag(`lastcall/WorkerPool/${name}`)<Self, Service<Job>>()
-    const payload = makeCodec(schemas.payload)
-    const cursor = makeCodec(schemas.cursor)
+export const Tag = <const Name extends string>(name: Name) =>
+<Self, Job, Cursor = unknown, Success = void>(
+  ...[schemas = {}]: SchemasOf<Job, Cursor, Success>
+): TagClass<Self, Name, Job, Cursor, Success> => {
+  const Pool = Context.Tag(`lastcall/WorkerPool/${name}`)<Self, Service<Job, Success>>()
+  const payload = makeCodec(schemas.payload)
+  const cursor = makeCodec(schemas.cursor)
+  const success = schemas.success && storableCodec(makeCodec<Success>(schemas.success))
 
-    const poolLayer = <R>(
-      { concurrency, lease, onEvent, permanent, retry = defaults.retry, ...rest }:
-        & Omit<Options<never, never, never, never, R>, "process" | "permanent">
-        & { readonly permanent?: ((error: never) => boolean) | undefined },
-      jobs: (services: Context.Context<never>) => PoolJobs<Job>
-    ) =>
-      Layer.scoped(
-        Pool,
-        Effect.gen(function*() {
-          return yield* makePool(name, yield* JobSource, {
+  const poolLayer = <R>(
+    { concurrency, lease, onEvent, permanent, retry = defaults.retry, ...rest }:
+      & Omit<Options<never, never, never, never, R>, "process" | "permanent">
+      & { readonly permanent?: ((error: never) => boolean) | undefined },
+    jobs: (services: Context.Context<never>) => PoolJobs<Job>
+  ) =>
+    Layer.scoped(
+      Pool,
+      Effect.gen(function*() {
+        return yield* makePool(
+          name,
+          yield* JobSource,
+          {
             drainTimeout: rest.drainTimeout,
             releaseTimeout: rest.releaseTimeout,
             daemonTimeout: rest.daemonTimeout,
@@ -175,64 +195,77 @@ export const Tag =
             retry,
             isPermanent: (failure) => permanent?.(failure as never) ?? false,
             onEvent: onEvent as ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined
-          }, jobs(yield* Effect.context<R>()))
-        })
-      )
-
-    const layer = <E, R, R2 = never>(options: Options<Job, Cursor, E, R, R2>) => {
-      const process = options.process as (job: Job, context: JobContext<Cursor>) => Effect.Effect<unknown, unknown>
-      return poolLayer<R | R2>(options, (services) => singly({ payload, cursor, process, services }))
-    }
-
-    const layerBatched = <E, R, R2 = never>(options: BatchOptions<Job, E, R, R2>) => {
-      const processAll = options.processAll as BatchProcess<Job>["processAll"]
-      return poolLayer<R | R2>(options, (services) =>
-        inBatches({
-          batchSize: countOption(name, "batchSize", options.batchSize, { least: 1 }),
-          batchWait: durationOption(name, "batchWait", options.batchWait ?? Duration.zero)
-        }, { payload, processAll, services }))
-    }
-
-    const layerClient = <R = never>({ onEvent }: ClientOptions<R> = {}) =>
-      Layer.scoped(
-        Pool,
-        Effect.gen(function*() {
-          const services = yield* Effect.context<R>()
-          return yield* makeClient(name, yield* JobSource, {
-            payload,
-            onEvent: onEvent as ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined,
-            services
-          })
-        })
-      )
-
-    return Object.assign(Pool, {
-      offer: (job: Job, options?: OfferOptions) => Effect.flatMap(Pool, (pool) => pool.offer(job, options)),
-      offerAll: (jobs: ReadonlyArray<Job>, options?: OfferAllOptions) =>
-        Effect.flatMap(Pool, (pool) => pool.offerAll(jobs, options)),
-      status: Effect.flatMap(Pool, (pool) => pool.status),
-      pause: (scope: PauseScope) => Effect.flatMap(Pool, (pool) => pool.pause(scope)),
-      resume: (scope: PauseScope) => Effect.flatMap(Pool, (pool) => pool.resume(scope)),
-      layer,
-      layerBatched,
-      layerBatchedConfig: <E, R, R2 = never>(options: BatchConfigOptions<Job, E, R, R2>) => {
-        const { batchSize, batchWait } = options
-        const scalars = Config.all({
-          ...scalarsOf(options),
-          batchSize: asConfig(batchSize),
-          batchWait: asConfig(batchWait)
-        })
-        return Layer.unwrapEffect(
-          Effect.map(scalars, (scalars) => layerBatched<E, R, R2>({ ...options, ...scalars }))
+          },
+          jobs(yield* Effect.context<R>()),
+          success
         )
-      },
-      layerClient,
-      layerConfig: <E, R, R2 = never>(options: ConfigOptions<Job, Cursor, E, R, R2>) =>
-        Layer.unwrapEffect(
-          Effect.map(Config.all(scalarsOf(options)), (scalars) => layer<E, R, R2>({ ...options, ...scalars }))
-        )
-    })
+      })
+    )
+
+  const layer = <E, R, R2 = never>(options: Options<Job, Cursor, E, R, R2, Success>) => {
+    // Its types say that its values, and those of `complete`, are results.
+    const process = options.process as (job: Job, context: JobContext<Cursor, never>) => Effect.Effect<unknown, unknown>
+    return poolLayer<R | R2>(
+      options,
+      (services) => singly({ payload, cursor, success: success as Codec<unknown> | undefined, process, services })
+    )
   }
+
+  const layerBatched = <E, R, R2 = never>(options: BatchOptions<Job, E, R, R2>) => {
+    if (success !== undefined) {
+      return Layer.die(new Error(`${name}: a pool with the schema \`success\` cannot run batches`))
+    }
+    const processAll = options.processAll as BatchProcess<Job>["processAll"]
+    return poolLayer<R | R2>(options, (services) =>
+      inBatches({
+        batchSize: countOption(name, "batchSize", options.batchSize, { least: 1 }),
+        batchWait: durationOption(name, "batchWait", options.batchWait ?? Duration.zero)
+      }, { payload, processAll, services }))
+  }
+
+  const layerClient = <R = never>({ onEvent }: ClientOptions<R> = {}) =>
+    Layer.scoped(
+      Pool,
+      Effect.gen(function*() {
+        const services = yield* Effect.context<R>()
+        return yield* makeClient(name, yield* JobSource, {
+          payload,
+          success,
+          onEvent: onEvent as ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined,
+          services
+        })
+      })
+    )
+
+  return Object.assign(Pool, {
+    offer: (job: Job, options?: OfferOptions) => Effect.flatMap(Pool, (pool) => pool.offer(job, options)),
+    offerAll: (jobs: ReadonlyArray<Job>, options?: OfferAllOptions) =>
+      Effect.flatMap(Pool, (pool) => pool.offerAll(jobs, options)),
+    awaitResult: (id: string) => Effect.flatMap(Pool, (pool) => pool.awaitResult(id)),
+    offerAndWait: (job: Job, options?: OfferOptions) => Effect.flatMap(Pool, (pool) => pool.offerAndWait(job, options)),
+    status: Effect.flatMap(Pool, (pool) => pool.status),
+    pause: (scope: PauseScope) => Effect.flatMap(Pool, (pool) => pool.pause(scope)),
+    resume: (scope: PauseScope) => Effect.flatMap(Pool, (pool) => pool.resume(scope)),
+    layer,
+    layerBatched,
+    layerBatchedConfig: <E, R, R2 = never>(options: BatchConfigOptions<Job, E, R, R2>) => {
+      const { batchSize, batchWait } = options
+      const scalars = Config.all({
+        ...scalarsOf(options),
+        batchSize: asConfig(batchSize),
+        batchWait: asConfig(batchWait)
+      })
+      return Layer.unwrapEffect(
+        Effect.map(scalars, (scalars) => layerBatched<E, R, R2>({ ...options, ...scalars }))
+      )
+    },
+    layerClient,
+    layerConfig: <E, R, R2 = never>(options: ConfigOptions<Job, Cursor, E, R, R2, Success>) =>
+      Layer.unwrapEffect(
+        Effect.map(Config.all(scalarsOf(options)), (scalars) => layer<E, R, R2>({ ...options, ...scalars }))
+      )
+  })
+}
 
 /** The options that every pool may read from the configuration. */
 const scalarsOf = (

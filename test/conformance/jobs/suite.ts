@@ -26,6 +26,8 @@ export interface Conditions {
   readonly transactional: boolean
   /** Whether jobs that were handed back come before later ones. `true` by default. */
   readonly handsBackFirst?: boolean
+  /** Whether the end of a job that was offered without an id is kept once it is awaited. `true` by default. */
+  readonly keepsAwaited?: boolean
 }
 
 export const payloads = (claims: ReadonlyArray<Claim>) => claims.map((claim) => claim.payload)
@@ -69,7 +71,7 @@ export const makeSuite = (conditions: Conditions) => {
       Effect.filterOrDie(found, () => new Error("the expected value never came"))
     )
   const claimed = (queue: JobQueue, count = 1) => eventually(queue.claim(count), (claims) => claims.length > 0)
-  const completes = <E>(fiber: Fiber.RuntimeFiber<void, E>) => eventually(fiber.poll, Option.isSome)
+  const completes = <A, E>(fiber: Fiber.RuntimeFiber<A, E>) => eventually(fiber.poll, Option.isSome)
   /** Lets a lease expire, and claims the job with the other consumer. */
   const lose = ({ mine, theirs }: Fixture) =>
     Effect.gen(function*() {

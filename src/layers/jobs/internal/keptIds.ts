@@ -1,28 +1,39 @@
+import type { Option } from "effect"
+
+/** The id of a job that was acknowledged. */
+interface KeptId {
+  readonly until: number
+  /** What the job was acknowledged with, encoded. */
+  readonly value: Option.Option<unknown>
+}
+
 /** The ids that a queue in memory keeps after the end of their jobs. */
 export interface KeptIds {
-  readonly has: (now: number, id: string) => boolean
-  readonly add: (now: number, id: string, until: number) => void
+  readonly get: (now: number, id: string) => KeptId | undefined
+  readonly add: (now: number, id: string, kept: KeptId) => void
 }
 
 /** How many kept ids are looked at whenever one is added. */
 const idsLookedAt = 4
 
 export const makeKeptIds = (): KeptIds => {
-  /** Until when each is kept. */
-  const kept = new Map<string, number>()
+  const kept = new Map<string, KeptId>()
   return {
-    has: (now, id) => kept.get(id)! > now,
+    get: (now, id) => {
+      const found = kept.get(id)
+      return found !== undefined && found.until > now ? found : undefined
+    },
     // Forgets some of the ids that were kept long enough. More are looked at than are added, so all of them in time.
-    add: (now, id, until) => {
+    add: (now, id, added) => {
       const entries = kept.entries()
       for (let n = 0; n < idsLookedAt; n++) {
         const entry = entries.next()
         if (entry.done === true) break
-        const [oldest, until] = entry.value
+        const [oldest, one] = entry.value
         kept.delete(oldest)
-        if (until > now) kept.set(oldest, until)
+        if (one.until > now) kept.set(oldest, one)
       }
-      kept.set(id, until)
+      kept.set(id, added)
     }
   }
 }

@@ -1,4 +1,4 @@
-import { Array, Cause, Clock, Duration, Effect, Either, Random } from "effect"
+import { Array, Cause, Clock, Duration, Effect, Either, Option, Random } from "effect"
 import { monotonicMillis } from "../../../core/internal/monotonic.js"
 import { makeUnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Service as ShutdownService } from "../../../core/Shutdown.js"
@@ -44,6 +44,7 @@ const makeRun = (claim: Claim, startedAt: number): JobRun => ({
   failedCompletion: undefined,
   unit: makeUnitOfWork(),
   cursor: claim.cursor,
+  result: Option.none(),
   snoozedFor: undefined,
   abortController: undefined,
   batch: undefined

@@ -5,6 +5,7 @@ import { makeOperations } from "./operations.js"
 import { pauseOperations } from "./pausing.js"
 import { makePoolEvents } from "./poolEvents.js"
 import type { Service, Status } from "./poolService.js"
+import { makeResults } from "./results.js"
 import type { Codec } from "./runJob.js"
 
 const status = (paused: boolean): Status => ({
@@ -18,18 +19,19 @@ const status = (paused: boolean): Status => ({
 })
 
 /** Opens the queue until the scope closes, and returns the operations of a pool that has no workers. */
-export const makeClient = <Job>(
+export const makeClient = <Job, Success>(
   name: string,
   source: JobSourceService,
   options: {
     readonly payload: Codec<Job>
+    readonly success: Codec<Success> | undefined
     /** Runs in `services`. */
     readonly onEvent: ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined
     readonly services: Context.Context<never>
   }
 ) =>
   Effect.gen(function*() {
-    const { onEvent, payload, services } = options
+    const { onEvent, payload, services, success } = options
     if (!source.durable) {
       const cause = new Error(
         "`layerClient` needs a durable source: no other process could run these jobs. Provide `layer` in this process instead."
@@ -38,10 +40,15 @@ export const makeClient = <Job>(
     }
     const queue = yield* source.open({ name })
     const events = makePoolEvents({ name, durable: true, onEvent, services })
+    const released = yield* Effect.makeLatch(false)
+    yield* Effect.addFinalizer(() => released.open)
+    const operations = makeOperations({ name, queue, events, accepts: () => true }, payload)
+    const { offerAll } = operations
     return {
-      ...makeOperations({ name, queue, events, accepts: () => true }, payload),
+      ...operations,
+      ...makeResults({ name, queue, offerAll, closed: released.await }, success),
       ...pauseOperations(queue, () => Effect.void),
       status: Effect.map(queue.paused.get, status),
       running: Effect.succeed([])
-    } satisfies Service<Job>
+    } satisfies Service<Job, Success>
   })

@@ -16,7 +16,8 @@ import { makePoolEvents } from "./poolEvents.js"
 import type { Service } from "./poolService.js"
 import { condition, type JobRun, type Loop, makeLifecycle, type Pool, progress, publicCondition } from "./poolState.js"
 import { type RateLimit, unlimited } from "./rateLimit.js"
-import { abortSignals, cancelRun } from "./runJob.js"
+import { makeResults } from "./results.js"
+import { abortSignals, cancelRun, type Codec } from "./runJob.js"
 import type { PoolJobs } from "./workers.js"
 
 /** The settings of a pool, see `WorkerPool.Options`. */
@@ -30,11 +31,13 @@ export interface Settings extends Drain.Timeouts, Pick<Pool, "concurrency" | "re
 }
 
 /** Opens the queue and starts the loops of the pool, which the current scope drains. Returns the pool's operations. */
-export const makePool = <Job>(
+export const makePool = <Job, Success>(
   name: string,
   source: JobSourceService,
   settings: Settings,
-  job: PoolJobs<Job>
+  job: PoolJobs<Job>,
+  /** Undefined in a pool without results. */
+  success?: Codec<Success>
 ) =>
   Effect.gen(function*() {
     const { concurrency, drainTimeout, isPermanent, lease, onEvent, quiesceOn, releaseTimeout, retry } = settings
@@ -123,8 +126,14 @@ export const makePool = <Job>(
       progress: () => progress(pool),
       condition: () => publicCondition(pool)
     })
+    const operations = makeOperations(
+      { ...pool, accepts: () => durable || !pool.lifecycle.hasReached("Closed") },
+      job.payload
+    )
+    const { offerAll } = operations
     return {
-      ...makeOperations({ ...pool, accepts: () => durable || !pool.lifecycle.hasReached("Closed") }, job.payload),
+      ...operations,
+      ...makeResults({ ...pool, offerAll, closed: pool.lifecycle.await("Closed") }, success),
       ...pauseOperations(pool.queue, pool.pausing.set),
       status: Effect.sync(() => ({
         condition: condition(pool),
@@ -140,5 +149,5 @@ export const makePool = <Job>(
           cursor
         }))
       )
-    } satisfies Service<Job>
+    } satisfies Service<Job, Success>
   })

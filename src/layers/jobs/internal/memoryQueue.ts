@@ -1,9 +1,10 @@
 import { DateTime, Option } from "effect"
 import { randomUUID } from "node:crypto"
-import type { Claim, DeadLetter } from "../JobSource.js"
+import type { Claim, DeadLetter, JobEnd } from "../JobSource.js"
 import type { JobState } from "../QueueControl.js"
 import { makeKeptIds } from "./keptIds.js"
 import { makeMemoryAvailable } from "./memoryAvailable.js"
+import { makeMemoryEnds, type MemoryEnds } from "./memoryEnds.js"
 import { type AddOptions, type Cancelled, type Entry, type Job, type Lease, neverRun } from "./memoryJob.js"
 import { makeMemoryKeys } from "./memoryKeys.js"
 import { defaultPriority } from "./priority.js"
@@ -35,7 +36,7 @@ export interface MemoryQueue {
   readonly renew: (claim: Claim, until: number) => void
   readonly setCursor: (claim: Claim, cursor: unknown) => void
   /** Removes an acknowledged job. */
-  readonly remove: (now: number, claim: Claim) => void
+  readonly remove: (now: number, claim: Claim, value?: Option.Option<unknown>) => void
   /** Ends the lease and makes the job available. */
   readonly putBack: (
     now: number,
@@ -54,6 +55,9 @@ export interface MemoryQueue {
   readonly discard: (id: string) => boolean
   /** Calls back once, when `dueIn` may have become less. Returns how to stop listening. */
   readonly onChange: (callback: () => void) => () => void
+  /** How the job of this id has ended; undefined when it has not. */
+  readonly endOf: (now: number, id: string) => JobEnd | undefined
+  readonly onEnd: MemoryEnds["listen"]
 }
 
 export const makeMemoryQueue = (options: { readonly capacity: number; readonly lease: number }): MemoryQueue => {
@@ -65,6 +69,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
   const ids = new Set<string>()
   const kept = makeKeptIds()
   const keys = makeMemoryKeys()
+  const ends = makeMemoryEnds()
   const listeners = new Set<() => void>()
   let offers = 0
   let claims = 0
@@ -132,7 +137,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
 
   const size = () => available.jobs().length + delayed.length + keys.size()
 
-  const has = (now: number, id: string) => ids.has(id) || kept.has(now, id)
+  const has = (now: number, id: string) => ids.has(id) || kept.get(now, id) !== undefined
 
   return {
     size,
@@ -182,13 +187,14 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       if (lease === undefined) return
       leases.set(claim.id, { ...lease, job: { ...lease.job, cursor: Option.some(cursor) } })
     },
-    remove: (now, claim) => {
+    remove: (now, claim, value = Option.none()) => {
       const lease = leaseOf(claim)
       if (lease === undefined) return
       leases.delete(claim.id)
       ids.delete(claim.id)
       const { keepIdFor, uniqueUntil = now } = lease.job
-      if (keepIdFor !== undefined) kept.add(now, claim.id, Math.max(now + keepIdFor, uniqueUntil))
+      if (keepIdFor !== undefined) kept.add(now, claim.id, { until: Math.max(now + keepIdFor, uniqueUntil), value })
+      ends.announce(claim.id, { _tag: "Succeeded", value })
       leave(lease.job, now)
     },
     putBack: (now, claim, { attemptSpent, delay, error }) => {
@@ -216,6 +222,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       const removed = [...available.remove(cancelled), ...late.map(({ job }) => job)]
       const count = waiting - size() + running.length
       for (const job of [...removed, ...running.map(({ job }) => job)]) leave(job, now)
+      for (const id of cancelled) if (!dead.has(id)) ends.announce(id, { _tag: "Gone" })
       notify()
       return { count, tokens: running.map(({ token }) => token) }
     },
@@ -255,6 +262,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       dead.set(id, { job: lease.job, letter: { id, payload, cursor, error, attempt, failedAt } })
       const [oldest] = dead.keys()
       if (dead.size > options.capacity) discard(oldest!)
+      ends.announce(id, { _tag: "DeadLettered", error })
       leave(lease.job, now)
     },
     deadLetters: (after) => {
@@ -275,11 +283,17 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       return true
     },
     discard,
+    endOf: (now, id) => {
+      sweep(now)
+      const letter = dead.get(id)?.letter
+      if (letter !== undefined) return { _tag: "DeadLettered", error: letter.error }
+      const { value } = kept.get(now, id) ?? {}
+      return ids.has(id) ? undefined : value === undefined ? { _tag: "Gone" } : { _tag: "Succeeded", value }
+    },
+    onEnd: ends.listen,
     onChange: (callback) => {
       listeners.add(callback)
-      return () => {
-        listeners.delete(callback)
-      }
+      return () => void listeners.delete(callback)
     }
   }
 }

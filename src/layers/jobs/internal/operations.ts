@@ -1,13 +1,7 @@
 import { Effect } from "effect"
 import { countOption, durationOption } from "../../../core/internal/options.js"
 import { JobEvent } from "../JobEvent.js"
-import {
-  type DeadLetters,
-  JobSourceError,
-  type OfferAllOptions,
-  type OfferOptions,
-  type QueueFull
-} from "../JobSource.js"
+import { type DeadLetters, JobSourceError, type OfferOptions, type QueueFull, type QueueOffer } from "../JobSource.js"
 import type { RedriveMatchingOptions } from "./poolService.js"
 import type { Pool } from "./poolState.js"
 import { redriveMatching } from "./redriveMatching.js"
@@ -35,7 +29,7 @@ export const makeOperations = <Job>(
         return batch.count === 0 ? Effect.void : events.record(JobEvent[tag]({ pool: name, ...batch }))
       })
     )
-  const checked = (options: OfferAllOptions = {}): OfferAllOptions => {
+  const checked = (options: QueueOffer = {}): QueueOffer => {
     const { delay, keepIdFor, priority, uniqueFor } = options
     // A negative number is the delay of a job that is due already.
     const input = typeof delay === "number" ? Math.max(0, delay) : delay
@@ -49,7 +43,7 @@ export const makeOperations = <Job>(
       priority: priority === undefined ? undefined : countOption(name, "priority", priority, { least: 0, most: 9 })
     }
   }
-  const offerAll = (jobs: ReadonlyArray<Job>, options?: OfferAllOptions) =>
+  const offerAll = (jobs: ReadonlyArray<Job>, options?: QueueOffer) =>
     Effect.flatMap(
       Effect.mapError(
         Effect.forEach(jobs, codec.encode),

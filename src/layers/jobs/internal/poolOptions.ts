@@ -1,7 +1,7 @@
 import type { Array, Config, Duration, Effect, Schedule, Schema } from "effect"
 import type { Steps, Timeouts } from "../../../core/Drain.js"
 import type { BatchContext, BatchJob, JobErrorOf } from "../JobBatch.js"
-import type { JobContext } from "../JobContext.js"
+import type { JobContext, ResultOf } from "../JobContext.js"
 import type { JobEvent } from "../JobEvent.js"
 
 /**
@@ -23,15 +23,15 @@ export interface RateLimit {
  * @since 0.1.0
  * @category models
  */
-export interface Options<Job, Cursor, E, R, R2 = never> extends Timeouts {
+export interface Options<Job, Cursor, E, R, R2 = never, Success = void> extends Timeouts {
   /** The number of jobs that run at a time, at least 1. A job is claimed when a slot is free for it, never ahead. */
   readonly concurrency: number
   /**
    * Processes one job, outside any transaction, in a span of its own. It is interrupted when the drain timeout has passed;
    * then the job is handed back with its attempt kept, so the process must be able to start again, or to continue from
-   * its cursor.
+   * its cursor. Its value is the result of the job, if the pool has the schema `success`, unless `complete` has given one.
    */
-  readonly process: (job: Job, context: JobContext<Cursor>) => Effect.Effect<unknown, E, R>
+  readonly process: (job: Job, context: JobContext<Cursor, Success>) => Effect.Effect<ResultOf<Success>, E, R>
   /**
    * How many jobs this process begins, retries included, in any time of the length of the interval. Each process has a limit of its own:
    * for all of them together, divide it. A job is claimed when it may begin, never ahead, so none waits for the limit while it is
@@ -117,8 +117,8 @@ type Scalars = Pick<Options<never, never, never, never>, "concurrency" | "lease"
  * @since 0.1.0
  * @category models
  */
-export type ConfigOptions<Job, Cursor, E, R, R2 = never> =
-  & Omit<Options<Job, Cursor, E, R, R2>, keyof Scalars>
+export type ConfigOptions<Job, Cursor, E, R, R2 = never, Success = void> =
+  & Omit<Options<Job, Cursor, E, R, R2, Success>, keyof Scalars>
   & {
     readonly [K in keyof Scalars]: Scalars[K] | Config.Config<Exclude<Scalars[K], undefined>>
   }
@@ -149,6 +149,15 @@ export interface ClientOptions<R = never> {
 }
 
 /**
+ * The schemas of a pool: may be left out, unless it has results.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type SchemasOf<Job, Cursor, Success> = [Success] extends [void] ? [schemas?: Schemas<Job, Cursor, Success>]
+  : [schemas: Schemas<Job, Cursor, Success> & Required<Pick<Schemas<Job, Cursor, Success>, "success">>]
+
+/**
  * How jobs and cursors are encoded for the source. Without a schema a value is stored unchanged, so over a durable source it
  * must be plain JSON. A stored job that does not decode is moved to the dead letters. A job that does not encode
  * fails `offer` with a `JobSourceError`.
@@ -156,9 +165,14 @@ export interface ClientOptions<R = never> {
  * @since 0.1.0
  * @category models
  */
-export interface Schemas<Job, Cursor> {
+export interface Schemas<Job, Cursor, Success = void> {
   /** The schema of the jobs. It needs no services. */
   readonly payload?: Schema.Schema.AnyNoContext & { readonly Type: Job }
   /** The schema of the cursors. It needs no services. */
   readonly cursor?: Schema.Schema.AnyNoContext & { readonly Type: Cursor }
+  /**
+   * The schema of the results of the jobs, which `awaitResult` returns: they are stored as long as their ids are kept. It needs no services. Without it jobs
+   * have no results. A result that does not encode has failed the attempt.
+   */
+  readonly success?: Schema.Schema.AnyNoContext & { readonly Type: Success }
 }

@@ -2,6 +2,7 @@ import type { DateTime, Effect, Option } from "effect"
 import type { Progress } from "../../../core/Shutdown.js"
 import type { DeadLetters, JobSourceError, OfferAllOptions, OfferOptions, QueueFull, StoredJob } from "../JobSource.js"
 import type { PauseScope, PoolControl, QueueListing } from "../QueueControl.js"
+import type { JobDeadLettered, JobGone } from "./resultErrors.js"
 
 /**
  * A job that this process runs now.
@@ -61,7 +62,7 @@ export interface RedriveMatchingOptions {
  * @since 0.1.0
  * @category models
  */
-export interface Service<in Job> extends PoolControl, QueueListing {
+export interface Service<in Job, out Success = unknown> extends PoolControl, QueueListing {
   /** The name of the pool, and of its queue. */
   readonly name: string
   /**
@@ -74,6 +75,25 @@ export interface Service<in Job> extends PoolControl, QueueListing {
     jobs: ReadonlyArray<Job>,
     options?: OfferAllOptions
   ) => Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull>
+  /**
+   * Waits until this job has succeeded, in whatever process, and returns its result, `undefined` for a pool without the schema `success`. Fails with
+   * `JobDeadLettered`, or with `JobGone` when it was cancelled or discarded, or is not known: an id is known as long as its job waits, runs or is a dead
+   * letter, and for `keepIdFor` after its success, which is at least a minute for a job that was awaited before. Jobs that were offered without an id
+   * may be awaited, except over `JobSourceRedis`, until they have ended.
+   *
+   * Nothing bounds the wait but the end of the job: use `Effect.timeout`. Its interruption leaves the job as it is, and while the source is unavailable it
+   * goes on. A retry, a hand-back and a redrive do not end a job: in a drain of this pool it waits for the process that runs the job next, until the pool is
+   * released, when it fails with `JobSourceError`. It fails with that, too, in a transaction, and for a result that does not decode.
+   */
+  readonly awaitResult: (id: string) => Effect.Effect<Success, JobDeadLettered | JobGone | JobSourceError>
+  /**
+   * `offer`, and then `awaitResult`. The id, given or not, is kept for `keepIdFor`, at least a minute. Repeated with an id that the queue has, it waits for
+   * that job, or returns its result. In a job of the same pool it holds a slot while it waits for another one.
+   */
+  readonly offerAndWait: (
+    job: Job,
+    options?: OfferOptions
+  ) => Effect.Effect<Success, JobDeadLettered | JobGone | JobSourceError | QueueFull>
   /** The state of this pool in this process. */
   readonly status: Effect.Effect<Status>
   /** The jobs that this process runs, oldest first. */

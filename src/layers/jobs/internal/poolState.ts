@@ -69,6 +69,8 @@ export interface JobRun {
   unit: UnitOfWork
   /** The cursor of its last checkpoint, encoded. */
   cursor: Option.Option<unknown>
+  /** What it has succeeded with, encoded; none in a pool without results. */
+  result: Option.Option<unknown>
   /** For how long it has put itself off, if it has. */
   snoozedFor: Duration.Duration | undefined
   /** Created when the process first reads `JobContext.signal`. */

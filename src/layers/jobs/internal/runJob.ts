@@ -42,6 +42,8 @@ export interface JobProcess<in out Job, in out Cursor> {
   readonly owner: RefValue
   readonly payload: Codec<Job>
   readonly cursor: Codec<Cursor>
+  /** Undefined in a pool without results. */
+  readonly success?: Codec<unknown> | undefined
   readonly process: (job: Job, context: JobContext<Cursor>) => Effect.Effect<unknown, unknown>
 }
 
@@ -69,10 +71,25 @@ const signalOf = (pool: Pool, run: JobRun): AbortSignal => {
   return run.abortController.signal
 }
 
+const setResult = <E>(run: JobRun, encoded: Effect.Effect<unknown, E>): Effect.Effect<void, E> =>
+  Effect.map(encoded, (result) => {
+    run.result = Option.some(result)
+  })
+
+/** The value of the process is the result of the job, unless `complete` has given one. */
+const withResult = <Job, Cursor>(
+  { success }: JobProcess<Job, Cursor>,
+  run: JobRun,
+  process: Effect.Effect<unknown, unknown>
+): Effect.Effect<unknown, unknown> =>
+  success === undefined ?
+    process :
+    Effect.tap(process, (value) => run.outcome === "Completed" ? Effect.void : setResult(run, success.encode(value)))
+
 const makeContext = <Cursor>(
   pool: Pool,
   run: JobRun,
-  codec: Codec<Cursor>,
+  { cursor: codec, success }: { readonly cursor: Codec<Cursor>; readonly success?: Codec<unknown> | undefined },
   cursor: Option.Option<Cursor>
 ): JobContext<Cursor> => {
   const { attempt, id } = run.claim
@@ -82,8 +99,8 @@ const makeContext = <Cursor>(
       Effect.sync(() => {
         if (run.outcome === "Undecided" && isLeaseLost(error) && error.id === id) run.outcome = "LeaseLost"
       }))
-  const encode = (operation: string, cursor: Cursor) =>
-    Effect.mapError(codec.encode(cursor), (cause) => new JobSourceError({ operation, queue: pool.name, cause }))
+  const encode = <A>(operation: string, { encode }: Codec<A>, value: A) =>
+    Effect.mapError(encode(value), (cause) => new JobSourceError({ operation, queue: pool.name, cause }))
 
   return {
     id,
@@ -99,7 +116,13 @@ const makeContext = <Cursor>(
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
           run.failedCompletion = rolledBack
-          const value = yield* Effect.tapErrorCause(transact(restore(writes), { _tag: "Ack" }), (cause) =>
+          const settled = success === undefined
+            ? transact(restore(writes), { _tag: "Ack" })
+            : transact(
+              Effect.tap(restore(writes), (value) => setResult(run, encode("complete", success, value))),
+              { _tag: "Ack", value: () => Option.getOrUndefined(run.result) }
+            )
+          const value = yield* Effect.tapErrorCause(settled, (cause) =>
             Effect.sync(() => {
               run.failedCompletion = cause
             }))
@@ -112,7 +135,7 @@ const makeContext = <Cursor>(
     checkpoint: (cursor, writes) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
-          const encoded = yield* encode("checkpoint", cursor)
+          const encoded = yield* encode("checkpoint", codec, cursor)
           // A transaction of the caller may go on: the job is handed back after its commit.
           const handBack = mayStop(pool) && !(yield* isInTransaction)
           const value = yield* transact(restore(writes), { _tag: "Checkpoint", cursor: encoded, handBack })
@@ -128,7 +151,9 @@ const makeContext = <Cursor>(
     snooze: (delay, options) =>
       Effect.uninterruptible(Effect.gen(function*() {
         const snoozedFor = durationOption(pool.name, "snooze", delay)
-        const cursor = options === undefined ? Option.none() : Option.some(yield* encode("snooze", options.cursor))
+        const cursor = options === undefined
+          ? Option.none()
+          : Option.some(yield* encode("snooze", codec, options.cursor))
         yield* transact(Effect.void, { _tag: "Snooze", delay: snoozedFor, cursor })
         yield* afterCommit(Effect.suspend(() => {
           run.outcome = "Snoozed"
@@ -149,13 +174,13 @@ const decodeAndProcess = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>,
       const stored = Option.getOrNull(cursor)
       return deadLetter(pool, run, decodeError(pool, run, "cursor", stored, decodedCursor.value.left))
     }
-    const context = makeContext(pool, run, job.cursor, Option.flatMap(decodedCursor, Either.getRight))
+    const context = makeContext(pool, run, job, Option.flatMap(decodedCursor, Either.getRight))
     return Effect.flatMap(
       runProcess(
         pool,
         job,
         { unit: run.unit, name: `${pool.name}.process`, attributes: { id, attempt } },
-        Effect.suspend(() => job.process(payload.value, context))
+        withResult(job, run, Effect.suspend(() => job.process(payload.value, context)))
       ),
       (exit) => {
         if (Exit.isFailure(exit)) abort(pool, run)

@@ -2,7 +2,7 @@ import { Cause, Effect, Exit, Option, Predicate } from "effect"
 import { delayAfter } from "../../../core/internal/delayAfter.js"
 import { namedCauseMessage } from "../../../core/internal/errorMessage.js"
 import { JobEvent } from "../JobEvent.js"
-import type { Claim, JobSourceError, LeaseLost } from "../JobSource.js"
+import type { Claim, JobSourceError, LeaseLost, Settlement } from "../JobSource.js"
 import { handBack, handBackInterrupted } from "./handBack.js"
 import { type JobRun, mayStop, type Pool } from "./poolState.js"
 import { retrySettlement } from "./retryPolicy.js"
@@ -44,6 +44,13 @@ export const settle = (pool: Pool, run: JobRun, exit: Exit.Exit<unknown, unknown
     }
   })
 
+/** Acknowledges a run with its result, if it has one. */
+const ackOf = ({ result }: JobRun): Settlement =>
+  Option.match(result, {
+    onNone: () => ({ _tag: "Ack" }),
+    onSome: (value) => ({ _tag: "Ack", value: () => value })
+  })
+
 /** Moves a job to the dead letters. */
 export const deadLetter = (pool: Pool, run: JobRun, error: string): Effect.Effect<void> => {
   const { claim } = run
@@ -63,7 +70,7 @@ const acknowledge = (pool: Pool, run: JobRun): Effect.Effect<void> =>
     pool,
     run,
     JobEvent.Succeeded(pool.events.runFields(run.claim)),
-    pool.queue.transact(run.claim, Effect.void, { _tag: "Ack" })
+    pool.queue.transact(run.claim, Effect.void, ackOf(run))
   )
 
 /** Records that these jobs have succeeded. */

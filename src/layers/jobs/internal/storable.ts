@@ -30,6 +30,19 @@ export const storableJson = (value: unknown): string =>
     (escape) => escape.length > 2 ? "\uFFFD" : escape
   )
 
+/** A NUL character, or half of a surrogate pair, in JSON. */
+const unstorable = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/
+
+/** Whether a value is JSON that PostgreSQL stores. */
+export const isStorableJson = (value: unknown): boolean => {
+  try {
+    const text = JSON.stringify(value) as string | undefined
+    return text !== undefined && !unstorable.test(text)
+  } catch {
+    return false
+  }
+}
+
 /** See `OfferOptions.keepIdFor`. */
 export const defaultKeepIdFor = Duration.minutes(5)
 

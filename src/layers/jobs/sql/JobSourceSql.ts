@@ -25,7 +25,7 @@
  * | column | meaning |
  * | --- | --- |
  * | `queue`, `id` | The primary key: the name of the queue, and the id that `offer` was given or has returned. |
- * | `state` | `waiting` (available now, or later), `blocked` (until its key has its turn), `running` (leased by a process), `dead` (a dead letter) or `done` (acknowledged: nothing but its id is left). |
+ * | `state` | `waiting` (available now, or later), `blocked` (until its key has its turn), `running` (leased by a process), `dead` (a dead letter) or `done` (acknowledged: nothing but its id and its result is left). |
  * | `payload` | The payload, encoded by the pool's schema. |
  * | `cursor` | What the last checkpoint left; `NULL` before the first. |
  * | `attempt` | The attempt that runs, that will run, or that was the last, from 1. |
@@ -42,6 +42,8 @@
  * | `created_at` | When the job was offered. |
  * | `offer_at` | When a waiting job is offered to the carrier (again); `NULL` for as soon as it is due. Only `layerCarried` uses it. |
  * | `error` | What went wrong in the last attempt that failed. |
+ * | `awaited` | Whether its end is announced with `NOTIFY`, because a process waits for it. |
+ * | `result` | What a `done` job has succeeded with, encoded by the schema `success` of its pool; `NULL` without one. |
  * | `failed_at` | When the job became a dead letter; `NULL` unless it is one. |
  *
  * `<table>_turns` has a row for each key whose next job is about to be made available; triggers add the rows of jobs that end.

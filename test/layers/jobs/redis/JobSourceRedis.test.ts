@@ -184,6 +184,15 @@ describeRedis("JobSourceRedis", (redis) => {
       assert.strictEqual(yield* others.size, 0)
     }))
 
+  it.scopedLive("the end of a job that is awaited after its offer is seen within the poll interval", () =>
+    Effect.gen(function*() {
+      const { one, other } = yield* twoProcesses(redis, { pollInterval: "50 millis" })
+      yield* one.offer(["job"], { ids: ["job"] })
+      const waiter = yield* Effect.fork(other.awaitEnd("job"))
+      yield* one.transact(yield* take(one), Effect.void, { _tag: "Ack", value: () => ({ sum: 7 }) })
+      assert.deepStrictEqual(yield* Fiber.join(waiter), { _tag: "Succeeded", value: Option.some({ sum: 7 }) })
+    }))
+
   const lease = "1 second"
   jobSourceConformance("the source in Redis", {
     make: (world) =>
@@ -198,6 +207,7 @@ describeRedis("JobSourceRedis", (redis) => {
       }),
     lease,
     passTime: Effect.sleep,
+    keepsAwaited: false,
     live: true,
     transactional: false
   })

@@ -29,7 +29,7 @@ describeEngines("The table of JobSourceSql", (databases) => {
         assert.isTrue(estimated)
         assert.approximately(count, 20_000, 5_000)
       }
-      const { claim, deadLetters, due, reap } = statementsOf("lastcall_jobs")
+      const { claim, deadLetters, due, ends, reap } = statementsOf("lastcall_jobs")
       const { lists } = listStatementsOf("lastcall_jobs")
       const [later] = yield* sql<
         { at: number }
@@ -43,6 +43,7 @@ describeEngines("The table of JobSourceSql", (databases) => {
         Math.max(...[...plan.matchAll(/Scan.*rows=(\d+)|Removed by Filter: (\d+)/g)].map((_) => Number(_[1] ?? _[2])))
       const plans = yield* Effect.all([
         plan(due, [name, true]),
+        plan(ends, [name, ["now", "dead 9", "blocked 9"]]),
         plan(reap, [[name]]),
         plan(deadLetters, [name, 10, null, null]),
         plan(lists.Waiting, [name, 10, null, null]),

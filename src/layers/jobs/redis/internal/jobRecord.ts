@@ -8,7 +8,7 @@ import { decodeId } from "./ids.js"
 /** BullMQ stores a payload as JSON. Jobs that other programs added may hold any text. */
 export const encodePayload = (payload: unknown): string => JSON.stringify(payload) ?? "null"
 
-const decodePayload = (data: string): unknown => {
+const decode = (data: string): unknown => {
   try {
     return JSON.parse(data)
   } catch {
@@ -28,7 +28,7 @@ const spentAttempts = ({ attemptsMade = 0, stalledCounter = 0 }: JobJson): numbe
 /** A job that is not a dead letter. */
 export const toJob = (jobId: string, json: JobJson) => ({
   id: decodeId(jobId),
-  payload: decodePayload(json.data),
+  payload: decode(json.data),
   attempt: spentAttempts(json) + 1,
   cursor: cursorOf(json)
 })
@@ -41,15 +41,23 @@ export const jobOptions = (options: {
   /** The date until which the id is taken in any case. */
   readonly uniqueUntil: number | undefined
   readonly priority: number
+  readonly awaited: boolean
 }) => {
-  const { delay, keepIdFor, priority, uniqueUntil } = options
+  const { awaited, delay, keepIdFor, priority, uniqueUntil } = options
   return {
     ...priority > defaultPriority ? { priority } : {},
     ...delay > 0 ? { delay } : {},
     ...keepIdFor === undefined ? {} : { keepIdFor },
-    ...uniqueUntil === undefined ? {} : { uniqueUntil }
+    ...uniqueUntil === undefined ? {} : { uniqueUntil },
+    ...awaited ? { awaited } : {}
   }
 }
+
+/** Whether the end of the job is announced. */
+export const isAwaited = ({ opts }: JobJson): boolean => Predicate.hasProperty(opts, "awaited")
+
+/** What the job was acknowledged with: `null` when it was nothing. */
+export const resultOf = ({ returnvalue }: JobJson): unknown => decode(returnvalue)
 
 export const keepsId = ({ opts }: JobJson): boolean => Predicate.hasProperty(opts, "keepIdFor")
 

@@ -11,7 +11,7 @@ import { type Claim, type JobQueue, JobSourceError, LeaseLost, type Settlement }
 import type { Connection } from "./connection.js"
 import { deadLetters } from "./deadLetters.js"
 import { encodeId } from "./ids.js"
-import { encodeCursor, encodePayload, jobOptions, keepsId, lockToken, toClaim } from "./jobRecord.js"
+import { encodeCursor, encodePayload, isAwaited, jobOptions, keepsId, lockToken, toClaim } from "./jobRecord.js"
 import { redisListing } from "./listing.js"
 import { redisCommands } from "./redisCommands.js"
 import { scriptsOf } from "./scripts.js"
@@ -43,8 +43,10 @@ export const make = (options: {
   readonly wake: Effect.Effect<void>
   /** Tells all processes that this claim's job was cancelled. */
   readonly tellCancelled: (token: string) => Effect.Effect<void>
-}): Omit<JobQueue, "paused" | "setPaused" | "onCancel"> => {
-  const { backend, capacity, connection, key, makeId, name, prefix, tellCancelled, wake, wakeUp } = options
+  /** Tells all processes that this job has ended. */
+  readonly tellEnded: (id: string) => Effect.Effect<void>
+}): Omit<JobQueue, "paused" | "setPaused" | "onCancel" | "awaitEnd"> => {
+  const { backend, capacity, connection, key, makeId, name, prefix, tellCancelled, tellEnded, wake, wakeUp } = options
   const { redis } = connection
   const lease = Math.ceil(Duration.toMillis(options.lease))
   const scripts = scriptsOf(redis, (type) => backend.toKey(type))
@@ -60,6 +62,9 @@ export const make = (options: {
 
   /** The claims of jobs whose ids are kept after their acknowledgement. */
   const idKept = new WeakSet<Claim>()
+  /** Those of jobs whose ends are announced. */
+  const awaited = new WeakSet<Claim>()
+  const announce = (claim: Claim) => awaited.has(claim) ? tellEnded(claim.id) : Effect.void
 
   /** Claims up to `count` jobs at once. Returns when the next one is due, if BullMQ said so. */
   const claimSome = async (count: number, orphan: boolean) => {
@@ -71,6 +76,7 @@ export const make = (options: {
       if (!json) return { due }
       const claim = toClaim(id, json, token)
       if (keepsId(json)) idKept.add(claim)
+      if (isAwaited(json)) awaited.add(claim)
       return { claim }
     }))
     await orphanTaken?.catch(() => undefined)
@@ -126,9 +132,9 @@ export const make = (options: {
       return lost.flat().reverse()
     })
 
-  const complete = (claim: Claim) => {
+  const complete = (claim: Claim, value: unknown = null) => {
     const { id, token } = leaseOf(claim)
-    return backend.moveToCompleted(finished(id), null, !idKept.has(claim), token, false)
+    return backend.moveToCompleted(finished(id), value, !idKept.has(claim), token, false)
   }
 
   const renew: JobQueue["renew"] = (claims) =>
@@ -141,11 +147,14 @@ export const make = (options: {
     send("acknowledge", async () => {
       const held = await Promise.all(claims.map((claim) => fenced(claim, () => complete(claim))))
       return claims.filter((_, index) => !held[index])
-    })
+    }).pipe(Effect.zipLeft(Effect.forEach(claims, announce, { discard: true })))
 
   const settle = (claim: Claim, how: Settlement): Effect.Effect<void, LeaseLost | JobSourceError> =>
     Effect.gen(function*() {
-      if (how._tag === "Ack") return yield* sendFenced(claim, "transact", () => complete(claim))
+      if (how._tag === "Ack") {
+        yield* sendFenced(claim, "transact", () => complete(claim, how.value?.()))
+        return yield* announce(claim)
+      }
       const { id, token } = leaseOf(claim)
       const cursor = how._tag === "Checkpoint" ? Option.some(how.cursor) : how.cursor
       if (Option.isSome(cursor)) {
@@ -178,7 +187,8 @@ export const make = (options: {
           delay: Math.ceil(Duration.toMillis(delay)),
           keepIdFor: keepIdForMillis(options),
           uniqueUntil: uniqueFor === undefined ? undefined : now + uniqueFor,
-          priority
+          priority,
+          awaited: options.awaited === true
         })
         // One transaction: all of the jobs are stored, or none.
         yield* send("offer", async () => {
@@ -232,7 +242,9 @@ export const make = (options: {
 
     deadLetter: (claim, error) => {
       const { id, token } = leaseOf(claim)
-      return sendFenced(claim, "deadLetter", () => backend.moveToFailed(finished(id), error, false, token, false))
+      return sendFenced(claim, "deadLetter", () => backend.moveToFailed(finished(id), error, false, token, false)).pipe(
+        Effect.zipLeft(announce(claim))
+      )
     },
 
     handBack: (claims) => claims.length === 0 ? noClaims : Effect.zipLeft(handBack(claims), wake),
@@ -247,6 +259,7 @@ export const make = (options: {
           if (token === undefined) continue
           count++
           if (token !== "") yield* tellCancelled(token)
+          yield* tellEnded(id)
         }
         return count
       }),

@@ -2,6 +2,7 @@ import type { RedisQueueBackend } from "bullmq"
 import { Duration, Effect, Queue, type Redacted, type Scope } from "effect"
 import { optionalPeers, rethrow } from "../../../../core/internal/optionalPeers.js"
 import { type Cancellations, makeCancellations, messageOf } from "../../internal/cancellations.js"
+import { endedMessageOf } from "../../internal/jobEnds.js"
 import * as WakeUp from "../../internal/wakeUp.js"
 import { JobSourceError } from "../../JobSource.js"
 import { connect, type Connection } from "./connection.js"
@@ -31,6 +32,8 @@ export interface Server {
   readonly tellCancelled: (name: string, token: string) => Effect.Effect<void>
   /** Tells all processes that a queue was paused or resumed. Those that miss the message see it when they poll. */
   readonly tellPaused: Effect.Effect<void>
+  /** Tells all processes that a job has ended. Those that miss the message see it when they poll. */
+  readonly tellEnded: (name: string, id: string) => Effect.Effect<void>
   /** Opens a queue until the scope closes. A job that is taken from it is locked for so long. */
   readonly open: (name: string, lock: Duration.Duration) => Effect.Effect<OpenQueue, JobSourceError, Scope.Scope>
 }
@@ -56,9 +59,11 @@ export const makeServer = (options: {
   readonly connectTimeout: Duration.Duration
   /** Runs after a message of `tellPaused`, and when messages may have been missed. */
   readonly onPaused?: Effect.Effect<void>
+  /** Runs for every message. */
+  readonly onMessage?: (message: string) => void
 }) =>
   Effect.gen(function*() {
-    const { connectTimeout, expireEvery, onPaused = Effect.void, pollInterval, prefix } = options
+    const { connectTimeout, expireEvery, onMessage, onPaused = Effect.void, pollInterval, prefix } = options
     const target = yield* parseUrl(options.url)
     const { bullmq: { createRedisBackend }, ioredis: { Redis } } = yield* peersOf(options.owner)
     const queues = new Set<OpenQueue>()
@@ -78,11 +83,13 @@ export const makeServer = (options: {
     })
     subscriber.redis.on("message", (_, name) => messages.unsafeOffer(name))
     yield* Effect.forkScoped(
-      Effect.forever(Effect.flatMap(Queue.take(messages), (name) =>
-        cancellations.receive(name) ?? Effect.zipRight(
+      Effect.forever(Effect.flatMap(Queue.take(messages), (name) => {
+        onMessage?.(name)
+        return cancellations.receive(name) ?? Effect.zipRight(
           name === WakeUp.everyQueue || name === pausedMessage ? onPaused : Effect.void,
           WakeUp.notify(queues, name)
-        )))
+        )
+      }))
     )
     yield* Effect.logInfo(`jobs: ${target.label}`)
 
@@ -110,6 +117,7 @@ export const makeServer = (options: {
       cancellations,
       tellCancelled: (name, token) => wake(messageOf(name, token)),
       tellPaused: wake(pausedMessage),
+      tellEnded: (name, id) => wake(endedMessageOf(name, id)),
       open: (name, lock) =>
         Effect.gen(function*() {
           const away = connection.awayError()

@@ -1,10 +1,12 @@
 import type { RedisQueueBackend } from "bullmq"
 import { Clock, Duration, Effect, type Redacted } from "effect"
+import { makeJobEnds } from "../../internal/jobEnds.js"
 import { queueLease } from "../../internal/lease.js"
 import { type Reaped, reapLeases } from "../../internal/leaseReaper.js"
 import { makeOrphanTurn } from "../../internal/orphanTurn.js"
 import { makePausedQueues } from "../../internal/pausedQueues.js"
 import type { Service } from "../../JobSource.js"
+import { endsOf } from "./ends.js"
 import { makeIds } from "./ids.js"
 import * as RedisQueue from "./queue.js"
 import { makeSend } from "./redisCommands.js"
@@ -41,7 +43,13 @@ export const make = (options: {
         )
       }
     })
-    const server: Server = yield* makeServer({ ...options, owner: "JobSourceRedis", onPaused: pausedQueues.look })
+    const jobEnds = yield* makeJobEnds(pollInterval)
+    const server: Server = yield* makeServer({
+      ...options,
+      owner: "JobSourceRedis",
+      onPaused: pausedQueues.look,
+      onMessage: jobEnds.receive
+    })
     const { connection, queues, wake } = server
     const { redis } = connection
 
@@ -102,9 +110,11 @@ export const make = (options: {
               lease: ownLease,
               makeId,
               wake: wake(name),
-              tellCancelled: (token) => server.tellCancelled(name, token)
+              tellCancelled: (token) => server.tellCancelled(name, token),
+              tellEnded: (id) => server.tellEnded(name, id)
             }),
             ...pause,
+            awaitEnd: jobEnds.open(endsOf(name, queue.backend, connection)),
             onCancel: server.cancellations.open(name)
           }
         })

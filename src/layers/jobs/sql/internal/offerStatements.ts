@@ -14,17 +14,17 @@ export const offerStatements = (
 ) => {
   const { channel, forgettable, ids, now, wake } = parts
   const turns = turnsOfOffered(table, channel)
-  const offer = (keyed: boolean) =>
+  const offer = (keyed: boolean, awaited: boolean) =>
     `WITH forgotten AS (
         DELETE FROM ${table} WHERE $5::float8 IS NOT NULL AND queue = $1 AND ${ids} AND ${forgettable} RETURNING id),
       offered AS (
         INSERT INTO ${table} (queue, id, payload, due_at, keep_id_for, priority, unique_until${
       keyed ? ", key, state" : ""
-    })
+    }${awaited ? ", awaited" : ""})
         SELECT $1::text, id, payload::jsonb, ${now} + $4::float8 * interval '1 second', $5::float8 * interval '1 second',
           $6::smallint, ${now} + $7::float8 * interval '1 second'${
       keyed ? ", key, CASE WHEN key IS NULL THEN 'waiting' ELSE 'blocked' END" : ""
-    }
+    }${awaited ? ", true" : ""}
         FROM unnest($2::text[], $3::text[]${keyed ? ", $8::text[]" : ""}) WITH ORDINALITY AS job (id, payload${
       keyed ? ", key" : ""
     }, nth)
@@ -38,8 +38,11 @@ export const offerStatements = (
      * Jobs are numbered in the order in which they are given. The insertion refers to the rows that it replaces, so it comes after
      * them.
      */
-    offer: offer(false),
+    offer: offer(false, false),
     /** `offer` of jobs with keys, `$8`, null for a job without one. */
-    offerKeyed: offer(true)
+    offerKeyed: offer(true, false),
+    /** `offer` of jobs whose ends are announced. */
+    offerAwaited: offer(false, true),
+    offerKeyedAwaited: offer(true, true)
   }
 }

@@ -32,7 +32,7 @@ export const make = (options: {
   readonly priorities: boolean
   /** See `JobSourceSql.Options`. */
   readonly capacity: number
-}): Omit<JobQueue, "paused" | "setPaused" | "onCancel"> => {
+}): Omit<JobQueue, "paused" | "setPaused" | "onCancel" | "awaitEnd"> => {
   const { capacity, claiming, lease, listStatements, name, priorities, reserved, sql, statements } = options
   const leaseSeconds = Duration.toSeconds(lease)
   const idleMillis = String(Math.ceil(Duration.toMillis(lease)))
@@ -90,7 +90,14 @@ export const make = (options: {
     )
 
   const settlement = (claim: Claim, how: Settlement) => {
-    if (how._tag === "Ack") return settle("transact", statements.ack, claim, idleMillis)
+    if (how._tag === "Ack") {
+      const { value } = how
+      if (value === undefined) return settle("transact", statements.ack, claim, idleMillis)
+      return Effect.flatMap(
+        encoded("transact", () => json(value())),
+        (result) => settle("transact", statements.ackWithResult, claim, idleMillis, result)
+      )
+    }
     if (how._tag === "Snooze") {
       return Effect.flatMap(
         encoded("transact", () => Option.getOrNull(Option.map(how.cursor, json))),
@@ -117,11 +124,13 @@ export const make = (options: {
       const rest = [seconds(keepIdForMillis(options)), priority, seconds(uniqueForMillis(options))]
       return encoded("offer", () => payloads.map(json)).pipe(
         Effect.zipLeft(takeRoom(payloads.length)),
-        Effect.flatMap((texts) =>
-          keys === undefined
-            ? run("offer", statements.offer, ids, texts, Duration.toSeconds(delay), ...rest)
-            : run("offer", statements.offerKeyed, ids, texts, Duration.toSeconds(delay), ...rest, keys)
-        ),
+        Effect.flatMap((texts) => {
+          const values = [ids, texts, Duration.toSeconds(delay), ...rest]
+          const { offer, offerAwaited, offerKeyed, offerKeyedAwaited } = statements
+          return keys === undefined
+            ? run("offer", options.awaited === true ? offerAwaited : offer, ...values)
+            : run("offer", options.awaited === true ? offerKeyedAwaited : offerKeyed, ...values, keys)
+        }),
         Effect.as(ids)
       )
     },
@@ -132,14 +141,17 @@ export const make = (options: {
     // if this process dies; a holder that has lost it is rolled back with its writes.
     transact: (claim, writes, how) => {
       const inTransaction = Effect.suspend(() =>
-        transaction(sql, Effect.zipLeft(writes, settlement(claim, how)), failure("transact"))
+        transaction(sql, Effect.zipLeft(writes, Effect.suspend(() => settlement(claim, how))), failure("transact"))
       )
       if (!Object.is(writes, Effect.void)) return inTransaction
       // One statement is a transaction by itself, unless the caller has one that it must join.
       return Effect.flatMap(isInTransaction, (joins) =>
         joins
           ? inTransaction
-          : Effect.zipRight(how._tag === "Ack" ? acknowledge(claim) : settlement(claim, how), writes))
+          : Effect.zipRight(
+            how._tag === "Ack" && how.value === undefined ? acknowledge(claim) : settlement(claim, how),
+            writes
+          ))
     },
 
     acknowledge: acknowledgeAll,

@@ -9,6 +9,7 @@ import {
   warnOfFewConnections
 } from "../../../database/contract.js"
 import { makeCancellations } from "../../internal/cancellations.js"
+import { endedPrefix, makeJobEnds } from "../../internal/jobEnds.js"
 import { checkTableName, type JobTable, migrate } from "../../internal/jobTable.js"
 import { queueLease } from "../../internal/lease.js"
 import { reapLeases } from "../../internal/leaseReaper.js"
@@ -18,6 +19,7 @@ import * as WakeUp from "../../internal/wakeUp.js"
 import { renewWhileBlocked } from "../../internal/whileBlocked.js"
 import type { JobSourceError, Service } from "../../JobSource.js"
 import { type Claiming, claimingFromTable } from "./claiming.js"
+import { endsOf } from "./ends.js"
 import { keyedPrefix } from "./keyTable.js"
 import { type KeyTurns, makeKeyTurns } from "./keyTurns.js"
 import { listStatementsOf } from "./listStatements.js"
@@ -81,6 +83,7 @@ export const make = <E, R>(
     const finder = yield* finding.make({ table, pollInterval, sql, reserved, statements, turns })
 
     const cancellations = makeCancellations()
+    const jobEnds = yield* makeJobEnds(pollInterval)
     const pausedQueues = yield* makePausedQueues({
       pollInterval,
       read: (names) =>
@@ -96,12 +99,16 @@ export const make = <E, R>(
       const cancelled = cancellations.receive(payload)
       if (cancelled !== undefined) return cancelled
       if (payload.startsWith(pausedPrefix)) return pausedQueues.look
+      if (payload.startsWith(endedPrefix)) return Effect.sync(() => jobEnds.receive(payload))
       if (payload.startsWith(keyedPrefix)) {
         const name = payload.slice(keyedPrefix.length)
         turns.changed(name)
         return finder.notify(name)
       }
-      if (payload === WakeUp.everyQueue) turns.changed(payload)
+      if (payload === WakeUp.everyQueue) {
+        turns.changed(payload)
+        jobEnds.receive(payload)
+      }
       return payload === WakeUp.everyQueue
         ? Effect.zipRight(pausedQueues.look, finder.notify(payload))
         : finder.notify(payload)
@@ -170,6 +177,7 @@ export const make = <E, R>(
           return {
             ...Queue.make({ ...parts, name, lease: ownLease }),
             ...pause,
+            awaitEnd: jobEnds.open(endsOf(name, runOn(reserved, name), statements)),
             whileBlocked,
             onCancel: cancellations.open(name)
           }

@@ -2,6 +2,8 @@ import { brief } from "../../../database/contract.js"
 import { messagePrefix, separator } from "../../internal/cancellations.js"
 import type { JobTable } from "../../internal/jobTable.js"
 import { defaultPriority, lastPriority } from "../../internal/priority.js"
+import { endStatements } from "./endStatements.js"
+import { endMigration } from "./endTable.js"
 import { advanceStatement, hasTurns, literal } from "./keyStatements.js"
 import { keyMigration } from "./keyTable.js"
 import { offerStatements } from "./offerStatements.js"
@@ -61,7 +63,8 @@ export const jobTable = (table: string): JobTable => ({
     CREATE INDEX ${table}_waiting ON ${table} (queue, priority, due_at, number) WHERE state = 'waiting'`,
     `ALTER TABLE ${table} ADD COLUMN claimed_by text, ADD COLUMN claimed_at timestamptz`,
     `ALTER TABLE ${table} ADD COLUMN unique_until timestamptz`,
-    keyMigration(table)
+    keyMigration(table),
+    endMigration(table)
   ]
 })
 
@@ -139,6 +142,7 @@ export const statementsOf = (table: string) => {
   const found = foundColumns(job)
 
   return {
+    ...endStatements(table, { bound, ids, leased }),
     ...offerStatements(table, { channel: channelOf(table), forgettable, ids, now, wake }),
     /** See `advanceStatement`. */
     advance: advanceStatement(table, channelOf(table)),
@@ -169,15 +173,6 @@ export const statementsOf = (table: string) => {
       }
       ORDER BY due_at LIMIT 1) AS due`
     ),
-    /** See `bound` for `$4`. An id that is kept remains as a row of which nothing else is left, so that offering it again conflicts. */
-    ack: brief(`WITH removed AS (DELETE FROM ${table} WHERE ${leased} AND keep_id_for IS NULL RETURNING fence),
-      kept AS (
-        UPDATE ${table} SET state = 'done', due_at = greatest(clock_timestamp() + keep_id_for, unique_until), payload = 'null', cursor = NULL,
-          error = NULL, lease_until = NULL
-        WHERE ${leased} AND keep_id_for IS NOT NULL RETURNING fence)
-      SELECT fence::text AS fence, ${
-      bound("$4")
-    } FROM (SELECT fence FROM removed UNION ALL SELECT fence FROM kept) AS settled`),
     handBack: settle(handBack, { wakes: true }),
     /** `$4` is the cursor. See `bound` for `$5`. */
     checkpoint: settle(cursor, { wakes: false, idle: "$5" }),

@@ -1,0 +1,34 @@
+import { Schema } from "effect"
+
+/**
+ * The job that was awaited is a dead letter: it failed for the last time. It may be redriven, and awaited again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class JobDeadLettered extends Schema.TaggedError<JobDeadLettered>()("JobDeadLettered", {
+  queue: Schema.String,
+  id: Schema.String,
+  /** The error of the last attempt, as text. */
+  error: Schema.String
+}) {
+  override get message() {
+    return `${this.queue}: job ${this.id} is a dead letter: ${this.error}`
+  }
+}
+
+/**
+ * The job that was awaited will never have a result: it was cancelled, or its dead letter was discarded; or it is not known, because it was never offered,
+ * its offer is not committed yet, or its id is not kept any more.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class JobGone extends Schema.TaggedError<JobGone>()("JobGone", {
+  queue: Schema.String,
+  id: Schema.String
+}) {
+  override get message() {
+    return `${this.queue}: job ${this.id} is gone: it was cancelled or discarded, or the queue does not know it`
+  }
+}

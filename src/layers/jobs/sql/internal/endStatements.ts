@@ -1,0 +1,43 @@
+import { Duration } from "effect"
+import { brief } from "../../../database/contract.js"
+import { leastKept } from "../../internal/jobEnds.js"
+
+/** The statements about the ends of jobs. */
+export const endStatements = (
+  table: string,
+  parts: {
+    /** A condition, and what is common to all statements, see `statementsOf`. */
+    readonly ids: string
+    readonly leased: string
+    readonly bound: (idle: string) => string
+  }
+) => {
+  const { bound, ids, leased } = parts
+  const ack = (result: string) =>
+    brief(`WITH removed AS (DELETE FROM ${table} WHERE ${leased} AND keep_id_for IS NULL RETURNING fence),
+      kept AS (
+        UPDATE ${table} SET state = 'done', due_at = greatest(clock_timestamp() + keep_id_for, unique_until), payload = 'null', cursor = NULL,
+          error = NULL, lease_until = NULL${result}
+        WHERE ${leased} AND keep_id_for IS NOT NULL RETURNING fence)
+      SELECT fence::text AS fence, ${
+      bound("$4")
+    } FROM (SELECT fence FROM removed UNION ALL SELECT fence FROM kept) AS settled`)
+  return {
+    /** See `bound` for `$4`. An id that is kept remains as a row of which nothing else is left, so that offering it again conflicts. */
+    ack: ack(""),
+    /** `ack` with the result, `$5`. */
+    ackWithResult: ack(", result = $5::text::jsonb"),
+    /**
+     * `$2` are ids. Gives the states of their jobs, and has the ends of those that have not ended announced, and kept. A job that is being settled at this
+     * moment is not waited for: it has ended at the next look.
+     */
+    ends: brief(`WITH awaited AS (
+        UPDATE ${table} SET awaited = true, keep_id_for = greatest(keep_id_for, interval '${
+      Duration.toSeconds(leastKept)
+    } seconds')
+        WHERE ctid = ANY(ARRAY(
+          SELECT ctid FROM ${table} WHERE queue = $1 AND ${ids} AND NOT awaited AND state IN ('waiting', 'blocked', 'running')
+          FOR NO KEY UPDATE SKIP LOCKED)))
+      SELECT id, state, result::text AS result, error FROM ${table} WHERE queue = $1 AND ${ids}`)
+  }
+}
