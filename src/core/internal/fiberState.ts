@@ -1,4 +1,4 @@
-import { type Context, Effect, type FiberId, FiberRef, FiberRefs } from "effect"
+import { Context, Effect, type FiberId, FiberRef, FiberRefs, Tracer } from "effect"
 
 /** A fiber ref, and a value for it. */
 export type RefValue = readonly [FiberRef.FiberRef<unknown>, unknown]
@@ -20,9 +20,16 @@ export const setRefs = (...[first, ...others]: readonly [RefValue, ...Array<RefV
 
 export const restoreRefs = (refs: FiberRefs.FiberRefs): Effect.Effect<void> => Effect.updateFiberRefs(() => refs)
 
-/** The refs of this fiber with another context. `FiberRefs.updateAs` compares the contexts first, and hashes them for that. */
-export const withContext = (
-  refs: FiberRefs.FiberRefs,
-  id: FiberId.Single,
-  context: Context.Context<never>
-): FiberRefs.FiberRefs => FiberRefs.unsafeMake(new Map(refs.locals).set(FiberRef.currentContext, [[id, context]]))
+/** A copy with this entry. Faster than the constructor of `Map`. */
+const withEntry = <K, V>(map: ReadonlyMap<K, V>, key: K, value: V): Map<K, V> => {
+  const copy = new Map<K, V>()
+  for (const [key, value] of map) copy.set(key, value)
+  return copy.set(key, value)
+}
+
+/** The refs of this fiber with a span. `FiberRefs.updateAs` compares the contexts first, and hashes them for that. */
+export const withSpan = (refs: FiberRefs.FiberRefs, id: FiberId.Single, span: Tracer.AnySpan): FiberRefs.FiberRefs => {
+  const { unsafeMap } = FiberRefs.getOrDefault(refs, FiberRef.currentContext)
+  const context: Context.Context<never> = Context.unsafeMake(withEntry(unsafeMap, Tracer.ParentSpan.key, span))
+  return FiberRefs.unsafeMake(withEntry(refs.locals, FiberRef.currentContext, [[id, context]]))
+}

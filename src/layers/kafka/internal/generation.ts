@@ -123,8 +123,12 @@ const laneOf = (partition: Partition, key: string | undefined): Lane => {
   return lane
 }
 
-const laneKey = (record: KafkaRecord, order: "key" | "partition"): string | undefined =>
-  order === "partition" ? "" : record.key === null ? undefined : Buffer.from(record.key).toString("latin1")
+const laneKey = ({ key }: KafkaRecord, order: "key" | "partition"): string | undefined =>
+  order === "partition"
+    ? ""
+    : key === null
+    ? undefined
+    : (Buffer.isBuffer(key) ? key : Buffer.from(key)).toString("latin1")
 
 /** Adds the records of a batch to their lanes. Returns how many can be committed, because the ledger has them. */
 export const addBatch = (

@@ -1,7 +1,7 @@
 import * as Headers from "@effect/platform/Headers"
 import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
-import { Context, Effect, type Exit, type Fiber, type FiberRefs, Option, Tracer } from "effect"
-import { withContext } from "../../../core/internal/fiberState.js"
+import { Effect, type Exit, type Fiber, type FiberRefs, Option, type Tracer } from "effect"
+import { withSpan } from "../../../core/internal/fiberState.js"
 import { lazyRootSpans } from "../../../core/internal/lazySpan.js"
 import type { KafkaHeaders, KafkaRecord } from "../contract.js"
 import type { Consumer } from "./consumerState.js"
@@ -59,7 +59,6 @@ export const recordSpans = (
   const spans = lazyRootSpans(fiber)
   if (spans === undefined) return undefined
   const refs = fiber.getFiberRefs()
-  const context = fiber.currentContext as Context.Context<never>
   const name = nameOf(consumer)
   return (delivery, at) => {
     const span = spans.start({
@@ -69,7 +68,7 @@ export const recordSpans = (
       attributes: () => attributesOf(consumer, delivery)
     }, at)
     return {
-      refs: withContext(refs, fiber.id(), Context.add(context, Tracer.ParentSpan, span)),
+      refs: withSpan(refs, fiber.id(), span),
       end: (exit, at) => spans.end(span, exit, at)
     }
   }

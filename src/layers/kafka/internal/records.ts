@@ -22,16 +22,21 @@ import { inRecordSpan, recordSpans } from "./recordSpan.js"
 
 type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
 
-/** Starts workers for the records that are ready, while there are free slots. */
+/**
+ * Starts workers for the records that are ready, while there are free slots. Each has a turn before the next one starts: where
+ * processes do not wait, it runs all records.
+ */
 export const startRecords = (consumer: Consumer, generation: Generation): Effect.Effect<void> =>
-  Effect.sync(() => {
-    while (isOpen(consumer, generation) && generation.running < consumer.concurrency) {
-      const delivery = take(generation, consumer.batchSize ?? 1)
-      if (delivery === undefined) return
-      generation.running++
-      const worker = { delivery }
-      generation.inFlight.add(consumer.fork(runRecords(consumer, generation, worker)), worker)
-    }
+  Effect.suspend(() => {
+    if (!isOpen(consumer, generation) || generation.running >= consumer.concurrency) return Effect.void
+    const delivery = take(generation, consumer.batchSize ?? 1)
+    if (delivery === undefined) return Effect.void
+    generation.running++
+    const worker = { delivery }
+    generation.inFlight.add(consumer.fork(runRecords(consumer, generation, worker)), worker)
+    return generation.ready.size === 0
+      ? Effect.void
+      : Effect.zipRight(Effect.yieldNow(), startRecords(consumer, generation))
   })
 
 /**
