@@ -115,6 +115,17 @@ export const endsConform = ({ claimed, completes, conditions, lease, passTime, t
       assert.deepStrictEqual(yield* endOf(waiter), succeeded(1))
     }))
 
+  test("jobs of a key are awaited as any others, each until its own end", ({ mine, sources, theirs }) =>
+    Effect.gen(function*() {
+      if (!sources[0].keys) return
+      yield* mine.offer(["a", "b"], { ids: ["first", "second"], keys: ["key", "key"], awaited: true })
+      const [first, second] = yield* Effect.all([waitFor(theirs, "first"), waitFor(theirs, "second")])
+      yield* ackWith(mine, (yield* claimed(mine, 2))[0], 1)
+      assert.deepStrictEqual([yield* endOf(first), yield* second.poll], [succeeded(1), Option.none()])
+      yield* ackWith(theirs, (yield* claimed(theirs, 2))[0], 2)
+      assert.deepStrictEqual(yield* endOf(second), succeeded(2))
+    }))
+
   test("the wait may be interrupted, and leaves the job as it is", ({ mine, theirs }) =>
     Effect.gen(function*() {
       yield* offer(mine, "job")
