@@ -203,9 +203,15 @@ describeServer("Keys of JobSourceSql", (databases) => {
     Effect.gen(function*() {
       const name = "long-of-keys"
       const { one, sql } = yield* twoProcesses(databases, { name })
-      yield* sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at, state, key)
-        SELECT ${name}, n::text, '1', now(), 'blocked', 'key ' || n % 5000 FROM generate_series(1, 20000) AS n`
-      yield* sql`INSERT INTO lastcall_jobs_turns (queue, key) SELECT ${name}, 'key ' || n % 5000 FROM generate_series(1, 20000) AS n`
+      const fill = (queue: string) =>
+        Effect.zipRight(
+          sql`INSERT INTO lastcall_jobs (queue, id, payload, due_at, state, key)
+            SELECT ${queue}, n::text, '1', now(), 'blocked', 'key ' || n % 5000 FROM generate_series(1, 20000) AS n`,
+          sql`INSERT INTO lastcall_jobs_turns (queue, key) SELECT ${queue}, 'key ' || n % 5000 FROM generate_series(1, 20000) AS n`
+        )
+      yield* fill("known to the statistics")
+      yield* sql`ANALYZE lastcall_jobs, lastcall_jobs_turns`
+      yield* fill(name)
       const [lock, advance] = statementsOf("lastcall_jobs").advance(name, { limit: 10, room: 1 }).split(";\n")
       const explained = yield* sql.withTransaction(Effect.zipRight(
         sql.unsafe(lock!).raw,

@@ -1,6 +1,6 @@
 import { SqlClient } from "@effect/sql"
 import { assert, it } from "@effect/vitest"
-import { Config, ConfigProvider, Context, Duration, Effect, Layer } from "effect"
+import { Array, Config, ConfigProvider, Context, Duration, Effect, Layer } from "effect"
 import { Database } from "../../../../src/layers/database/Database.js"
 import { JobSource } from "../../../../src/layers/jobs/JobSource.js"
 import { listStatementsOf } from "../../../../src/layers/jobs/sql/internal/listStatements.js"
@@ -9,6 +9,16 @@ import * as JobSourceSql from "../../../../src/layers/jobs/sql/JobSourceSql.js"
 import { describeEngines, source, twoProcesses } from "./JobSourceSqlWorld.js"
 
 const payloads = (jobs: ReadonlyArray<{ readonly payload: unknown }>) => jobs.map(({ payload }) => payload)
+
+const explain = (sql: SqlClient.SqlClient, statement: string, values: ReadonlyArray<unknown>) =>
+  Effect.map(
+    sql.unsafe<Record<string, string>>(`EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) ${statement}`, [...values]),
+    (rows) => rows.map((row) => row["QUERY PLAN"]!).join("\n")
+  )
+
+/** The most rows that one step of a plan has read. */
+const read = (plan: string) =>
+  Math.max(...[...plan.matchAll(/Scan.*rows=(\d+)|Removed by Filter: (\d+)/g)].map((_) => Number(_[1] ?? _[2])))
 
 describeEngines("The table of JobSourceSql", (databases) => {
   it.scopedLive("claims, waits, the reaper and pages of jobs read no row of the backlog", () =>
@@ -34,13 +44,7 @@ describeEngines("The table of JobSourceSql", (databases) => {
       const [later] = yield* sql<
         { at: number }
       >`SELECT (extract(epoch FROM now() + interval '1 day') * 1e6)::float8 AS at`
-      const plan = (statement: string, values: ReadonlyArray<unknown>) =>
-        Effect.map(
-          sql.unsafe<Record<string, string>>(`EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) ${statement}`, [...values]),
-          (rows) => rows.map((row) => row["QUERY PLAN"]!).join("\n")
-        )
-      const read = (plan: string) =>
-        Math.max(...[...plan.matchAll(/Scan.*rows=(\d+)|Removed by Filter: (\d+)/g)].map((_) => Number(_[1] ?? _[2])))
+      const plan = (statement: string, values: ReadonlyArray<unknown>) => explain(sql, statement, values)
       const plans = yield* Effect.all([
         plan(due, [name, true]),
         plan(ends, [name, ["now", "dead 9", "blocked 9"]]),
@@ -59,6 +63,39 @@ describeEngines("The table of JobSourceSql", (databases) => {
       for (const plan of plans) {
         assert.notInclude(plan, "Seq Scan")
         assert.isAtMost(read(plan), 10, plan)
+      }
+    }))
+
+  it.scopedLive("claims and leases of a queue that the statistics do not know read no row of its backlog", () =>
+    Effect.gen(function*() {
+      const name = "unknown"
+      const table = "statistics"
+      const [opened] = yield* databases
+      const { sql } = opened
+      yield* Effect.flatMap(source(opened, { table }), ({ open }) => open({ name }))
+      const fill = (queue: string) =>
+        sql`INSERT INTO ${sql(table)} (queue, id, payload, due_at, state, fence, lease_until)
+          SELECT ${queue}, 'job ' || n, '1', now(), CASE WHEN n > 10 THEN 'waiting' ELSE 'running' END, n, now() + interval '1 hour'
+          FROM generate_series(1, 20000) AS n`
+      yield* fill("known")
+      yield* sql`ANALYZE ${sql(table)}`
+      yield* fill(name)
+      const numbers = Array.makeBy(10, (n) => n + 1)
+      const leases = [name, numbers.map((n) => `job ${n}`), numbers.map(String)]
+      const waiting = numbers.map((n) => `job ${n + 100}`)
+      const { cancel, claim, claimDelivered, ends, handBack, renew } = statementsOf(table)
+      for (
+        const [statement, values] of [
+          [renew, [...leases, 10]],
+          [claim, [name, 10, 10, true, "here/1"]],
+          [claimDelivered, [name, waiting, 10, true, "here/1", 10]],
+          [cancel, [name, waiting.slice(0, 2)]],
+          [ends, [name, waiting]],
+          [handBack, leases]
+        ] as const
+      ) {
+        const plan = yield* explain(sql, statement, values)
+        assert.isAtMost(read(plan), 20, plan)
       }
     }))
 
