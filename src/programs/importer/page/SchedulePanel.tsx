@@ -31,24 +31,26 @@ const Item = ({ act, disabled, item }: ItemProps) => {
     <li class="queue" data-failed={failed} data-paused={paused}>
       <div class="title">
         <h3>{name}</h3>
-        <button
-          type="button"
-          class="quiet"
-          aria-label={`${paused ? "Resume" : "Pause"} ${name}`}
-          disabled={disabled}
-          onClick={() => void act(() => operate(name, paused ? "resume" : "pause"))}
-        >
-          {paused ? "Resume" : "Pause"}
-        </button>
-        <button
-          type="button"
-          class="quiet"
-          aria-label={`Run now: ${name}`}
-          disabled={disabled}
-          onClick={() => void act(() => operate(name, "run"))}
-        >
-          Run now
-        </button>
+        <div class="actions">
+          <button
+            type="button"
+            class="quiet"
+            aria-label={`${paused ? "Resume" : "Pause"} ${name}`}
+            disabled={disabled}
+            onClick={() => void act(() => operate(name, paused ? "resume" : "pause"))}
+          >
+            {paused ? "Resume" : "Pause"}
+          </button>
+          <button
+            type="button"
+            class="quiet"
+            aria-label={`Run now: ${name}`}
+            disabled={disabled}
+            onClick={() => void act(() => operate(name, "run"))}
+          >
+            Run now
+          </button>
+        </div>
       </div>
       {details[name] !== undefined && <small>{details[name]}</small>}
       <dl class="times">
