@@ -1,6 +1,4 @@
 import { spawnSync } from "node:child_process"
-import * as Fs from "node:fs"
-import * as Path from "node:path"
 import { Throwaway } from "./throwaway.js"
 
 const files = ["nats-server", "/usr/sbin/nats-server"]
@@ -25,9 +23,5 @@ export class ThrowawayNats extends Throwaway {
   }
 
   /** Restarts it without its data. */
-  wipe = async () => {
-    await this.kill()
-    Fs.rmSync(Path.join(this.folder, "jetstream"), { recursive: true, force: true })
-    await this.start()
-  }
+  wipe = () => this.startWithout("jetstream")
 }

@@ -65,11 +65,7 @@ export class ThrowawayRabbit extends Throwaway {
   }
 
   /** Restarts it without its data. */
-  wipe = async () => {
-    await this.kill()
-    Fs.rmSync(Path.join(this.folder, "mnesia"), { recursive: true, force: true })
-    await this.start()
-  }
+  wipe = () => this.startWithout("mnesia")
 
   override async remove() {
     await super.remove()

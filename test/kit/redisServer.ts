@@ -1,6 +1,4 @@
 import { spawnSync } from "node:child_process"
-import * as Fs from "node:fs"
-import * as Path from "node:path"
 import { type ServerControls, Throwaway } from "./throwaway.js"
 
 /** A Redis server. Each user of it puts its keys under a prefix of its own. */
@@ -34,9 +32,5 @@ export class ThrowawayRedis extends Throwaway implements RedisServer {
     return `redis://127.0.0.1:${this.port}`
   }
 
-  wipe = async () => {
-    await this.kill()
-    Fs.rmSync(Path.join(this.folder, "appendonlydir"), { recursive: true, force: true })
-    await this.start()
-  }
+  wipe = () => this.startWithout("appendonlydir")
 }

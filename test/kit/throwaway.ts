@@ -97,6 +97,13 @@ export abstract class Throwaway implements ServerControls {
   stop = () => this.end(this.program.signals.stop)
   kill = () => this.end(this.program.signals.kill)
 
+  /** Restarts it without what is in this folder of its own. */
+  protected async startWithout(data: string): Promise<void> {
+    await this.kill()
+    Fs.rmSync(Path.join(this.folder, data), { recursive: true, force: true })
+    await this.start()
+  }
+
   /** The ids of its processes. */
   protected family(pid: number): ReadonlyArray<number> {
     return [pid]

@@ -22,7 +22,7 @@ const query = async (title: string, url: string, text: string) => {
 
 /**
  * For each process its logs: those of the driver have its assignments, and what it has paused. Of the cluster, what it did with the
- * group; of the database, positions, transactions and who waits for whom.
+ * group; of the database, positions, transactions and which of them waits for which.
  */
 export const standstillOf = async (
   { cluster, folder, server, topics, url }: {

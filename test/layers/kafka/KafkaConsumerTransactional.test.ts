@@ -7,7 +7,7 @@ import { openDatabase } from "../../kit/database.js"
 import { describePostgres } from "../../kit/postgres.js"
 import { eventually } from "../../kit/until.js"
 import { valueOf } from "./consumerWorld.js"
-import { makeMemoryKafka, topic } from "./memoryKafka.js"
+import { makeMemoryKafka, type MemoryKafka, topic } from "./memoryKafka.js"
 
 const letters = (...values: ReadonlyArray<string>) => values.map((value) => [null, value] as const)
 
@@ -176,7 +176,8 @@ describePostgres("A transactional consumer", (postgres) => {
       )
     }))
 
-  it.scoped("that loses its membership hands records back without counting them", () =>
+  /** A record that does not end outlasts three losses of its membership: no process has ended at it. */
+  const outlastsLosses = (lose: (kafka: MemoryKafka) => Effect.Effect<unknown>) =>
     Effect.gen(function*() {
       const { effects, member } = yield* makeWorld
       let runs = 0
@@ -187,36 +188,25 @@ describePostgres("A transactional consumer", (postgres) => {
       )
       for (let loss = 1; loss <= 3; loss++) {
         yield* eventually(`run ${loss}`, Effect.sync(() => runs === loss))
-        yield* kafka.fail(new Error("the coordinator is away"), true)
-        yield* kafka.rebalance([0], { lost: true })
+        yield* lose(kafka)
         const opened = () => kafka.log.filter((line) => line === "resume 0").length === loss + 1
         yield* eventually("the partition is open", Effect.sync(opened))
         yield* kafka.poll
       }
       yield* eventually("the last run has written", effects, ({ length }) => length === 1)
       assert.deepStrictEqual(kafka.sent, [])
-    }))
+    })
+
+  it.scoped("that loses its membership hands records back without counting them", () =>
+    outlastsLosses((kafka) =>
+      Effect.zipRight(
+        kafka.fail(new Error("the coordinator is away"), true),
+        kafka.rebalance([0], { lost: true })
+      )
+    ))
 
   it.scoped("that was held to be lost, and was not, hands records back without counting them", () =>
-    Effect.gen(function*() {
-      const { effects, member } = yield* makeWorld
-      let runs = 0
-      const { kafka } = yield* member(
-        "first",
-        (_, write) => Effect.suspend(() => ++runs > 3 ? write : Effect.never),
-        1
-      )
-      for (let loss = 1; loss <= 3; loss++) {
-        yield* eventually(`run ${loss}`, Effect.sync(() => runs === loss))
-        yield* TestClock.adjust("1 minute")
-        yield* kafka.heartbeat
-        const opened = () => kafka.log.filter((line) => line === "resume 0").length === loss + 1
-        yield* eventually("the partition is open", Effect.sync(opened))
-        yield* kafka.poll
-      }
-      yield* eventually("the last run has written", effects, ({ length }) => length === 1)
-      assert.deepStrictEqual(kafka.sent, [])
-    }))
+    outlastsLosses((kafka) => Effect.zipRight(TestClock.adjust("1 minute"), kafka.heartbeat)))
 
   it.scoped("does not count an attempt that has failed as one at which its process ends", () =>
     Effect.gen(function*() {

@@ -1,6 +1,7 @@
-import { Duration, Effect, type Exit, Random, type Scope } from "effect"
+import { Duration, Effect, type Exit, type Scope } from "effect"
 import type { JobEnd, JobQueue, JobSourceError } from "../JobSource.js"
 import { separator } from "./cancellations.js"
+import { jittered } from "./jittered.js"
 import { everyQueue } from "./wakeUp.js"
 
 /** A queue whose jobs are awaited. */
@@ -82,9 +83,8 @@ export const makeJobEnds = (pollInterval: Duration.Duration): Effect.Effect<JobE
     yield* Effect.forkScoped(Effect.interruptible(Effect.forever(Effect.zipRight(someAsked.await, look))))
     yield* Effect.forkScoped(Effect.interruptible(
       someWait.await.pipe(
-        // Up to a quarter more or less, so that processes do not all poll at the same moment.
-        Effect.zipRight(Random.nextRange(0.75, 1.25)),
-        Effect.flatMap((factor) => Effect.sleep(Duration.times(pollInterval, factor))),
+        Effect.zipRight(jittered(pollInterval)),
+        Effect.flatMap(Effect.sleep),
         Effect.zipRight(Effect.sync(askAll)),
         Effect.forever
       )

@@ -1,6 +1,6 @@
 import type { JobEnd } from "../JobSource.js"
 
-/** Passes the ends of jobs in memory on to those who wait for them. */
+/** Passes the ends of jobs in memory on to what waits for them. */
 export interface MemoryEnds {
   /** Calls back once, when the job ends. Returns how to stop listening. */
   readonly listen: (id: string, callback: (end: JobEnd) => void) => () => void

@@ -8,7 +8,7 @@ import type { makeOperations } from "./operations.js"
 import type { Service } from "./poolService.js"
 import type { Pool } from "./poolState.js"
 import { JobDeadLettered, JobGone } from "./resultErrors.js"
-import { defaultKeepIdFor, isStorableJson } from "./storable.js"
+import { isStorableJson, keepIdForOf } from "./storable.js"
 
 /** A codec of results, which fails for a value that an engine could not store: so it is the attempt that fails, not its end. */
 export const storableCodec = <A>(codec: Codec<A>): Codec<A> => ({
@@ -75,10 +75,7 @@ export const makeResults = <Job, Success>(
             ...options,
             uniqueFor,
             ids: [id],
-            keepIdFor: Duration.max(
-              keepIdFor ?? (uniqueFor === undefined ? defaultKeepIdFor : Duration.zero),
-              leastKept
-            ),
+            keepIdFor: Duration.max(keepIdForOf({ keepIdFor, uniqueFor }), leastKept),
             awaited: true,
             ...key === undefined ? {} : { keys: [key] }
           })

@@ -20,24 +20,21 @@ export const isStorableId = (id: string): boolean => !id.includes("\u0000") && !
 /** The text with its NUL characters replaced, which PostgreSQL does not store. */
 export const storableText = (text: string): string => text.replaceAll("\u0000", "\uFFFD")
 
-/**
- * A value as JSON that PostgreSQL stores: with NUL characters and halves of surrogate pairs replaced. For values that are not
- * the caller's: no caller would see that they are refused.
- */
-export const storableJson = (value: unknown): string =>
-  (JSON.stringify(value) ?? "null").replace(
+/** JSON with its NUL characters and halves of surrogate pairs replaced, which PostgreSQL does not store. */
+const replaceUnstorable = (json: string): string =>
+  json.replace(
     /\\(?:u(?:0000|d[89a-f][0-9a-f]{2})|.)/g,
     (escape) => escape.length > 2 ? "\uFFFD" : escape
   )
 
-/** A NUL character, or half of a surrogate pair, in JSON. */
-const unstorable = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/
+/** A value as JSON that PostgreSQL stores. For values that are not the caller's: no caller would see that they are refused. */
+export const storableJson = (value: unknown): string => replaceUnstorable(JSON.stringify(value) ?? "null")
 
 /** Whether a value is JSON that PostgreSQL stores. */
 export const isStorableJson = (value: unknown): boolean => {
   try {
     const text = JSON.stringify(value) as string | undefined
-    return text !== undefined && !unstorable.test(text)
+    return text !== undefined && replaceUnstorable(text) === text
   } catch {
     return false
   }
@@ -46,14 +43,19 @@ export const isStorableJson = (value: unknown): boolean => {
 /** See `OfferOptions.keepIdFor`. */
 export const defaultKeepIdFor = Duration.minutes(5)
 
+/** For how long a given id is kept after its job was acknowledged. */
+export const keepIdForOf = (
+  { keepIdFor, uniqueFor }: Pick<OfferAllOptions, "keepIdFor" | "uniqueFor">
+): Duration.DurationInput => keepIdFor ?? (uniqueFor === undefined ? defaultKeepIdFor : Duration.zero)
+
 /**
  * For how many milliseconds the given ids are kept; none when they need not be, or when the engine makes the ids. Zero for ids that are
  * kept for no longer than they are unique.
  */
-export const keepIdForMillis = ({ ids, keepIdFor, uniqueFor }: OfferAllOptions): number | undefined => {
-  if (ids === undefined) return undefined
-  const millis = Math.ceil(Duration.toMillis(keepIdFor ?? (uniqueFor === undefined ? defaultKeepIdFor : 0)))
-  return millis <= 0 && uniqueFor === undefined ? undefined : millis
+export const keepIdForMillis = (options: OfferAllOptions): number | undefined => {
+  if (options.ids === undefined) return undefined
+  const millis = Math.ceil(Duration.toMillis(keepIdForOf(options)))
+  return millis <= 0 && options.uniqueFor === undefined ? undefined : millis
 }
 
 /** For how many milliseconds after the offer the given ids are taken in any case. */

@@ -1,5 +1,6 @@
-import { Duration, Effect, Random, type Scope } from "effect"
+import { Duration, Effect, type Scope } from "effect"
 import { monotonicMillis } from "../../../core/internal/monotonic.js"
+import { jittered } from "./jittered.js"
 
 /** Wakes the pool that waits for jobs of one queue. Waiting holds no connection and no job. */
 export interface WakeUp {
@@ -30,8 +31,7 @@ export const make = (pollInterval: Duration.Duration): Effect.Effect<WakeUp> =>
       // Interruptible also when an uninterruptible region runs it: there a race waits for its loser.
       wait: Effect.interruptible(Effect.gen(function*() {
         const now = yield* monotonicMillis
-        // Up to a quarter more or less, so that processes do not all poll at the same moment.
-        const poll = Duration.toMillis(pollInterval) * (yield* Random.nextRange(0.75, 1.25))
+        const poll = Duration.toMillis(yield* jittered(pollInterval))
         yield* Effect.raceFirst(latch.await, Effect.sleep(Math.ceil(Math.max(0, Math.min(poll, dueAt - now)))))
       }))
     }

@@ -129,3 +129,25 @@ export const carriedConformance = (
     live: true,
     transactional: true
   })
+
+/**
+ * `carriedConformance` over a server that carries the jobs: two carriers with a prefix of their own. The lease is longer than elsewhere, because a claim takes
+ * three systems, on a machine that is shared.
+ */
+export const conformanceOver = (
+  name: string,
+  newPrefix: () => string,
+  carrier: (prefix: string) => Effect.Effect<JobCarrier.Service, unknown, Scope.Scope>,
+  options: Pick<Conditions, "handsBackFirst"> = {}
+) =>
+(databases: Databases) =>
+  carriedConformance(
+    `the ledger with ${name}`,
+    databases,
+    Effect.suspend(() => {
+      const prefix = newPrefix()
+      return Effect.all([carrier(prefix), carrier(prefix)])
+    }),
+    "3 seconds",
+    options
+  )

@@ -1,6 +1,7 @@
 import type { SqlClient } from "@effect/sql"
-import { Duration, Effect, Random } from "effect"
+import { Duration, Effect } from "effect"
 import { executeOwn } from "../../../database/contract.js"
+import { jittered } from "../../internal/jittered.js"
 import type { CarrierQueue } from "../../JobCarrier.js"
 import type { CarrierStatements } from "./carrierStatements.js"
 
@@ -52,9 +53,7 @@ export const watchCarrier = (options: {
   return look.pipe(
     // The carrier or the database is away: the relay says so.
     Effect.catchAllCause((cause) => Effect.logDebug("could not look whether the carrier has its data", cause)),
-    Effect.zipRight(
-      Effect.flatMap(Random.nextRange(0.75, 1.25), (jitter) => Effect.sleep(Duration.times(every, jitter)))
-    ),
+    Effect.zipRight(Effect.flatMap(jittered(every), Effect.sleep)),
     Effect.forever
   )
 }

@@ -3,7 +3,7 @@ import { endedPrefix } from "../../internal/jobEnds.js"
 import type { JobTable } from "../../internal/jobTable.js"
 
 /**
- * How jobs have ended, for those who wait for them. Triggers announce the ends of jobs that are awaited, whatever ends them: also processes of the version
+ * How jobs have ended, for what waits for them. Triggers announce the ends of jobs that are awaited, whatever ends them: also processes of the version
  * before, which keep no results. Other jobs cost a comparison.
  */
 export const endMigration = (table: string): JobTable["migrations"][number] =>
