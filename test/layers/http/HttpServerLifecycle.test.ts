@@ -149,6 +149,8 @@ describe("HttpServer, while it starts", () => {
         }))
         // Not by connecting: somewhere else on the machine the port may be in use again.
         assert.isFalse(nodeServer.listening)
+        // A process that another thread starts may hold the address a moment longer.
+        yield* Effect.scoped(Effect.flatMap(connect(portOf(server)), ({ closed }) => closed))
       }
     }))
 })
