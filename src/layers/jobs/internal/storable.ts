@@ -30,11 +30,14 @@ const replaceUnstorable = (json: string): string =>
 /** A value as JSON that PostgreSQL stores. For values that are not the caller's: no caller would see that they are refused. */
 export const storableJson = (value: unknown): string => replaceUnstorable(JSON.stringify(value) ?? "null")
 
+/** Whether PostgreSQL stores the JSON. */
+export const isStorableJsonText = (json: string): boolean => !json.includes("\\u") || replaceUnstorable(json) === json
+
 /** Whether a value is JSON that PostgreSQL stores. */
 export const isStorableJson = (value: unknown): boolean => {
   try {
     const text = JSON.stringify(value) as string | undefined
-    return text !== undefined && replaceUnstorable(text) === text
+    return text !== undefined && isStorableJsonText(text)
   } catch {
     return false
   }

@@ -1,7 +1,9 @@
+import type { SqlClient } from "@effect/sql"
 import { assert, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Schema, Scope, Stream } from "effect"
 import { type JobEnd, JobSource } from "../../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../../src/layers/jobs/WorkerPool.js"
+import type { Opened } from "../../../kit/database.js"
 import { eventually } from "../../../kit/until.js"
 import { take } from "../JobSourceWorld.js"
 import { describeEngines, describeServer, source, twoProcesses } from "./JobSourceSqlWorld.js"
@@ -14,7 +16,77 @@ class Squares extends WorkerPool.Tag("awaited-squares")<Squares, number, number,
 const succeeded = (value: unknown): JobEnd => ({ _tag: "Succeeded", value: Option.some(value) })
 const awaited = (ids: ReadonlyArray<string>) => ({ ids, awaited: true })
 
+/** The process, and the texts of the statements that it has sent since. */
+const recorded = (opened: Opened) => {
+  const sent: Array<string> = []
+  const { sql } = opened
+  const unsafe: SqlClient.SqlClient["unsafe"] = (text, values) => {
+    sent.push(text)
+    return sql.unsafe(text, values)
+  }
+  const client = Object.assign((...args: Parameters<SqlClient.SqlClient>) => sql(...args), sql, { unsafe })
+  return { opened: { ...opened, sql: client as SqlClient.SqlClient }, sent }
+}
+
 describeEngines("The ends of jobs in JobSourceSql", (databases) => {
+  it.scopedLive("with results are written in as few statements as without, and each job keeps its own", () =>
+    Effect.gen(function*() {
+      const [first] = yield* databases
+      const { opened, sent } = recorded(first)
+      const queue = yield* Effect.flatMap(source(opened), (source) => source.open({ name: "together" }))
+      const jobs = Array.from({ length: 20 }, (_, n) => n)
+      const statementsFor = (round: string, valueOf: (n: number) => (() => unknown) | undefined) =>
+        Effect.gen(function*() {
+          const ids = jobs.map((n) => `${round}-${n}`)
+          yield* queue.offer(ids, awaited(ids))
+          const claims = yield* queue.claim(ids.length)
+          sent.length = 0
+          yield* Effect.forEach(
+            claims,
+            (claim, n) => queue.transact(claim, Effect.void, { _tag: "Ack", value: valueOf(n) }),
+            { concurrency: "unbounded" }
+          )
+          const statements = sent.length
+          return { statements, ends: yield* Effect.forEach(ids, queue.awaitEnd) }
+        })
+      const results: ReadonlyArray<unknown> = jobs.map((n) => n % 2 === 0 ? { n, "{": "\"" } : null)
+      assert.deepStrictEqual(
+        [
+          yield* statementsFor("without", () => undefined),
+          yield* statementsFor("with", (n) => () => results[n]),
+          yield* statementsFor("mixed", (n) => n % 3 === 0 ? undefined : () => results[n])
+        ],
+        [
+          { statements: 1, ends: jobs.map((): JobEnd => ({ _tag: "Succeeded", value: Option.none() })) },
+          { statements: 1, ends: results.map(succeeded) },
+          {
+            statements: 1,
+            ends: results.map((result, n) =>
+              n % 3 === 0 ? { _tag: "Succeeded", value: Option.none() } : succeeded(result)
+            )
+          }
+        ]
+      )
+    }))
+
+  it.scopedLive("a result that cannot be stored fails its own job alone", () =>
+    Effect.gen(function*() {
+      const { one } = yield* twoProcesses(databases, { name: "unstorable" })
+      const values: Readonly<Record<string, unknown>> = { "no JSON": 1n, nul: "\u0000", good: "fine" }
+      yield* one.offer(Object.keys(values), awaited(Object.keys(values)))
+      const claims = yield* one.claim(3)
+      const ended = yield* Effect.forEach(
+        claims,
+        (claim) =>
+          Effect.either(
+            one.transact(claim, Effect.void, { _tag: "Ack", value: () => values[claim.id] })
+          ),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(ended.map(({ _tag }) => _tag), ["Left", "Left", "Right"])
+      assert.deepStrictEqual(yield* one.awaitEnd("good"), succeeded("fine"))
+    }))
+
   it.scopedLive("are announced for jobs that are awaited, and for no others", () =>
     Effect.gen(function*() {
       const [{ database }] = yield* databases

@@ -1,8 +1,15 @@
 import { Effect, Exit } from "effect"
 import type { Claim, JobSourceError } from "../../JobSource.js"
 
-interface Pending {
+/** A job to acknowledge. */
+export interface Ack {
   readonly claim: Claim
+  /** The result as JSON; null when there is none. */
+  readonly result: string | null
+}
+
+interface Pending {
+  readonly ack: Ack
   /** Whether there is a result, or it is the caller's turn to send the next batch. */
   isReady: boolean
   /** Resumes the caller, once it waits. */
@@ -16,13 +23,13 @@ const wake = (pending: Pending) => {
 }
 
 /**
- * Acknowledges jobs in batches, for acknowledgements that commit no writes: one statement is in flight at a time, and
+ * Acknowledges jobs in batches, with their results, for acknowledgements that commit no writes: one statement is in flight at a time, and
  * what arrives meanwhile is sent together by the next. Each caller learns whether its own lease still held.
  * Uninterruptible, because a claim that is part of a statement in flight cannot be taken out of it.
  */
 export const makeAckBatcher = (
-  send: (claims: ReadonlyArray<Claim>) => Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
-): (claim: Claim) => Effect.Effect<boolean, JobSourceError> => {
+  send: (acks: ReadonlyArray<Ack>) => Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
+): (ack: Ack) => Effect.Effect<boolean, JobSourceError> => {
   let pending: Array<Pending> = []
   let inFlight = false
 
@@ -30,10 +37,10 @@ export const makeAckBatcher = (
   const sendPending = Effect.suspend(() => {
     const batch = pending
     pending = []
-    return Effect.map(Effect.exit(send(batch.map(({ claim }) => claim))), (sent) => {
+    return Effect.map(Effect.exit(send(batch.map(({ ack }) => ack))), (sent) => {
       const lost = new Set(Exit.isSuccess(sent) ? sent.value : [])
       for (const one of batch) {
-        one.result = Exit.map(sent, () => !lost.has(one.claim))
+        one.result = Exit.map(sent, () => !lost.has(one.ack.claim))
         wake(one)
       }
       const [next] = pending
@@ -42,9 +49,9 @@ export const makeAckBatcher = (
     })
   })
 
-  return (claim) =>
+  return (ack) =>
     Effect.uninterruptible(Effect.suspend(() => {
-      const own: Pending = { claim, isReady: false, resume: undefined, result: undefined }
+      const own: Pending = { ack, isReady: false, resume: undefined, result: undefined }
       pending.push(own)
       const ownTurn = Effect.zipRight(sendPending, Effect.suspend(() => own.result!))
       if (!inFlight) {

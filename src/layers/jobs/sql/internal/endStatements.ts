@@ -13,20 +13,19 @@ export const endStatements = (
   }
 ) => {
   const { bound, ids, leased } = parts
-  const ack = (result: string) =>
-    brief(`WITH removed AS (DELETE FROM ${table} WHERE ${leased} AND keep_id_for IS NULL RETURNING fence),
+  return {
+    /**
+     * See `bound` for `$4`. `$5` are the results, as texts, null where there is none. An id that is kept remains as a row of which nothing but the result is
+     * left, so that offering it again conflicts. The result is found by the fence, in the array itself: with a join the planner may scan the table.
+     */
+    ack: brief(`WITH removed AS (DELETE FROM ${table} WHERE ${leased} AND keep_id_for IS NULL RETURNING fence),
       kept AS (
         UPDATE ${table} SET state = 'done', due_at = greatest(clock_timestamp() + keep_id_for, unique_until), payload = 'null', cursor = NULL,
-          error = NULL, lease_until = NULL${result}
+          error = NULL, lease_until = NULL, result = ($5::text[])[array_position($3::text[], fence::text)]::jsonb
         WHERE ${leased} AND keep_id_for IS NOT NULL RETURNING fence)
       SELECT fence::text AS fence, ${
       bound("$4")
-    } FROM (SELECT fence FROM removed UNION ALL SELECT fence FROM kept) AS settled`)
-  return {
-    /** See `bound` for `$4`. An id that is kept remains as a row of which nothing else is left, so that offering it again conflicts. */
-    ack: ack(""),
-    /** `ack` with the result, `$5`. */
-    ackWithResult: ack(", result = $5::text::jsonb"),
+    } FROM (SELECT fence FROM removed UNION ALL SELECT fence FROM kept) AS settled`),
     /**
      * `$2` are ids. Gives the states of their jobs, and has the ends of those that have not ended announced, and kept. A job that is being settled at this
      * moment is not waited for: it has ended at the next look.

@@ -6,9 +6,16 @@ import { keysFault, keysOf } from "../../internal/jobKeys.js"
 import { toDeadLetter } from "../../internal/jobRecord.js"
 import { defaultPriority, priorityFault } from "../../internal/priority.js"
 import { makeQueueBound } from "../../internal/queueBound.js"
-import { idsFault, isStorableId, keepIdForMillis, storableText, uniqueForMillis } from "../../internal/storable.js"
+import {
+  idsFault,
+  isStorableId,
+  isStorableJsonText,
+  keepIdForMillis,
+  storableText,
+  uniqueForMillis
+} from "../../internal/storable.js"
 import { type Claim, type JobQueue, type JobSourceError, LeaseLost, type Settlement } from "../../JobSource.js"
-import { makeAckBatcher } from "./ackBatcher.js"
+import { type Ack, makeAckBatcher } from "./ackBatcher.js"
 import type { Claiming } from "./claiming.js"
 import { sqlListing, toStoredJob } from "./listing.js"
 import type { ListStatements } from "./listStatements.js"
@@ -80,22 +87,37 @@ export const make = (options: {
   const find = (operation: string, id: string): Effect.Effect<Option.Option<Row>, JobSourceError> =>
     isStorableId(id) ? Effect.map(run(operation, statements.find, id), Array.head) : Effect.succeedNone
 
-  const acknowledgeAll = (claims: ReadonlyArray<Claim>) =>
-    settleAll(sql)("acknowledge", statements.ack, claims, idleMillis)
-  const acknowledgeTogether = makeAckBatcher(acknowledgeAll)
-  const acknowledge = (claim: Claim) =>
-    Effect.flatMap(
-      acknowledgeTogether(claim),
-      (held) => held ? Effect.void : new LeaseLost({ queue: name, id: claim.id })
+  const ackAll = (acks: ReadonlyArray<Ack>) =>
+    settleAll(sql)(
+      "acknowledge",
+      statements.ack,
+      acks.map(({ claim }) => claim),
+      idleMillis,
+      acks.map(({ result }) => result)
+    )
+  const ackTogether = makeAckBatcher(ackAll)
+  const acknowledgeAll = (claims: ReadonlyArray<Claim>) => ackAll(claims.map((claim) => ({ claim, result: null })))
+  /** One that cannot be stored is refused here: the others of its statement would fail with it. */
+  const resultOf = (value: (() => unknown) | undefined): Effect.Effect<string | null, JobSourceError> =>
+    value === undefined ? Effect.succeed(null) : Effect.filterOrFail(
+      encoded("transact", () => json(value())),
+      isStorableJsonText,
+      () => failure("transact")(new Error("the result is no JSON that PostgreSQL stores"))
+    )
+
+  /** In a statement for all that are acknowledged at a time. */
+  const acknowledge = (claim: Claim, value: (() => unknown) | undefined) =>
+    resultOf(value).pipe(
+      Effect.flatMap((result) => ackTogether({ claim, result })),
+      Effect.filterOrFail((held) => held, () => new LeaseLost({ queue: name, id: claim.id })),
+      Effect.asVoid
     )
 
   const settlement = (claim: Claim, how: Settlement) => {
     if (how._tag === "Ack") {
-      const { value } = how
-      if (value === undefined) return settle("transact", statements.ack, claim, idleMillis)
       return Effect.flatMap(
-        encoded("transact", () => json(value())),
-        (result) => settle("transact", statements.ackWithResult, claim, idleMillis, result)
+        resultOf(how.value),
+        (result) => settle("transact", statements.ack, claim, idleMillis, [result])
       )
     }
     if (how._tag === "Snooze") {
@@ -149,7 +171,7 @@ export const make = (options: {
         joins
           ? inTransaction
           : Effect.zipRight(
-            how._tag === "Ack" && how.value === undefined ? acknowledge(claim) : settlement(claim, how),
+            how._tag === "Ack" ? acknowledge(claim, how.value) : Effect.asVoid(settlement(claim, how)),
             writes
           ))
     },
