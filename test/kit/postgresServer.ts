@@ -79,13 +79,14 @@ const template = (bin: string): string => {
 }
 
 class ThrowawayPostgres extends Throwaway implements PostgresServer {
-  constructor(private readonly bin: string) {
+  constructor(private readonly bin: string, more: ReadonlyArray<string>) {
     const settings = [
       "listen_addresses=127.0.0.1",
       "unix_socket_directories=",
       "fsync=off",
       "shared_buffers=32MB",
-      "log_min_messages=log"
+      "log_min_messages=log",
+      ...more
     ]
     super({
       name: "postgres",
@@ -114,10 +115,10 @@ class ThrowawayPostgres extends Throwaway implements PostgresServer {
   }
 }
 
-/** A server that the caller creates and removes, or the reason why it cannot run on this machine. */
-export const throwaway = (): ThrowawayPostgres | string => {
+/** A server that the caller creates and removes, or the reason why it cannot run on this machine. It flushes nothing, unless `settings` say so. */
+export const throwaway = (settings: ReadonlyArray<string> = []): ThrowawayPostgres | string => {
   const bin = home()
   if (bin === undefined) return "there is no PostgreSQL here: install it, or set TEST_POSTGRES_URL"
   if (process.getuid?.() === 0 && owner() === undefined) return "PostgreSQL does not run as root"
-  return new ThrowawayPostgres(bin)
+  return new ThrowawayPostgres(bin, settings)
 }

@@ -11,7 +11,8 @@
  * - A failure and the death of a process spend an attempt, a hand-back does not.
  * - Jobs are claimed by priority, those of one priority in the order in which they became due. A hand-back does not change that
  *   order.
- * - Other processes are woken by `NOTIFY`; polling finds jobs whose notification was lost.
+ * - An offer wakes the pools of its own process when it is committed, and then those of other processes by `NOTIFY`, outside of the transaction: PostgreSQL
+ *   commits transactions that have a `NOTIFY` one after the other. When the process dies in between, polling finds the job.
  *
  * **Promised:** what a job writes in `complete` and `checkpoint` is committed together with the fact, or not at all. A
  * large number of delayed or dead jobs does not slow down claims. **Not promised:** that a job runs only once. It runs

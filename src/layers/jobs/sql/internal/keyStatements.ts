@@ -1,5 +1,5 @@
 import { brief } from "../../../database/contract.js"
-import { keyedPrefix, turnsOf } from "./keyTable.js"
+import { turnsOf } from "./keyTable.js"
 
 /** A text as PostgreSQL reads it, whatever is in it. */
 export const literal = (text: string): string => `E'${text.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`
@@ -8,12 +8,10 @@ export const literal = (text: string): string => `E'${text.replaceAll("\\", "\\\
 export const hasTurns = (table: string): string =>
   `(SELECT number FROM ${turnsOf(table)} WHERE queue = $1 ORDER BY queue, number LIMIT 1) IS NOT NULL`
 
-/** Leaves a turn for each key of the jobs that were `offered`, and notifies. */
-export const turnsOfOffered = (table: string, channel: string) => ({
-  left: `turns AS (
-        INSERT INTO ${turnsOf(table)} (queue, key) SELECT DISTINCT $1::text, key FROM offered WHERE key IS NOT NULL)`,
-  notified: `pg_notify('${channel}', '${keyedPrefix}' || $1)::text AS woken`
-})
+/** Leaves a turn for each key of the jobs that were `offered`. */
+export const turnsOfOffered = (table: string): string =>
+  `turns AS (
+        INSERT INTO ${turnsOf(table)} (queue, key) SELECT DISTINCT $1::text, key FROM offered WHERE key IS NOT NULL)`
 
 /**
  * Takes up to `limit` turns, oldest first, and makes the first blocked job of each of their keys available, if no other of the key is. Others are woken when

@@ -4,16 +4,13 @@ import { turnsOfOffered } from "./keyStatements.js"
 export const offerStatements = (
   table: string,
   parts: {
-    readonly channel: string
     /** Conditions, and what is common to all statements, see `statementsOf`. */
     readonly forgettable: string
     readonly ids: string
     readonly now: string
-    readonly wake: string
   }
 ) => {
-  const { channel, forgettable, ids, now, wake } = parts
-  const turns = turnsOfOffered(table, channel)
+  const { forgettable, ids, now } = parts
   const offer = (keyed: boolean, awaited: boolean) =>
     `WITH forgotten AS (
         DELETE FROM ${table} WHERE $5::float8 IS NOT NULL AND queue = $1 AND ${ids} AND ${forgettable} RETURNING id),
@@ -29,14 +26,16 @@ export const offerStatements = (
       keyed ? ", key" : ""
     }, nth)
         WHERE (SELECT count(*) FROM forgotten) >= 0 ORDER BY nth
-        ON CONFLICT (queue, id) DO NOTHING RETURNING id${keyed ? ", key" : ""})${keyed ? `,\n      ${turns.left}` : ""}
-      SELECT ${keyed ? turns.notified : wake} FROM offered LIMIT 1`
+        ON CONFLICT (queue, id) DO NOTHING RETURNING id${keyed ? ", key" : ""})${
+      keyed ? `,\n      ${turnsOfOffered(table)}` : ""
+    }
+      SELECT true AS offered FROM offered LIMIT 1`
   return {
     /**
      * `$2` are ids, `$3` payloads, `$4` the delay in seconds, `$5` for how many seconds the ids are kept, `$6` the priority, `$7` for how
      * many seconds the ids are taken in any case.
      * Jobs are numbered in the order in which they are given. The insertion refers to the rows that it replaces, so it comes after
-     * them.
+     * them. Gives a row if there is a job to notify of: after the commit, see `makeNotifier`.
      */
     offer: offer(false, false),
     /** `offer` of jobs with keys, `$8`, null for a job without one. */

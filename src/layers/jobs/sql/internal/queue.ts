@@ -17,8 +17,10 @@ import {
 import { type Claim, type JobQueue, type JobSourceError, LeaseLost, type Settlement } from "../../JobSource.js"
 import { type Ack, makeAckBatcher } from "./ackBatcher.js"
 import type { Claiming } from "./claiming.js"
+import { keyedPrefix } from "./keyTable.js"
 import { sqlListing, toStoredJob } from "./listing.js"
 import type { ListStatements } from "./listStatements.js"
+import type { Notifier } from "./notifier.js"
 import { failureOf, runOn } from "./rows.js"
 import type { Statements } from "./statements.js"
 
@@ -35,12 +37,13 @@ export const make = (options: {
   readonly statements: Statements
   readonly listStatements: ListStatements
   readonly claiming: Claiming
+  readonly notifier: Notifier
   /** Whether claims follow priorities. */
   readonly priorities: boolean
   /** See `JobSourceSql.Options`. */
   readonly capacity: number
 }): Omit<JobQueue, "paused" | "setPaused" | "onCancel" | "awaitEnd"> => {
-  const { capacity, claiming, lease, listStatements, name, priorities, reserved, sql, statements } = options
+  const { capacity, claiming, lease, listStatements, name, notifier, priorities, reserved, sql, statements } = options
   const leaseSeconds = Duration.toSeconds(lease)
   const idleMillis = String(Math.ceil(Duration.toMillis(lease)))
 
@@ -150,8 +153,12 @@ export const make = (options: {
           const values = [ids, texts, Duration.toSeconds(delay), ...rest]
           const { offer, offerAwaited, offerKeyed, offerKeyedAwaited } = statements
           return keys === undefined
-            ? run("offer", options.awaited === true ? offerAwaited : offer, ...values)
-            : run("offer", options.awaited === true ? offerKeyedAwaited : offerKeyed, ...values, keys)
+            ? notifier.notifying(name, name, run("offer", options.awaited === true ? offerAwaited : offer, ...values))
+            : notifier.notifying(
+              name,
+              `${keyedPrefix}${name}`,
+              run("offer", options.awaited === true ? offerKeyedAwaited : offerKeyed, ...values, keys)
+            )
         }),
         Effect.as(ids)
       )

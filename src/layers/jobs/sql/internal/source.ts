@@ -23,6 +23,7 @@ import { endsOf } from "./ends.js"
 import { keyedPrefix } from "./keyTable.js"
 import { type KeyTurns, makeKeyTurns } from "./keyTurns.js"
 import { listStatementsOf } from "./listStatements.js"
+import { makeNotifier } from "./notifier.js"
 import * as Queue from "./queue.js"
 import { failureOf, runOn } from "./rows.js"
 import { channelOf, jobTable, pausedPrefix, type Statements, statementsOf } from "./statements.js"
@@ -95,7 +96,8 @@ export const make = <E, R>(
         )
     })
 
-    yield* Effect.forkScoped(Stream.runForEach(listen(channelOf(table)), (payload) => {
+    /** Acts on a notification of the table. */
+    const receive = (payload: string): Effect.Effect<void> => {
       const cancelled = cancellations.receive(payload)
       if (cancelled !== undefined) return cancelled
       if (payload.startsWith(pausedPrefix)) return pausedQueues.look
@@ -112,7 +114,14 @@ export const make = <E, R>(
       return payload === WakeUp.everyQueue
         ? Effect.zipRight(pausedQueues.look, finder.notify(payload))
         : finder.notify(payload)
-    }))
+    }
+    const notifier = yield* makeNotifier({ channel: channelOf(table), sql, reserved, receive })
+    yield* Effect.forkScoped(
+      Stream.runForEach(
+        listen(channelOf(table)),
+        (payload) => notifier.isEcho(payload) ? Effect.void : receive(payload)
+      )
+    )
     yield* Effect.forkScoped(reapLeases({
       every: expireEvery,
       renewEvery,
@@ -166,7 +175,7 @@ export const make = <E, R>(
             Effect.asVoid(runOn(reserved, name)("setPaused", paused ? statements.pause : statements.resume))
           const pause = yield* pausedQueues.open({ name, write: setPaused })
           const { priorities } = finder
-          const parts = { sql, reserved, statements, listStatements, claiming, priorities, capacity }
+          const parts = { sql, reserved, statements, listStatements, claiming, notifier, priorities, capacity }
           const whileBlocked = thread === undefined
             ? undefined
             : yield* renewWhileBlocked(thread, {

@@ -146,7 +146,7 @@ export const statementsOf = (table: string) => {
 
   return {
     ...endStatements(table, { bound, ids, leased }),
-    ...offerStatements(table, { channel: channelOf(table), forgettable, ids, now, wake }),
+    ...offerStatements(table, { forgettable, ids, now }),
     /** See `advanceStatement`. */
     advance: advanceStatement(table, channelOf(table)),
     /** `$2` is the limit. See above. */

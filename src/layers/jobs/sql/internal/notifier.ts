@@ -1,0 +1,114 @@
+import type { SqlClient } from "@effect/sql"
+import { Effect, Exit, Fiber, Option, type Scope } from "effect"
+import { afterCommit, isInTransaction } from "../../../../core/internal/afterCommit.js"
+import { bounded } from "../../../../core/internal/bounded.js"
+import { brief, execute, executeOwn, type Row, TransactionTag } from "../../../database/contract.js"
+import { everyQueue } from "../../internal/wakeUp.js"
+import type { JobSourceError } from "../../JobSource.js"
+import { failureOf } from "./rows.js"
+
+/** How long the end of the scope waits for the last notification, which takes milliseconds. Without it polling finds the jobs. */
+const lastWithin = "1 second"
+
+/** Wakes what waits for jobs, in this process and in others. */
+export interface Notifier {
+  /**
+   * Runs a statement, and notifies when what it has done is committed, unless it returns no row. It also notifies when the caller is interrupted: the
+   * server may have committed by then.
+   */
+  readonly notifying: (
+    queue: string,
+    payload: string,
+    statement: Effect.Effect<ReadonlyArray<Row>, JobSourceError>
+  ) => Effect.Effect<ReadonlyArray<Row>, JobSourceError>
+  /** Whether a notification that has been received is one of this process, which has acted on it already. */
+  readonly isEcho: (payload: string) => boolean
+}
+
+/**
+ * Notifies after the commit, and never in the transaction: PostgreSQL commits transactions with a `NOTIFY` one after the other, each with its flush.
+ *
+ * - This process is woken in memory, by `receive`. The others are notified by one statement at a time, on the reserved connection; what is
+ *   committed meanwhile goes with the next one, each payload once.
+ * - A statement that fails is tried once more, because a connection may have been lost. What is lost then, or with the process, is left to polling.
+ * - Transactions of an app's own client run nothing after their commit: there the notification is part of the transaction.
+ */
+export const makeNotifier = (options: {
+  readonly channel: string
+  readonly sql: SqlClient.SqlClient
+  readonly reserved: SqlClient.SqlClient
+  readonly receive: (payload: string) => Effect.Effect<void>
+}): Effect.Effect<Notifier, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { channel, receive, reserved, sql } = options
+    const pending = new Set<string>()
+    /** How many notifications of this process it has not received yet. */
+    const echoes = new Map<string, number>()
+    const wanted = Effect.unsafeMakeLatch(false)
+    const idle = Effect.unsafeMakeLatch(true)
+
+    const isEcho = (payload: string) => {
+      // Listening has begun: what was sent before is not received.
+      if (payload === everyQueue) echoes.clear()
+      const expected = echoes.get(payload) ?? 0
+      if (expected > 1) echoes.set(payload, expected - 1)
+      else echoes.delete(payload)
+      return expected > 0
+    }
+
+    const sendPending = Effect.suspend(() => {
+      const payloads = [...pending]
+      pending.clear()
+      for (const payload of payloads) echoes.set(payload, (echoes.get(payload) ?? 0) + 1)
+      const statement = brief("SELECT pg_notify($1, payload)::text AS sent FROM unnest($2::text[]) AS payload")
+      return execute(reserved, statement, [channel, payloads]).pipe(
+        Effect.retry({ times: 1 }),
+        Effect.catchAllCause((cause) =>
+          Effect.logDebug(`${channel}: other processes were not notified, they find the jobs by polling`, cause).pipe(
+            // The notification of another process may have been taken for this one.
+            Effect.zipRight(Effect.forEach(payloads, (payload) => isEcho(payload) ? receive(payload) : Effect.void))
+          )
+        )
+      )
+    })
+    const loop = wanted.await.pipe(
+      Effect.zipRight(wanted.close),
+      Effect.zipRight(sendPending),
+      Effect.zipRight(Effect.suspend(() => pending.size === 0 ? idle.open : Effect.void)),
+      Effect.forever
+    )
+    // Interruptible, because an acquire is not, and a fiber inherits the region that forks it.
+    yield* Effect.acquireRelease(
+      Effect.forkDaemon(Effect.interruptible(loop)),
+      (fiber) => Effect.zipRight(bounded({ within: lastWithin })(idle.await), Fiber.interrupt(fiber))
+    )
+
+    const notify = (payload: string) =>
+      Effect.suspend(() => {
+        pending.add(payload)
+        return Effect.zipRight(idle.close, wanted.open)
+      }).pipe(Effect.zipRight(receive(payload)))
+    const notifyWithin = (queue: string, payload: string) =>
+      Effect.mapError(
+        executeOwn(sql, "SELECT pg_notify($1, $2)::text AS sent", [channel, payload]),
+        failureOf(queue)("notify")
+      )
+    /** A transaction that runs nothing after its commit. */
+    const isForeign = Effect.zipWith(
+      Effect.serviceOption(TransactionTag),
+      isInTransaction,
+      (transaction, runsHooks) => Option.isSome(transaction) && !runsHooks
+    )
+
+    return {
+      notifying: (queue, payload, statement) =>
+        Effect.flatMap(isForeign, (foreign) =>
+          foreign
+            ? Effect.tap(statement, (rows) => rows.length === 0 ? Effect.void : notifyWithin(queue, payload))
+            : Effect.onExit(statement, (exit) =>
+              (Exit.isSuccess(exit) ? exit.value.length > 0 : Exit.isInterrupted(exit))
+                ? afterCommit(notify(payload))
+                : Effect.void)),
+      isEcho
+    }
+  })
