@@ -2,9 +2,10 @@
 import { Config, type ConfigError, Context, Data, Effect, type Layer, type Option, Schema } from "effect"
 import { describe, expectTypeOf, it } from "vitest"
 import type { BudgetError } from "../../src/core/ShutdownConfig.js"
+import { BatchError, type BatchJob } from "../../src/layers/jobs/JobBatch.js"
 import type { JobContext } from "../../src/layers/jobs/JobContext.js"
 import type { JobEvent } from "../../src/layers/jobs/JobEvent.js"
-import type { JobSource, JobSourceError, LeaseLost, QueueFull } from "../../src/layers/jobs/JobSource.js"
+import type { DeadLetter, JobSource, JobSourceError, LeaseLost, QueueFull } from "../../src/layers/jobs/JobSource.js"
 import * as JobSourceMemory from "../../src/layers/jobs/JobSourceMemory.js"
 import * as WorkerPool from "../../src/layers/jobs/WorkerPool.js"
 
@@ -133,6 +134,69 @@ describe("WorkerPool.Tag: results", () => {
     void WorkerPool.Tag("squares")<Squares, number, never, bigint>({ success: Schema.String })
     // @ts-expect-error a schema without the type
     void WorkerPool.Tag("squares")<Squares, number>({ success: Schema.BigInt })
+  })
+})
+
+describe("WorkerPool.Tag: failures", () => {
+  class Missing extends Schema.TaggedError<Missing>()("Missing", { path: Schema.String }) {}
+  class Torn extends Schema.TaggedError<Torn>()("Torn", { page: Schema.Int }) {}
+  class Files extends WorkerPool.Tag("files")<Files, string, never, void, Missing | Torn>({
+    failure: Schema.Union(Missing, Torn)
+  }) {}
+  type Failures<Failure> = WorkerPool.JobDeadLettered<Failure> | WorkerPool.JobGone | JobSourceError
+
+  it("are of the type of the schema, and never without one", () => {
+    expectTypeOf(Files.awaitResult("id")).toEqualTypeOf<Effect.Effect<void, Failures<Missing | Torn>, Files>>()
+    expectTypeOf(Files.offerAndWait("a")).toEqualTypeOf<
+      Effect.Effect<void, Failures<Missing | Torn> | QueueFull, Files>
+    >()
+    expectTypeOf(Mailer.awaitResult("id")).toEqualTypeOf<Effect.Effect<void, Failures<never>, Mailer>>()
+    expectTypeOf(Effect.flatMap(Files, ({ deadLetters }) => deadLetters.get("id"))).toEqualTypeOf<
+      Effect.Effect<Option.Option<DeadLetter<Missing | Torn>>, JobSourceError, Files>
+    >()
+  })
+
+  it("are all that process may fail with, besides the errors of its context", () => {
+    Files.layer({
+      concurrency: 1,
+      process: (path, job) => job.complete(path === "" ? new Missing({ path }) : Effect.void),
+      permanent: (error) => {
+        expectTypeOf(error).toEqualTypeOf<Missing | LeaseLost | JobSourceError>()
+        return error._tag === "Missing"
+      }
+    })
+    Files.layer({ concurrency: 1, process: (path) => Effect.orDie(new Refused({ to: path })) })
+    // @ts-expect-error an error that the schema does not describe
+    Files.layer({ concurrency: 1, process: (path) => new Refused({ to: path }) })
+    // @ts-expect-error an error that the schema does not describe
+    Files.layerConfig({ concurrency: Config.integer("WORKERS"), process: (path) => new Refused({ to: path }) })
+    Mailer.layer({ concurrency: 1, process: () => Effect.fail("anything") })
+  })
+
+  it("are all that the jobs of a batch may fail with", () => {
+    const batches = { concurrency: 1, batchSize: 9 }
+    const failAll = <E>(error: E) => ({
+      ...batches,
+      processAll: (jobs: ReadonlyArray<BatchJob<string>>) =>
+        new BatchError({ failures: jobs.map(({ id }) => ({ id, error })) })
+    })
+    Files.layerBatched(failAll(new Torn({ page: 1 })))
+    Files.layerBatched({ ...batches, processAll: () => new Torn({ page: 1 }) })
+    // @ts-expect-error an error that the schema does not describe
+    Files.layerBatched(failAll(new Refused({ to: "a" })))
+    // @ts-expect-error an error that the schema does not describe
+    Files.layerBatched({ ...batches, processAll: () => new Refused({ to: "a" }) })
+  })
+
+  it("need their schema", () => {
+    // @ts-expect-error no schema
+    void WorkerPool.Tag("files")<Files, string, never, void, Missing>()
+    // @ts-expect-error a schema of another type
+    void WorkerPool.Tag("files")<Files, string, never, void, Missing>({ failure: Torn })
+    // @ts-expect-error a schema without the type
+    void WorkerPool.Tag("files")<Files, string>({ failure: Torn })
+    // @ts-expect-error one of two schemas
+    void WorkerPool.Tag("files")<Files, string, never, bigint, Missing>({ failure: Missing })
   })
 })
 

@@ -32,7 +32,7 @@
  * @since 0.1.0
  */
 import { type Array, Data, type Effect } from "effect"
-import type { JobContext } from "./JobContext.js"
+import type { ErrorOf, JobContext } from "./JobContext.js"
 import type { JobSourceError, LeaseLost } from "./JobSource.js"
 
 /**
@@ -115,3 +115,11 @@ export class BatchError<E> extends Data.TaggedError("BatchError")<{
  * @category models
  */
 export type JobErrorOf<E> = E extends BatchError<infer F> ? F : E
+
+/**
+ * As `ErrorOf`, for `processAll`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type BatchErrorOf<Failure> = ErrorOf<Failure> | BatchError<ErrorOf<Failure>>

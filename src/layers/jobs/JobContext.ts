@@ -34,6 +34,16 @@ import type { JobSourceError, LeaseLost } from "./JobSource.js"
 export type ResultOf<Success> = [Success] extends [void] ? unknown : Success
 
 /**
+ * What the process of a job may fail with: anything in a pool without the schema `failure`, and with it what the schema describes, and the errors of its
+ * `JobContext`. Any other error is to be one of the schema, or a defect, as `Effect.orDie` makes it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ErrorOf<Failure> = [Failure] extends [never] ? unknown
+  : Failure | LeaseLost | JobSourceError | Draining | Cancelled
+
+/**
  * The second argument of a pool's `process`.
  *
  * @since 0.1.0

@@ -68,7 +68,7 @@ export type Settlement =
   | { readonly _tag: "Snooze"; readonly delay: Duration.Duration; readonly cursor: Option.Option<unknown> }
 
 /**
- * How a job has ended: `Succeeded`, with the value it was acknowledged with, if any; as a dead letter; or `Gone`: it was cancelled, its dead letter
+ * How a job has ended: `Succeeded`, with the value it was acknowledged with, if any; as a dead letter, with its failure, encoded, if any; or `Gone`: it was cancelled, its dead letter
  * discarded, or the queue never had it, or does not keep its id any more.
  *
  * @since 0.1.0
@@ -76,7 +76,7 @@ export type Settlement =
  */
 export type JobEnd =
   | { readonly _tag: "Succeeded"; readonly value: Option.Option<unknown> }
-  | { readonly _tag: "DeadLettered"; readonly error: string }
+  | { readonly _tag: "DeadLettered"; readonly error: string; readonly failure: Option.Option<unknown> }
   | { readonly _tag: "Gone" }
 
 /**
@@ -142,8 +142,12 @@ export interface JobQueue extends QueueControl {
     claim: Claim,
     options: { readonly delay: Duration.Duration; readonly error: string }
   ) => Effect.Effect<void, LeaseLost | JobSourceError>
-  /** Moves the job to the dead letters, with its payload, its cursor and the error. */
-  readonly deadLetter: (claim: Claim, error: string) => Effect.Effect<void, LeaseLost | JobSourceError>
+  /** Moves the job to the dead letters, with its payload, its cursor, the error, and its failure, encoded: none by default. */
+  readonly deadLetter: (
+    claim: Claim,
+    error: string,
+    failure?: Option.Option<unknown>
+  ) => Effect.Effect<void, LeaseLost | JobSourceError>
   /**
    * Makes the jobs available at once without spending attempts, and wakes other processes; one statement for all jobs.
    * Skips the claims whose lease was lost, and returns them.
@@ -172,12 +176,13 @@ export interface JobQueue extends QueueControl {
 }
 
 /**
- * The jobs that failed for the last time. They stay until they are redriven or discarded.
+ * The jobs that failed for the last time. They stay until they are redriven or discarded. Their failures are encoded, except those of a pool with the schema
+ * `failure`.
  *
  * @since 0.1.0
  * @category models
  */
-export interface DeadLetters {
+export interface DeadLetters<out Failure = unknown> {
   /**
    * At most `limit` dead letters, oldest first: from the start, or after one that was listed before. Dead letters of the same
    * millisecond have a fixed order, so reading page by page returns each of them once.
@@ -185,9 +190,9 @@ export interface DeadLetters {
   readonly list: (
     limit: number,
     after?: Pick<DeadLetter, "id" | "failedAt">
-  ) => Effect.Effect<ReadonlyArray<DeadLetter>, JobSourceError>
+  ) => Effect.Effect<ReadonlyArray<DeadLetter<Failure>>, JobSourceError>
   /** The dead letter of this job; none when the job is no dead letter. */
-  readonly get: (id: string) => Effect.Effect<Option.Option<DeadLetter>, JobSourceError>
+  readonly get: (id: string) => Effect.Effect<Option.Option<DeadLetter<Failure>>, JobSourceError>
   /**
    * Makes dead letters jobs again, with the same id and payload and all attempts, available at once; other processes are
    * woken. They continue from their cursor, or with `fromStart` without one. Joins transactions as `offer` does. Skips
@@ -207,9 +212,14 @@ export interface DeadLetters {
  * @since 0.1.0
  * @category models
  */
-export interface DeadLetter extends Pick<StoredJob, "id" | "payload" | "attempt" | "cursor"> {
+export interface DeadLetter<out Failure = unknown> extends Pick<StoredJob, "id" | "payload" | "attempt" | "cursor"> {
   /** The error of the last attempt, as text. */
   readonly error: string
+  /**
+   * The error of the last attempt, if it was one of the schema `failure` of its pool: none when the job died for another reason, such as a defect, a
+   * lease that ran out, or a payload that does not decode; when a process without the schema stored it; and when it does not decode.
+   */
+  readonly failure: Option.Option<Failure>
   /** When the last attempt failed. */
   readonly failedAt: DateTime.Utc
 }

@@ -243,11 +243,11 @@ const makeQueue = (
         claim,
         (now) => queue.putBack(now, claim, { attemptSpent: true, delay: Duration.toMillis(delay), error })
       ),
-    deadLetter: (claim, error) =>
-      Effect.flatMap(
-        Clock.currentTimeMillis,
-        (wall) => fenced(claim, (now) => queue.deadLetter(now, claim, { error, failedAt: DateTime.unsafeMake(wall) }))
-      ),
+    deadLetter: (claim, error, failure = Option.none()) =>
+      Effect.flatMap(Clock.currentTimeMillis, (wall) => {
+        const letter = { error, failure, failedAt: DateTime.unsafeMake(wall) }
+        return fenced(claim, (now) => queue.deadLetter(now, claim, letter))
+      }),
     handBack: (claims) =>
       forEachHeld(claims, (claim, now) => queue.putBack(now, claim, { attemptSpent: false, delay: 0 })),
     renew: (claims) => forEachHeld(claims, (claim, now) => queue.renew(claim, now + lease)),

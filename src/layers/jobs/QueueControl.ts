@@ -55,6 +55,8 @@ export interface StoredJob {
   readonly run: Option.Option<JobRun>
   /** The error of the last attempt that failed, as text; none before the first. */
   readonly error: Option.Option<string>
+  /** What a dead letter failed with, encoded by the schema `failure` of its pool, see `JobSource.DeadLetter`; none unless it is one. */
+  readonly failure: Option.Option<unknown>
   /** When the job became a dead letter; none unless it is one. */
   readonly failedAt: Option.Option<DateTime.Utc>
 }

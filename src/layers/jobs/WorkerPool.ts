@@ -8,6 +8,9 @@ import type { ConfigError } from "effect"
 import { Config, Context, Duration, Effect, Layer, Schedule } from "effect"
 import { countOption, durationOption } from "../../core/internal/options.js"
 import type { BudgetError } from "../../core/ShutdownConfig.js"
+import { type Codec, makeCodec, storableCodec } from "./internal/codec.js"
+import { asConfig, scalarsOf } from "./internal/configOptions.js"
+import { makeFailures } from "./internal/failures.js"
 import { makeClient } from "./internal/makeClient.js"
 import { makePool } from "./internal/makePool.js"
 import type {
@@ -23,11 +26,10 @@ import type {
 import type { RedriveMatchingOptions, RunningJob, Service, Status } from "./internal/poolService.js"
 import { makeRateLimit } from "./internal/rateLimit.js"
 import { JobDeadLettered, JobGone } from "./internal/resultErrors.js"
-import { storableCodec } from "./internal/results.js"
 import type { BatchProcess } from "./internal/runBatch.js"
-import { type Codec, makeCodec } from "./internal/runJob.js"
 import { inBatches, type PoolJobs, singly } from "./internal/workers.js"
-import type { JobContext, ResultOf } from "./JobContext.js"
+import type { BatchErrorOf } from "./JobBatch.js"
+import type { ErrorOf, JobContext, ResultOf } from "./JobContext.js"
 import type { JobEvent } from "./JobEvent.js"
 import type { JobSourceError, OfferAllOptions, OfferOptions, QueueFull } from "./JobSource.js"
 import { JobSource } from "./JobSource.js"
@@ -40,6 +42,7 @@ export type {
   BatchOptions,
   ClientOptions,
   ConfigOptions,
+  ErrorOf,
   JobContext,
   Options,
   RateLimit,
@@ -69,9 +72,14 @@ export const defaults: { readonly retry: Schedule.Schedule<unknown, void> } = {
  * @since 0.1.0
  * @category models
  */
-export interface TagClass<in out Self, Name extends string, in out Job, in out Cursor, in out Success = void>
-  extends Context.TagClass<Self, `lastcall/WorkerPool/${Name}`, Service<Job, Success>>, PoolControl<Self>
-{
+export interface TagClass<
+  in out Self,
+  Name extends string,
+  in out Job,
+  in out Cursor,
+  in out Success = void,
+  in out Failure = never
+> extends Context.TagClass<Self, `lastcall/WorkerPool/${Name}`, Service<Job, Success, Failure>>, PoolControl<Self> {
   /**
    * Offers a job and returns its id. In a transaction that the source joins, the job becomes visible with the commit. Fails
    * with `QueueFull` when the queue has no room (`capacity` of its source), and with `JobSourceError` when the source is unavailable.
@@ -83,12 +91,14 @@ export interface TagClass<in out Self, Name extends string, in out Job, in out C
     options?: OfferAllOptions
   ) => Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull, Self>
   /** Waits until a job has succeeded, and returns its result. See `Service.awaitResult`. */
-  readonly awaitResult: (id: string) => Effect.Effect<Success, JobDeadLettered | JobGone | JobSourceError, Self>
+  readonly awaitResult: (
+    id: string
+  ) => Effect.Effect<Success, JobDeadLettered<Failure> | JobGone | JobSourceError, Self>
   /** Offers a job, waits until it has succeeded, and returns its result. See `Service.offerAndWait`. */
   readonly offerAndWait: (
     job: Job,
     options?: OfferOptions
-  ) => Effect.Effect<Success, JobDeadLettered | JobGone | JobSourceError | QueueFull, Self>
+  ) => Effect.Effect<Success, JobDeadLettered<Failure> | JobGone | JobSourceError | QueueFull, Self>
   /** The state of the pool in this process. */
   readonly status: Effect.Effect<Status, never, Self>
   /**
@@ -96,14 +106,14 @@ export interface TagClass<in out Self, Name extends string, in out Job, in out C
    * `JobSourceError` when the source cannot open the queue, and with `BudgetError` when the budget of `launch` can never
    * hold a timeout. A `concurrency` below 1 is a defect, and so is a `lease` that is not above zero.
    */
-  readonly layer: <E, R, R2 = never>(
+  readonly layer: <E extends ErrorOf<Failure>, R, R2 = never>(
     options: Options<Job, Cursor, E, R, R2, Success>
   ) => Layer.Layer<Self, JobSourceError | BudgetError, JobSource | R | R2>
   /**
    * `layer` with options from the configuration, such as `concurrency: Config.integer("WORKERS")`. Fails with a
    * `ConfigError` when one of them is missing or invalid.
    */
-  readonly layerConfig: <E, R, R2 = never>(
+  readonly layerConfig: <E extends ErrorOf<Failure>, R, R2 = never>(
     options: ConfigOptions<Job, Cursor, E, R, R2, Success>
   ) => Layer.Layer<Self, JobSourceError | BudgetError | ConfigError.ConfigError, JobSource | R | R2>
   /**
@@ -112,11 +122,11 @@ export interface TagClass<in out Self, Name extends string, in out Job, in out C
    * batch, which is interrupted when none of its jobs is left. Its jobs have no results: a pool with the schema `success` cannot run batches, which is
    * a defect.
    */
-  readonly layerBatched: <E, R, R2 = never>(
+  readonly layerBatched: <E extends BatchErrorOf<Failure>, R, R2 = never>(
     options: BatchOptions<Job, E, R, R2>
   ) => Layer.Layer<Self, JobSourceError | BudgetError, JobSource | R | R2>
   /** `layerBatched` with options from the configuration. Fails with a `ConfigError` when one of them is missing or invalid. */
-  readonly layerBatchedConfig: <E, R, R2 = never>(
+  readonly layerBatchedConfig: <E extends BatchErrorOf<Failure>, R, R2 = never>(
     options: BatchConfigOptions<Job, E, R, R2>
   ) => Layer.Layer<Self, JobSourceError | BudgetError | ConfigError.ConfigError, JobSource | R | R2>
   /**
@@ -161,125 +171,115 @@ export interface TagClass<in out Self, Name extends string, in out Job, in out C
  * @since 0.1.0
  * @category constructors
  */
-export const Tag = <const Name extends string>(name: Name) =>
-<Self, Job, Cursor = unknown, Success = void>(
-  ...[schemas = {}]: SchemasOf<Job, Cursor, Success>
-): TagClass<Self, Name, Job, Cursor, Success> => {
-  const Pool = Context.Tag(`lastcall/WorkerPool/${name}`)<Self, Service<Job, Success>>()
-  const payload = makeCodec(schemas.payload)
-  const cursor = makeCodec(schemas.cursor)
-  const success = schemas.success && storableCodec(makeCodec<Success>(schemas.success))
+export const Tag =
+  <const Name extends string>(name: Name) =>
+  <Self, Job, Cursor = unknown, Success = void, Failure = never>(
+    ...[schemas = {}]: SchemasOf<Job, Cursor, Success, Failure>
+  ): TagClass<Self, Name, Job, Cursor, Success, Failure> => {
+    const Pool = Context.Tag(`lastcall/WorkerPool/${name}`)<Self, Service<Job, Success, Failure>>()
+    const payload = makeCodec(schemas.payload)
+    const cursor = makeCodec(schemas.cursor)
+    const success = schemas.success && storableCodec(makeCodec<Success>(schemas.success), "the result")
+    const failures = makeFailures(schemas.failure && makeCodec<Failure>(schemas.failure))
 
-  const poolLayer = <R>(
-    { concurrency, lease, onEvent, permanent, retry = defaults.retry, ...rest }:
-      & Omit<Options<never, never, never, never, R>, "process" | "permanent">
-      & { readonly permanent?: ((error: never) => boolean) | undefined },
-    jobs: (services: Context.Context<never>) => PoolJobs<Job>
-  ) =>
-    Layer.scoped(
-      Pool,
-      Effect.gen(function*() {
-        return yield* makePool(
-          name,
-          yield* JobSource,
-          {
-            drainTimeout: rest.drainTimeout,
-            releaseTimeout: rest.releaseTimeout,
-            daemonTimeout: rest.daemonTimeout,
-            quiesceOn: rest.quiesceOn,
-            concurrency: countOption(name, "concurrency", concurrency, { least: 1 }),
-            lease: lease === undefined
-              ? undefined
-              : durationOption(name, "lease", lease, { positive: true, unlimited: true }),
-            rateLimit: rest.rateLimit && makeRateLimit(name, rest.rateLimit),
-            retry,
-            isPermanent: (failure) => permanent?.(failure as never) ?? false,
-            onEvent: onEvent as ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined
-          },
-          jobs(yield* Effect.context<R>()),
-          success
-        )
-      })
-    )
-
-  const layer = <E, R, R2 = never>(options: Options<Job, Cursor, E, R, R2, Success>) => {
-    // Its types say that its values, and those of `complete`, are results.
-    const process = options.process as (job: Job, context: JobContext<Cursor, never>) => Effect.Effect<unknown, unknown>
-    return poolLayer<R | R2>(
-      options,
-      (services) => singly({ payload, cursor, success: success as Codec<unknown> | undefined, process, services })
-    )
-  }
-
-  const layerBatched = <E, R, R2 = never>(options: BatchOptions<Job, E, R, R2>) => {
-    if (success !== undefined) {
-      return Layer.die(new Error(`${name}: a pool with the schema \`success\` cannot run batches`))
-    }
-    const processAll = options.processAll as BatchProcess<Job>["processAll"]
-    return poolLayer<R | R2>(options, (services) =>
-      inBatches({
-        batchSize: countOption(name, "batchSize", options.batchSize, { least: 1 }),
-        batchWait: durationOption(name, "batchWait", options.batchWait ?? Duration.zero)
-      }, { payload, processAll, services }))
-  }
-
-  const layerClient = <R = never>({ onEvent }: ClientOptions<R> = {}) =>
-    Layer.scoped(
-      Pool,
-      Effect.gen(function*() {
-        const services = yield* Effect.context<R>()
-        return yield* makeClient(name, yield* JobSource, {
-          payload,
-          success,
-          onEvent: onEvent as ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined,
-          services
+    const poolLayer = <R>(
+      { concurrency, lease, onEvent, permanent, retry = defaults.retry, ...rest }:
+        & Omit<Options<never, never, never, never, R>, "process" | "permanent">
+        & { readonly permanent?: ((error: never) => boolean) | undefined },
+      jobs: (services: Context.Context<never>) => PoolJobs<Job>
+    ) =>
+      Layer.scoped(
+        Pool,
+        Effect.gen(function*() {
+          return yield* makePool(
+            name,
+            yield* JobSource,
+            {
+              drainTimeout: rest.drainTimeout,
+              releaseTimeout: rest.releaseTimeout,
+              daemonTimeout: rest.daemonTimeout,
+              quiesceOn: rest.quiesceOn,
+              concurrency: countOption(name, "concurrency", concurrency, { least: 1 }),
+              lease: lease === undefined
+                ? undefined
+                : durationOption(name, "lease", lease, { positive: true, unlimited: true }),
+              rateLimit: rest.rateLimit && makeRateLimit(name, rest.rateLimit),
+              retry,
+              isPermanent: (failure) => permanent?.(failure as never) ?? false,
+              onEvent: onEvent as ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined
+            },
+            jobs(yield* Effect.context<R>()),
+            { success, failures }
+          )
         })
-      })
-    )
-
-  return Object.assign(Pool, {
-    offer: (job: Job, options?: OfferOptions) => Effect.flatMap(Pool, (pool) => pool.offer(job, options)),
-    offerAll: (jobs: ReadonlyArray<Job>, options?: OfferAllOptions) =>
-      Effect.flatMap(Pool, (pool) => pool.offerAll(jobs, options)),
-    awaitResult: (id: string) => Effect.flatMap(Pool, (pool) => pool.awaitResult(id)),
-    offerAndWait: (job: Job, options?: OfferOptions) => Effect.flatMap(Pool, (pool) => pool.offerAndWait(job, options)),
-    status: Effect.flatMap(Pool, (pool) => pool.status),
-    pause: (scope: PauseScope) => Effect.flatMap(Pool, (pool) => pool.pause(scope)),
-    resume: (scope: PauseScope) => Effect.flatMap(Pool, (pool) => pool.resume(scope)),
-    layer,
-    layerBatched,
-    layerBatchedConfig: <E, R, R2 = never>(options: BatchConfigOptions<Job, E, R, R2>) => {
-      const { batchSize, batchWait } = options
-      const scalars = Config.all({
-        ...scalarsOf(options),
-        batchSize: asConfig(batchSize),
-        batchWait: asConfig(batchWait)
-      })
-      return Layer.unwrapEffect(
-        Effect.map(scalars, (scalars) => layerBatched<E, R, R2>({ ...options, ...scalars }))
       )
-    },
-    layerClient,
-    layerConfig: <E, R, R2 = never>(options: ConfigOptions<Job, Cursor, E, R, R2, Success>) =>
-      Layer.unwrapEffect(
-        Effect.map(Config.all(scalarsOf(options)), (scalars) => layer<E, R, R2>({ ...options, ...scalars }))
+
+    const layer = <E, R, R2 = never>(options: Options<Job, Cursor, E, R, R2, Success>) => {
+      // Its types say that its values, and those of `complete`, are results.
+      const process = options.process as (
+        job: Job,
+        context: JobContext<Cursor, never>
+      ) => Effect.Effect<unknown, unknown>
+      return poolLayer<R | R2>(
+        options,
+        (services) => singly({ payload, cursor, success: success as Codec<unknown> | undefined, process, services })
       )
-  })
-}
+    }
 
-/** The options that every pool may read from the configuration. */
-const scalarsOf = (
-  options: Pick<
-    ConfigOptions<never, never, never, never>,
-    "concurrency" | "lease" | "daemonTimeout" | "drainTimeout" | "releaseTimeout"
-  >
-) => ({
-  concurrency: asConfig(options.concurrency),
-  lease: asConfig(options.lease),
-  daemonTimeout: asConfig(options.daemonTimeout),
-  drainTimeout: asConfig(options.drainTimeout),
-  releaseTimeout: asConfig(options.releaseTimeout)
-})
+    const layerBatched = <E, R, R2 = never>(options: BatchOptions<Job, E, R, R2>) => {
+      if (success !== undefined) {
+        return Layer.die(new Error(`${name}: a pool with the schema \`success\` cannot run batches`))
+      }
+      const processAll = options.processAll as BatchProcess<Job>["processAll"]
+      return poolLayer<R | R2>(options, (services) =>
+        inBatches({
+          batchSize: countOption(name, "batchSize", options.batchSize, { least: 1 }),
+          batchWait: durationOption(name, "batchWait", options.batchWait ?? Duration.zero)
+        }, { payload, processAll, services }))
+    }
 
-const asConfig = <A>(value: A | Config.Config<A>): Config.Config<A> =>
-  Config.isConfig(value) ? value as Config.Config<A> : Config.succeed(value as A)
+    const layerClient = <R = never>({ onEvent }: ClientOptions<R> = {}) =>
+      Layer.scoped(
+        Pool,
+        Effect.gen(function*() {
+          const services = yield* Effect.context<R>()
+          return yield* makeClient(name, yield* JobSource, {
+            payload,
+            success,
+            failures,
+            onEvent: onEvent as ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined,
+            services
+          })
+        })
+      )
+
+    return Object.assign(Pool, {
+      offer: (job: Job, options?: OfferOptions) => Effect.flatMap(Pool, (pool) => pool.offer(job, options)),
+      offerAll: (jobs: ReadonlyArray<Job>, options?: OfferAllOptions) =>
+        Effect.flatMap(Pool, (pool) => pool.offerAll(jobs, options)),
+      awaitResult: (id: string) => Effect.flatMap(Pool, (pool) => pool.awaitResult(id)),
+      offerAndWait: (job: Job, options?: OfferOptions) =>
+        Effect.flatMap(Pool, (pool) => pool.offerAndWait(job, options)),
+      status: Effect.flatMap(Pool, (pool) => pool.status),
+      pause: (scope: PauseScope) => Effect.flatMap(Pool, (pool) => pool.pause(scope)),
+      resume: (scope: PauseScope) => Effect.flatMap(Pool, (pool) => pool.resume(scope)),
+      layer,
+      layerBatched,
+      layerBatchedConfig: <E, R, R2 = never>(options: BatchConfigOptions<Job, E, R, R2>) => {
+        const { batchSize, batchWait } = options
+        const scalars = Config.all({
+          ...scalarsOf(options),
+          batchSize: asConfig(batchSize),
+          batchWait: asConfig(batchWait)
+        })
+        return Layer.unwrapEffect(
+          Effect.map(scalars, (scalars) => layerBatched<E, R, R2>({ ...options, ...scalars }))
+        )
+      },
+      layerClient,
+      layerConfig: <E, R, R2 = never>(options: ConfigOptions<Job, Cursor, E, R, R2, Success>) =>
+        Layer.unwrapEffect(
+          Effect.map(Config.all(scalarsOf(options)), (scalars) => layer<E, R, R2>({ ...options, ...scalars }))
+        )
+    })
+  }

@@ -26,8 +26,8 @@ export const deadLettersConform = (suite: Suite) => {
         assert.strictEqual(yield* mine.size, 0)
         const letters = yield* mine.deadLetters.list(9)
         assert.deepStrictEqual(letters.map(({ failedAt: _, ...letter }) => letter), [
-          { id: ids[0], payload: { n: 1 }, cursor: Option.none(), error: "first", attempt: 1 },
-          { id: ids[1], payload: { n: 2 }, cursor: Option.some(7), error: "second", attempt: 2 }
+          { id: ids[0], payload: { n: 1 }, cursor: Option.none(), error: "first", failure: Option.none(), attempt: 1 },
+          { id: ids[1], payload: { n: 2 }, cursor: Option.some(7), error: "second", failure: Option.none(), attempt: 2 }
         ])
         assert.isTrue(DateTime.lessThan(letters[0]!.failedAt, letters[1]!.failedAt))
         assert.deepStrictEqual(yield* mine.deadLetters.list(1), letters.slice(0, 1))
@@ -36,6 +36,33 @@ export const deadLettersConform = (suite: Suite) => {
       }),
     "expiring"
   )
+
+  test("a dead letter has what its job has failed with, until it is redriven", ({ mine, theirs }) =>
+    Effect.gen(function*() {
+      const failures: Readonly<Record<string, Option.Option<unknown>>> = {
+        a: Option.some({ _tag: "Refused", codes: [550, null] }),
+        b: Option.none(),
+        c: Option.some(null)
+      }
+      const ids = Object.keys(failures)
+      yield* mine.offer(ids, { ids })
+      for (const claim of yield* mine.claim(3)) yield* mine.deadLetter(claim, "bad luck", failures[claim.id])
+      const shown = Effect.gen(function*() {
+        const letters = yield* theirs.deadLetters.list(9)
+        const dead = yield* theirs.list({ state: "Dead", limit: 9 })
+        const one = yield* Effect.forEach(ids, theirs.deadLetters.get)
+        const found = yield* Effect.forEach(ids, theirs.find)
+        return [letters, dead.jobs, one.map(Option.getOrThrow), found.map(Option.getOrThrow)].map((jobs) =>
+          Object.fromEntries(jobs.map(({ failure, id }) => [id, failure]))
+        )
+      })
+      assert.deepStrictEqual(yield* shown, Array.from({ length: 4 }, () => failures))
+      yield* mine.deadLetters.redrive(["a"])
+      assert.deepStrictEqual(Option.map(yield* mine.find("a"), ({ failure }) => failure), Option.some(Option.none()))
+      const [again] = yield* claimed(mine)
+      yield* mine.deadLetter(again!, "bad luck")
+      assert.deepStrictEqual(yield* shown, Array.from({ length: 4 }, () => ({ ...failures, a: Option.none() })))
+    }))
 
   test("dead letters of the same moment are listed page by page, each of them once", ({ mine }) =>
     Effect.gen(function*() {

@@ -4,7 +4,11 @@ import type { Claim, JobEnd, JobQueue } from "../../../src/layers/jobs/JobSource
 import { ack, type Suite } from "./suite.js"
 
 const succeeded = (value: unknown): JobEnd => ({ _tag: "Succeeded", value: Option.some(value) })
-const dead = (error: string): JobEnd => ({ _tag: "DeadLettered", error })
+const dead = (error: string, failure: Option.Option<unknown> = Option.none()): JobEnd => ({
+  _tag: "DeadLettered",
+  error,
+  failure
+})
 const gone: JobEnd = { _tag: "Gone" }
 
 /** How those who wait for a job learn of its end. */
@@ -68,6 +72,17 @@ export const endsConform = ({ claimed, completes, conditions, lease, passTime, t
       assert.deepStrictEqual(yield* waiter.poll, Option.none())
       yield* step((claim) => mine.deadLetter(claim, "bad luck"))
       assert.deepStrictEqual([yield* endOf(waiter), yield* mine.awaitEnd("job")], [dead("bad luck"), dead("bad luck")])
+    }))
+
+  test("the end of a dead letter has what its job has failed with", ({ mine, theirs }) =>
+    Effect.gen(function*() {
+      yield* offer(mine, "job")
+      const waiters = yield* Effect.all([waitFor(mine, "job"), waitFor(theirs, "job")])
+      const [claim] = yield* claimed(mine)
+      const failure = Option.some({ _tag: "Refused", code: 550 })
+      yield* mine.deadLetter(claim!, "bad luck", failure)
+      const end = dead("bad luck", failure)
+      assert.deepStrictEqual([...yield* Effect.forEach(waiters, endOf), yield* mine.awaitEnd("job")], [end, end, end])
     }))
 
   test("a dead letter that is redriven is awaited as before, and gone when it is discarded", ({ mine, theirs }) =>

@@ -70,6 +70,7 @@ describe("The job console", () => {
         dueAt: "1970-01-01T00:00:00.000Z",
         run: { by: null, since: "1970-01-01T00:00:00.000Z", leaseUntil: "1970-01-01T00:00:15.000Z" },
         error: null,
+        failure: null,
         failedAt: null
       }])
     }))
@@ -80,6 +81,22 @@ describe("The job console", () => {
       yield* Effect.provide(Images.offer(3n, { id: "a/b?c" }), context)
       const [status, job] = yield* send("GET", `/queues/images/jobs/${encodeURIComponent("a/b?c")}`)
       assert.deepStrictEqual([status, job.id, job.payload], [200, "a/b?c", "3"])
+    }))
+
+  it.scoped("shows what a dead letter has failed with, as it is stored", () =>
+    Effect.gen(function*() {
+      const { client, send, source } = yield* makeApp()
+      const queue = yield* source.open({ name: "images" })
+      yield* queue.offer([1], { ids: ["a"] })
+      const [claim] = yield* queue.claim(1)
+      const failure = { _tag: "Refused", code: 550 }
+      yield* queue.deadLetter(claim!, "Refused", Option.some(failure))
+      const [, job] = yield* send("GET", "/queues/images/jobs/a")
+      const { jobs } = yield* client.jobs.jobs({
+        path: { queue: "images" },
+        urlParams: { state: "Dead", limit: 9, after: undefined }
+      })
+      assert.deepStrictEqual([job.failure, jobs.map(({ failure }) => failure)], [failure, [failure]])
     }))
 
   it.scoped("redrives and discards dead letters, one or many", () =>

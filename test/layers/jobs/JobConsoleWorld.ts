@@ -9,7 +9,7 @@ import {
   HttpApp,
   HttpServer
 } from "@effect/platform"
-import { Effect, Layer, Redacted, Schema } from "effect"
+import { Context, Effect, Layer, Redacted, Schema } from "effect"
 import * as JobConsole from "../../../src/layers/jobs/JobConsole.js"
 import { JobSource, type Service } from "../../../src/layers/jobs/JobSource.js"
 import * as JobSourceMemory from "../../../src/layers/jobs/JobSourceMemory.js"
@@ -93,5 +93,5 @@ export const makeApp = (wrap: (source: Service) => Service = (source) => source)
         }) as typeof fetch
       )
     )
-    return { context, send, client }
+    return { context, send, client, source: Context.get(context, JobSource) }
   })

@@ -19,7 +19,8 @@ const printable = (value: unknown): unknown => {
 const toJob = (job: StoredJob) => ({
   ...job,
   payload: printable(job.payload),
-  cursor: printable(Option.getOrNull(job.cursor))
+  cursor: printable(Option.getOrNull(job.cursor)),
+  failure: printable(Option.getOrNull(job.failure))
 })
 
 const noMore = (limit: number) => Number.isFinite(limit) ? limit : null

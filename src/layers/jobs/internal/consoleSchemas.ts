@@ -29,6 +29,8 @@ export const Job = Schema.Struct({
     leaseUntil: date
   })),
   error: Schema.OptionFromNullOr(Schema.String),
+  /** What a dead letter failed with, encoded by the schema `failure` of its pool; `null` without one. */
+  failure: Schema.Unknown,
   failedAt: date
 }).annotations({ identifier: "Job" })
 

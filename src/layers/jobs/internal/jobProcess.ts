@@ -6,14 +6,9 @@ import { ofUnitOfWork, type UnitOfWork } from "../../../core/internal/unitOfWork
 import { Cancelled, Draining } from "../JobContext.js"
 import { JobEvent } from "../JobEvent.js"
 import type { LeaseLost } from "../JobSource.js"
+import type { Codec } from "./codec.js"
 import type { JobRun, Pool } from "./poolState.js"
 import { deadLetter } from "./settle.js"
-
-/** How payloads and cursors are stored: unchanged without a schema. */
-export interface Codec<A> {
-  readonly encode: (value: A) => Effect.Effect<unknown, Error>
-  readonly decode: (value: unknown) => Either.Either<A, string>
-}
 
 /** The failure of a job whose `complete` has succeeded in a transaction that was rolled back. */
 export const rolledBack = Cause.fail(new Error("`complete` was undone: the transaction around it was rolled back"))

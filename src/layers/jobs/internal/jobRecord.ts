@@ -14,8 +14,13 @@ export const toJob = (row: Row) => ({
   cursor: Option.map(Option.fromNullable(row.cursor as string | null), (cursor): unknown => JSON.parse(cursor))
 })
 
+/** What a dead letter failed with, encoded. */
+export const failureOf = (row: Row): Option.Option<unknown> =>
+  Option.map(Option.fromNullable(row.failure as string | null), (text): unknown => JSON.parse(text))
+
 export const toDeadLetter = (row: Row): DeadLetter => ({
   ...toJob(row),
   error: row.error as string,
+  failure: failureOf(row),
   failedAt: DateTime.unsafeMake(row.failed_at as number)
 })

@@ -1,12 +1,13 @@
 import { type Context, Effect } from "effect"
 import type { JobEvent } from "../JobEvent.js"
 import { JobSourceError, type Service as JobSourceService } from "../JobSource.js"
+import type { Codec } from "./codec.js"
+import type { Failures } from "./failures.js"
 import { makeOperations } from "./operations.js"
 import { pauseOperations } from "./pausing.js"
 import { makePoolEvents } from "./poolEvents.js"
 import type { Service, Status } from "./poolService.js"
 import { makeResults } from "./results.js"
-import type { Codec } from "./runJob.js"
 
 const status = (paused: boolean): Status => ({
   condition: "Client",
@@ -19,19 +20,20 @@ const status = (paused: boolean): Status => ({
 })
 
 /** Opens the queue until the scope closes, and returns the operations of a pool that has no workers. */
-export const makeClient = <Job, Success>(
+export const makeClient = <Job, Success, Failure>(
   name: string,
   source: JobSourceService,
   options: {
     readonly payload: Codec<Job>
     readonly success: Codec<Success> | undefined
+    readonly failures: Failures<Failure>
     /** Runs in `services`. */
     readonly onEvent: ((event: JobEvent) => Effect.Effect<unknown, unknown>) | undefined
     readonly services: Context.Context<never>
   }
 ) =>
   Effect.gen(function*() {
-    const { onEvent, payload, services, success } = options
+    const { failures, onEvent, payload, services, success } = options
     if (!source.durable) {
       const cause = new Error(
         "`layerClient` needs a durable source: no other process could run these jobs. Provide `layer` in this process instead."
@@ -42,13 +44,13 @@ export const makeClient = <Job, Success>(
     const events = makePoolEvents({ name, durable: true, onEvent, services })
     const released = yield* Effect.makeLatch(false)
     yield* Effect.addFinalizer(() => released.open)
-    const operations = makeOperations({ name, queue, events, accepts: () => true }, payload)
+    const operations = makeOperations({ name, queue, events, accepts: () => true }, payload, failures)
     const { offerAll } = operations
     return {
       ...operations,
-      ...makeResults({ name, queue, offerAll, closed: released.await }, success),
+      ...makeResults({ name, queue, offerAll, closed: released.await }, { success, failures }),
       ...pauseOperations(queue, () => Effect.void),
       status: Effect.map(queue.paused.get, status),
       running: Effect.succeed([])
-    } satisfies Service<Job, Success>
+    } satisfies Service<Job, Success, Failure>
   })

@@ -7,6 +7,8 @@ import { durationOption } from "../../../core/internal/options.js"
 import { Shutdown } from "../../../core/Shutdown.js"
 import { JobEvent } from "../JobEvent.js"
 import type { Service as JobSourceService } from "../JobSource.js"
+import type { Codec } from "./codec.js"
+import { type Failures, noFailures } from "./failures.js"
 import { abandonJobs, awaitHandBack, interruptJobs } from "./handBack.js"
 import { renewalInterval } from "./lease.js"
 import { dispatch, dispatchUntilEmpty, heartbeat, supervise } from "./loops.js"
@@ -17,7 +19,7 @@ import type { Service } from "./poolService.js"
 import { condition, type JobRun, type Loop, makeLifecycle, type Pool, progress, publicCondition } from "./poolState.js"
 import { type RateLimit, unlimited } from "./rateLimit.js"
 import { makeResults } from "./results.js"
-import { abortSignals, cancelRun, type Codec } from "./runJob.js"
+import { abortSignals, cancelRun } from "./runJob.js"
 import type { PoolJobs } from "./workers.js"
 
 /** The settings of a pool, see `WorkerPool.Options`. */
@@ -31,13 +33,16 @@ export interface Settings extends Drain.Timeouts, Pick<Pool, "concurrency" | "re
 }
 
 /** Opens the queue and starts the loops of the pool, which the current scope drains. Returns the pool's operations. */
-export const makePool = <Job, Success>(
+export const makePool = <Job, Success, Failure>(
   name: string,
   source: JobSourceService,
   settings: Settings,
   job: PoolJobs<Job>,
-  /** Undefined in a pool without results. */
-  success?: Codec<Success>
+  { failures = noFailures, success }: {
+    /** Undefined in a pool without results. */
+    readonly success?: Codec<Success> | undefined
+    readonly failures?: Failures<Failure>
+  } = {}
 ) =>
   Effect.gen(function*() {
     const { concurrency, drainTimeout, isPermanent, lease, onEvent, quiesceOn, releaseTimeout, retry } = settings
@@ -54,6 +59,7 @@ export const makePool = <Job, Success>(
       rateLimit,
       retry,
       isPermanent,
+      encodeFailure: failures.encode,
       lifecycle: yield* makeLifecycle,
       events,
       pausing: yield* makePausing(name, events.record),
@@ -128,12 +134,13 @@ export const makePool = <Job, Success>(
     })
     const operations = makeOperations(
       { ...pool, accepts: () => durable || !pool.lifecycle.hasReached("Closed") },
-      job.payload
+      job.payload,
+      failures
     )
     const { offerAll } = operations
     return {
       ...operations,
-      ...makeResults({ ...pool, offerAll, closed: pool.lifecycle.await("Closed") }, success),
+      ...makeResults({ ...pool, offerAll, closed: pool.lifecycle.await("Closed") }, { success, failures }),
       ...pauseOperations(pool.queue, pool.pausing.set),
       status: Effect.sync(() => ({
         condition: condition(pool),
@@ -149,5 +156,5 @@ export const makePool = <Job, Success>(
           cursor
         }))
       )
-    } satisfies Service<Job, Success>
+    } satisfies Service<Job, Success, Failure>
   })

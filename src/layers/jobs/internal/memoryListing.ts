@@ -40,6 +40,7 @@ export const memoryListing = (
         leaseUntil: Option.map(finite(until), toDate)
       })),
       error: Option.fromNullable(letter?.error ?? job.error),
+      failure: letter?.failure ?? Option.none(),
       failedAt: Option.map(Option.fromNullable(letter), ({ failedAt }) => failedAt)
     })
     return { now, toDate, toStoredJob }

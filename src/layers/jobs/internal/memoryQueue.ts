@@ -48,7 +48,7 @@ export interface MemoryQueue {
   readonly find: (now: number, id: string) => Option.Option<Entry>
   /** The jobs of a state, in no order. */
   readonly entries: (now: number, state: JobState) => ReadonlyArray<Entry>
-  readonly deadLetter: (now: number, claim: Claim, letter: Pick<DeadLetter, "failedAt" | "error">) => void
+  readonly deadLetter: (now: number, claim: Claim, letter: Pick<DeadLetter, "failedAt" | "error" | "failure">) => void
   /** The dead letters, oldest first: all of them, or those after one that was listed before. */
   readonly deadLetters: (after?: Pick<DeadLetter, "id" | "failedAt">) => ReadonlyArray<DeadLetter>
   readonly redrive: (now: number, id: string, options: { readonly fromStart: boolean }) => boolean
@@ -254,15 +254,15 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
           return Array.from(dead.values(), (letter) => ({ state, ...letter }))
       }
     },
-    deadLetter: (now, claim, { error, failedAt }) => {
+    deadLetter: (now, claim, { error, failedAt, failure }) => {
       const lease = leaseOf(claim)
       if (lease === undefined) return
       leases.delete(claim.id)
       const { attempt, cursor, id, payload } = lease.job
-      dead.set(id, { job: lease.job, letter: { id, payload, cursor, error, attempt, failedAt } })
+      dead.set(id, { job: lease.job, letter: { id, payload, cursor, error, failure, attempt, failedAt } })
       const [oldest] = dead.keys()
       if (dead.size > options.capacity) discard(oldest!)
-      ends.announce(id, { _tag: "DeadLettered", error })
+      ends.announce(id, { _tag: "DeadLettered", error, failure })
       leave(lease.job, now)
     },
     deadLetters: (after) => {
@@ -285,8 +285,8 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     discard,
     endOf: (now, id) => {
       sweep(now)
-      const letter = dead.get(id)?.letter
-      if (letter !== undefined) return { _tag: "DeadLettered", error: letter.error }
+      const { error, failure } = dead.get(id)?.letter ?? {}
+      if (failure !== undefined) return { _tag: "DeadLettered", error: error!, failure }
       const { value } = kept.get(now, id) ?? {}
       return ids.has(id) ? undefined : value === undefined ? { _tag: "Gone" } : { _tag: "Succeeded", value }
     },

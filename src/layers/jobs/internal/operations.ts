@@ -2,23 +2,25 @@ import { Effect } from "effect"
 import { countOption, durationOption } from "../../../core/internal/options.js"
 import { JobEvent } from "../JobEvent.js"
 import { type DeadLetters, JobSourceError, type OfferOptions, type QueueFull, type QueueOffer } from "../JobSource.js"
+import type { Codec } from "./codec.js"
+import { decodeFailures, type Failures } from "./failures.js"
 import type { RedriveMatchingOptions } from "./poolService.js"
 import type { Pool } from "./poolState.js"
 import { redriveMatching } from "./redriveMatching.js"
-import type { Codec } from "./runJob.js"
 
 /** The operations of a pool that need no workers. */
-export const makeOperations = <Job>(
+export const makeOperations = <Job, Failure>(
   pool: Pick<Pool, "name" | "queue" | "events"> & {
     /** Whether a job that is offered now can still be run. */
     readonly accepts: () => boolean
   },
-  codec: Codec<Job>
+  codec: Codec<Job>,
+  failures: Failures<Failure>
 ) => {
   const { accepts, events, name, queue } = pool
   const { deadLetters } = queue
   /** Runs an operation and records its event, even if the caller is interrupted in between. */
-  const recorded = <A, E>(
+  const record = <A, E>(
     tag: "Offered" | "Redriven" | "Discarded" | "Cancelled",
     operation: Effect.Effect<A, E>,
     fields: (result: A) => { readonly ids: ReadonlyArray<string>; readonly count: number }
@@ -51,18 +53,17 @@ export const makeOperations = <Job>(
       ),
       (payloads): Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull> =>
         accepts()
-          ? recorded(
+          ? record(
             "Offered",
             Effect.suspend(() => queue.offer(payloads, checked(options))),
             (ids) => ({ ids, count: ids.length })
           )
           : new JobSourceError({ operation: "offer", queue: name, cause: new Error("the pool has ended") })
     )
-  const recordedDeadLetters: DeadLetters = {
-    ...deadLetters,
-    redrive: (ids, options) => recorded("Redriven", deadLetters.redrive(ids, options), (count) => ({ ids, count })),
-    discard: (ids) => recorded("Discarded", deadLetters.discard(ids), (count) => ({ ids, count }))
-  }
+  const recorded = {
+    redrive: (ids, options) => record("Redriven", deadLetters.redrive(ids, options), (count) => ({ ids, count })),
+    discard: (ids) => record("Discarded", deadLetters.discard(ids), (count) => ({ ids, count }))
+  } satisfies Pick<DeadLetters, "redrive" | "discard">
   return {
     name,
     offer: (job: Job, { id, key, ...options }: OfferOptions = {}) =>
@@ -80,11 +81,11 @@ export const makeOperations = <Job>(
     list: queue.list,
     listLimits: queue.listLimits,
     depth: queue.depth,
-    cancel: (ids: ReadonlyArray<string>) => recorded("Cancelled", queue.cancel(ids), (count) => ({ ids, count })),
-    deadLetters: recordedDeadLetters,
+    cancel: (ids: ReadonlyArray<string>) => record("Cancelled", queue.cancel(ids), (count) => ({ ids, count })),
+    deadLetters: { ...decodeFailures(deadLetters, failures), ...recorded },
     redriveMatching: ({ limit, ...options }: RedriveMatchingOptions) =>
       Effect.suspend(() =>
-        redriveMatching(recordedDeadLetters, {
+        redriveMatching({ ...deadLetters, ...recorded }, {
           ...options,
           limit: limit === undefined ? undefined : countOption(name, "limit", limit, { least: 1, unlimited: true })
         })

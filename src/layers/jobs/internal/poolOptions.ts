@@ -149,13 +149,23 @@ export interface ClientOptions<R = never> {
 }
 
 /**
- * The schemas of a pool: may be left out, unless it has results.
+ * The schemas of a pool: may be left out, unless it has results or failures.
  *
  * @since 0.1.0
  * @category models
  */
-export type SchemasOf<Job, Cursor, Success> = [Success] extends [void] ? [schemas?: Schemas<Job, Cursor, Success>]
-  : [schemas: Schemas<Job, Cursor, Success> & Required<Pick<Schemas<Job, Cursor, Success>, "success">>]
+export type SchemasOf<Job, Cursor, Success, Failure = never> = [Success, Failure] extends [void, never]
+  ? [schemas?: Schemas<Job, Cursor, Success, Failure>]
+  : [
+    schemas:
+      & Schemas<Job, Cursor, Success, Failure>
+      & Required<
+        Pick<
+          Schemas<Job, Cursor, Success, Failure>,
+          ([Success] extends [void] ? never : "success") | ([Failure] extends [never] ? never : "failure")
+        >
+      >
+  ]
 
 /**
  * How jobs and cursors are encoded for the source. Without a schema a value is stored unchanged, so over a durable source it
@@ -165,7 +175,7 @@ export type SchemasOf<Job, Cursor, Success> = [Success] extends [void] ? [schema
  * @since 0.1.0
  * @category models
  */
-export interface Schemas<Job, Cursor, Success = void> {
+export interface Schemas<Job, Cursor, Success = void, Failure = never> {
   /** The schema of the jobs. It needs no services. */
   readonly payload?: Schema.Schema.AnyNoContext & { readonly Type: Job }
   /** The schema of the cursors. It needs no services. */
@@ -175,4 +185,11 @@ export interface Schemas<Job, Cursor, Success = void> {
    * have no results. A result that does not encode has failed the attempt.
    */
   readonly success?: Schema.Schema.AnyNoContext & { readonly Type: Success }
+  /**
+   * The schema of the errors of the process, all but those of its `JobContext`. A job that becomes a dead letter because its process has failed with such an
+   * error keeps it, encoded, beside its text: `failure` of a dead letter, and of `JobDeadLettered`. It needs no services. Without it the text is all that is
+   * kept. An error that does not encode is logged as a warning, and its job is a dead letter without a failure. What failed an attempt before the last
+   * one is not kept, and a redrive forgets the failure.
+   */
+  readonly failure?: Schema.Schema.AnyNoContext & { readonly Type: Failure }
 }

@@ -62,7 +62,7 @@ export interface RedriveMatchingOptions {
  * @since 0.1.0
  * @category models
  */
-export interface Service<in Job, out Success = unknown> extends PoolControl, QueueListing {
+export interface Service<in Job, out Success = unknown, out Failure = unknown> extends PoolControl, QueueListing {
   /** The name of the pool, and of its queue. */
   readonly name: string
   /**
@@ -85,7 +85,7 @@ export interface Service<in Job, out Success = unknown> extends PoolControl, Que
    * goes on. A retry, a hand-back and a redrive do not end a job: in a drain of this pool it waits for the process that runs the job next, until the pool is
    * released, when it fails with `JobSourceError`. It fails with that, too, in a transaction, and for a result that does not decode.
    */
-  readonly awaitResult: (id: string) => Effect.Effect<Success, JobDeadLettered | JobGone | JobSourceError>
+  readonly awaitResult: (id: string) => Effect.Effect<Success, JobDeadLettered<Failure> | JobGone | JobSourceError>
   /**
    * `offer`, and then `awaitResult`. The id, given or not, is kept for `keepIdFor`, at least a minute. Repeated with an id that the queue has, it waits for
    * that job, or returns its result. In a job of the same pool it holds a slot while it waits for another one.
@@ -93,7 +93,7 @@ export interface Service<in Job, out Success = unknown> extends PoolControl, Que
   readonly offerAndWait: (
     job: Job,
     options?: OfferOptions
-  ) => Effect.Effect<Success, JobDeadLettered | JobGone | JobSourceError | QueueFull>
+  ) => Effect.Effect<Success, JobDeadLettered<Failure> | JobGone | JobSourceError | QueueFull>
   /** The state of this pool in this process. */
   readonly status: Effect.Effect<Status>
   /** The jobs that this process runs, oldest first. */
@@ -111,8 +111,11 @@ export interface Service<in Job, out Success = unknown> extends PoolControl, Que
    * While a pool drains it is the same: a job that is cancelled is not awaited any longer than it takes to end, and not handed back.
    */
   readonly cancel: (ids: ReadonlyArray<string>) => Effect.Effect<number, JobSourceError>
-  /** The dead letters of the queue as they are stored, also those that do not decode. */
-  readonly deadLetters: DeadLetters
+  /**
+   * The dead letters of the queue as they are stored, also those that do not decode. Their failures are decoded by the schema `failure`, and none
+   * without it. One that does not decode is none, too: `find` and `list` of the pool show what is stored.
+   */
+  readonly deadLetters: DeadLetters<Failure>
   /**
    * Redrives the dead letters whose error contains a text, and returns their number: for the time after an outage, or a bug that was
    * fixed. In batches, each of which is one change: when it fails, or its caller is interrupted, some may be redriven, and the rest are

@@ -3,6 +3,7 @@ import type { InFlight } from "../../../core/internal/inFlight.js"
 import type { UnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Progress } from "../../../core/Shutdown.js"
 import type { Claim, JobQueue, OrphanTurn } from "../JobSource.js"
+import type { Failures } from "./failures.js"
 import type { Pausing } from "./pausing.js"
 import type { PoolEvents } from "./poolEvents.js"
 import type { RateLimit } from "./rateLimit.js"
@@ -112,6 +113,8 @@ export interface Pool {
   readonly retry: Schedule.Schedule<unknown, void>
   /** Whether a failure must not be retried. */
   readonly isPermanent: (failure: unknown) => boolean
+  /** What a dead letter keeps of a failure. */
+  readonly encodeFailure: Failures<unknown>["encode"]
   readonly lifecycle: PoolLifecycle
   readonly events: PoolEvents
   readonly pausing: Pausing

@@ -2,34 +2,24 @@ import { Duration, Effect, Either, Option } from "effect"
 import { randomUUID } from "node:crypto"
 import { isInTransaction } from "../../../core/internal/afterCommit.js"
 import { type JobEnd, JobSourceError, type OfferOptions } from "../JobSource.js"
+import type { Codec } from "./codec.js"
+import type { Failures } from "./failures.js"
 import { leastKept } from "./jobEnds.js"
-import type { Codec } from "./jobProcess.js"
 import type { makeOperations } from "./operations.js"
 import type { Service } from "./poolService.js"
 import type { Pool } from "./poolState.js"
 import { JobDeadLettered, JobGone } from "./resultErrors.js"
-import { isStorableJson, keepIdForOf } from "./storable.js"
-
-/** A codec of results, which fails for a value that an engine could not store: so it is the attempt that fails, not its end. */
-export const storableCodec = <A>(codec: Codec<A>): Codec<A> => ({
-  ...codec,
-  encode: (value) =>
-    Effect.filterOrFail(
-      codec.encode(value),
-      isStorableJson,
-      () => new Error("the result is no JSON that can be stored")
-    )
-})
+import { keepIdForOf } from "./storable.js"
 
 /** The operations of a pool that wait for the ends of jobs. */
-export const makeResults = <Job, Success>(
+export const makeResults = <Job, Success, Failure>(
   pool: Pick<Pool, "name" | "queue"> & {
     /** Completes when the pool is closed. */
     readonly closed: Effect.Effect<void>
-    readonly offerAll: ReturnType<typeof makeOperations<Job>>["offerAll"]
+    readonly offerAll: ReturnType<typeof makeOperations<Job, Failure>>["offerAll"]
   },
-  success: Codec<Success> | undefined
-): Pick<Service<Job, Success>, "awaitResult" | "offerAndWait"> => {
+  { failures, success }: { readonly success: Codec<Success> | undefined; readonly failures: Failures<Failure> }
+): Pick<Service<Job, Success, Failure>, "awaitResult" | "offerAndWait"> => {
   const { closed, name, offerAll, queue } = pool
   const failure = (reason: string) =>
     new JobSourceError({ operation: "awaitResult", queue: name, cause: new Error(reason) })
@@ -43,9 +33,14 @@ export const makeResults = <Job, Success>(
   const resultOf = (
     id: string,
     end: JobEnd
-  ): Effect.Effect<Success, JobDeadLettered | JobGone | JobSourceError> => {
+  ): Effect.Effect<Success, JobDeadLettered<Failure> | JobGone | JobSourceError> => {
     if (end._tag === "Gone") return new JobGone({ queue: name, id })
-    if (end._tag === "DeadLettered") return new JobDeadLettered({ queue: name, id, error: end.error })
+    if (end._tag === "DeadLettered") {
+      return Effect.flatMap(
+        failures.decode(end.failure),
+        (failure) => new JobDeadLettered<Failure>({ queue: name, id, error: end.error, failure })
+      )
+    }
     // A pool without the schema gives nothing.
     if (success === undefined) return Effect.succeed(undefined as Success)
     return Option.match(end.value, {

@@ -4,6 +4,7 @@ import type { RefValue } from "../../../core/internal/fiberState.js"
 import { type BatchContext, BatchError, type BatchJob } from "../JobBatch.js"
 import { JobEvent } from "../JobEvent.js"
 import { LeaseLost } from "../JobSource.js"
+import type { Codec } from "./codec.js"
 import { handBack, handBackInterrupted } from "./handBack.js"
 import {
   abort,
@@ -16,7 +17,6 @@ import {
   runProcess
 } from "./jobProcess.js"
 import { type Batch, type JobRun, mayStart, mayStop, type Pool } from "./poolState.js"
-import type { Codec } from "./runJob.js"
 import { acknowledgeAll, isCooperativeStop, recordSucceeded, settle } from "./settle.js"
 
 /** How a pool decodes and processes its batches. */

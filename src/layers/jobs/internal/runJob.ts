@@ -1,14 +1,14 @@
-import { type Context, Effect, Either, Exit, Option, ParseResult, Schema } from "effect"
+import { type Context, Effect, Either, Exit, Option } from "effect"
 import { afterCommit, isInTransaction } from "../../../core/internal/afterCommit.js"
 import type { RefValue } from "../../../core/internal/fiberState.js"
 import { durationOption } from "../../../core/internal/options.js"
 import type { JobContext } from "../JobContext.js"
 import { JobEvent } from "../JobEvent.js"
 import { JobSourceError, type Settlement } from "../JobSource.js"
+import type { Codec } from "./codec.js"
 import {
   abort,
   annotate,
-  type Codec,
   cutOnDefect,
   decodeError,
   idempotencyKey,
@@ -19,20 +19,6 @@ import {
 } from "./jobProcess.js"
 import { interruptRun, isUseless, type JobRun, mayStop, type Pool } from "./poolState.js"
 import { deadLetter, settle } from "./settle.js"
-
-export type { Codec }
-
-export const makeCodec = <A>(schema: (Schema.Schema.AnyNoContext & { readonly Type: A }) | undefined): Codec<A> => {
-  if (schema === undefined) {
-    return { encode: Effect.succeed, decode: (value) => Either.right(value as A) }
-  }
-  const typed = schema as Schema.Schema<A, unknown>
-  return {
-    encode: Schema.encode(typed),
-    decode: (value) =>
-      Either.mapLeft(Schema.decodeUnknownEither(typed)(value), ParseResult.TreeFormatter.formatErrorSync)
-  }
-}
 
 /** How a pool decodes and processes its jobs. */
 export interface JobProcess<in out Job, in out Cursor> {

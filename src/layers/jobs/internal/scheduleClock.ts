@@ -7,9 +7,9 @@ import {
   type Service as JobSourceService,
   type StoredJob
 } from "../JobSource.js"
+import { makeCodec } from "./codec.js"
 import { makePool } from "./makePool.js"
 import { makeOrphanTurn } from "./orphanTurn.js"
-import { makeCodec } from "./runJob.js"
 import { type Decision, initialState, look, mustAnnounce, type Own, Program, ScheduleState } from "./scheduleState.js"
 import { singly } from "./workers.js"
 

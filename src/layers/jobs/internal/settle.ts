@@ -3,6 +3,7 @@ import { delayAfter } from "../../../core/internal/delayAfter.js"
 import { namedCauseMessage } from "../../../core/internal/errorMessage.js"
 import { JobEvent } from "../JobEvent.js"
 import type { Claim, JobSourceError, LeaseLost, Settlement } from "../JobSource.js"
+import { originalError } from "./failures.js"
 import { handBack, handBackInterrupted } from "./handBack.js"
 import { type JobRun, mayStop, type Pool } from "./poolState.js"
 import { retrySettlement } from "./retryPolicy.js"
@@ -51,8 +52,13 @@ const ackOf = ({ result }: JobRun): Settlement =>
     onSome: (value) => ({ _tag: "Ack", value: () => value })
   })
 
-/** Moves a job to the dead letters. */
-export const deadLetter = (pool: Pool, run: JobRun, error: string): Effect.Effect<void> => {
+/** Moves a job to the dead letters, with what its process has failed with. */
+export const deadLetter = (
+  pool: Pool,
+  run: JobRun,
+  error: string,
+  failure: Option.Option<unknown> = Option.none()
+): Effect.Effect<void> => {
   const { claim } = run
   return Effect.zipRight(
     Effect.logError(`job ${claim.id} is moved to the dead letters after attempt ${claim.attempt}: ${error}`),
@@ -60,7 +66,7 @@ export const deadLetter = (pool: Pool, run: JobRun, error: string): Effect.Effec
       pool,
       run,
       JobEvent.DeadLettered({ ...pool.events.runFields(claim), error }),
-      pool.queue.deadLetter(claim, error)
+      pool.queue.deadLetter(claim, error, failure)
     )
   )
 }
@@ -94,11 +100,12 @@ const retryOrDeadLetter = (pool: Pool, run: JobRun, cause: Cause.Cause<unknown>)
   Effect.suspend(() => {
     const { claim } = run
     const error = namedCauseMessage(cause)
-    if (Option.exists(Cause.failureOption(cause), pool.isPermanent)) return deadLetter(pool, run, error)
+    const giveUp = Effect.flatMap(pool.encodeFailure(cause), (failure) => deadLetter(pool, run, error, failure))
+    if (Option.exists(Cause.failureOption(cause), pool.isPermanent)) return giveUp
     return Effect.flatMap(
       delayAfter(pool.retry, claim.attempt),
       Option.match({
-        onNone: () => deadLetter(pool, run, error),
+        onNone: () => giveUp,
         onSome: (delay) =>
           Effect.zipRight(
             Effect.logWarning(`job ${claim.id} failed in attempt ${claim.attempt}, and is retried`, cause),
@@ -128,15 +135,12 @@ const write = (
         : pool.events.recordCut([claim], `job ${claim.id}: the source could not record ${event._tag}`, error)
   })
 
-/** The error that a failure within a span was made of: the failure itself is a proxy. */
-const original = (error: unknown): unknown => Predicate.isObject(error) ? Cause.originalError(error) : error
-
 /**
  * Whether an error is the reason of the job's signal, or was caused by it. Libraries pass the reason on, wrap it, or fail
  * with an `AbortError` of their own.
  */
 const isAbort = (error: unknown, signal: AbortSignal, depth = 0): boolean =>
-  original(error) === signal.reason ||
+  originalError(error) === signal.reason ||
   (depth < 8 && Predicate.isRecord(error) && (
     error.name === "AbortError" || isAbort(error.cause, signal, depth + 1) || isAbort(error.error, signal, depth + 1)
   ))

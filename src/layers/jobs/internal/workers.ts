@@ -1,7 +1,7 @@
 import { Array, type Context, Duration, Effect } from "effect"
 import type { RefValue } from "../../../core/internal/fiberState.js"
 import { makeInFlight } from "../../../core/internal/inFlight.js"
-import type { Codec } from "./jobProcess.js"
+import type { Codec } from "./codec.js"
 import type { JobRun, Pool } from "./poolState.js"
 import { type BatchProcess, runBatch } from "./runBatch.js"
 import { type JobProcess, runJob } from "./runJob.js"

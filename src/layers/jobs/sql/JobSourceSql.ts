@@ -43,6 +43,7 @@
  * | `created_at` | When the job was offered. |
  * | `offer_at` | When a waiting job is offered to the carrier (again); `NULL` for as soon as it is due. Only `layerCarried` uses it. |
  * | `error` | What went wrong in the last attempt that failed. |
+ * | `failure` | What a dead letter failed with, encoded by the schema `failure` of its pool; `NULL` without one, and for other reasons. |
  * | `awaited` | Whether its end is announced with `NOTIFY`, because a process waits for it. |
  * | `result` | What a `done` job has succeeded with, encoded by the schema `success` of its pool; `NULL` without one. |
  * | `failed_at` | When the job became a dead letter; `NULL` unless it is one. |

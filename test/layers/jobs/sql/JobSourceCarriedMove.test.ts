@@ -57,6 +57,7 @@ describeEngines("The jobs of an outbox", (databases) => {
         attempt: 3,
         cursor: Option.some(9),
         error: "no",
+        failure: Option.none(),
         failedAt: DateTime.unsafeMake("2026-01-02T03:04:05Z")
       }])
       assert.strictEqual(yield* queue.size, 6)

@@ -1,6 +1,6 @@
 import { SqlClient } from "@effect/sql"
 import { assert, it } from "@effect/vitest"
-import { Array, Config, ConfigProvider, Context, Duration, Effect, Layer } from "effect"
+import { Array, Config, ConfigProvider, Context, Duration, Effect, Layer, Option } from "effect"
 import { Database } from "../../../../src/layers/database/Database.js"
 import { JobSource } from "../../../../src/layers/jobs/JobSource.js"
 import { listStatementsOf } from "../../../../src/layers/jobs/sql/internal/listStatements.js"
@@ -113,6 +113,30 @@ describeEngines("The table of JobSourceSql", (databases) => {
       const other = yield* Effect.flatMap(source(second, { table }), ({ open }) => open({ name: "queue" }))
       assert.deepStrictEqual(payloads(yield* other.claim(1)), ["job"])
       assert.deepStrictEqual(yield* migrations, before)
+    }))
+
+  it.scopedLive("what dead letters failed with is read with SQL, and forgotten also where the version before redrives them", () =>
+    Effect.gen(function*() {
+      const [first] = yield* databases
+      const { sql } = first
+      const table = "failed"
+      const queue = yield* Effect.flatMap(source(first, { table }), ({ open }) => open({ name: "queue" }))
+      const ids = ["a", "b", "c"]
+      yield* queue.offer(ids, { ids })
+      for (const [n, claim] of (yield* queue.claim(3)).entries()) {
+        yield* queue.deadLetter(claim, "no", n === 2 ? Option.none() : Option.some({ _tag: "Refused", code: 550 + n }))
+      }
+      assert.deepStrictEqual(
+        yield* sql`SELECT id, (failure->>'code')::int AS code FROM failed WHERE failure->>'_tag' = 'Refused' ORDER BY id`,
+        [{ id: "a", code: 550 }, { id: "b", code: 551 }]
+      )
+      yield* sql`UPDATE failed SET state = 'waiting', attempt = 1, failed_at = NULL WHERE id = 'a'`
+      yield* sql`UPDATE failed SET state = 'dead', error = 'another', failed_at = now() WHERE id = 'a'`
+      assert.deepStrictEqual(yield* sql`SELECT id, error, failure FROM failed ORDER BY id`, [
+        { id: "a", error: "another", failure: null },
+        { id: "b", error: "no", failure: { _tag: "Refused", code: 551 } },
+        { id: "c", error: "no", failure: null }
+      ])
     }))
 
   it.scopedLive("options come from the configuration", () =>

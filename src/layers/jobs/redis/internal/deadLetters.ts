@@ -3,7 +3,7 @@ import { DateTime, Effect, Option } from "effect"
 import type { Redis } from "ioredis"
 import type { DeadLetter, DeadLetters, JobSourceError } from "../../JobSource.js"
 import { encodeId } from "./ids.js"
-import { toDeadLetter } from "./jobRecord.js"
+import { failureField, toDeadLetter } from "./jobRecord.js"
 import { isNoDeadLetter, type RedisCommands } from "./redisCommands.js"
 import type { Scripts } from "./scripts.js"
 
@@ -19,8 +19,12 @@ export const deadLetters = (options: {
   const failed = backend.keys["failed"]!
 
   const get = async (jobId: string): Promise<DeadLetter | undefined> => {
-    const [score, json] = await Promise.all([redis.zscore(failed, jobId), backend.getJobData(jobId)])
-    return score === null || json === undefined ? undefined : toDeadLetter(jobId, json)
+    const [score, json, failure] = await Promise.all([
+      redis.zscore(failed, jobId),
+      backend.getJobData(jobId),
+      redis.hget(backend.toKey(jobId), failureField)
+    ])
+    return score === null || json === undefined ? undefined : toDeadLetter(jobId, json, failure)
   }
 
   /** In the order of their failures, those of one millisecond in the order of their ids. */

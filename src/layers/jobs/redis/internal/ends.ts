@@ -4,7 +4,7 @@ import type { EndsQueue } from "../../internal/jobEnds.js"
 import { type JobEnd, JobSourceError } from "../../JobSource.js"
 import type { Connection } from "./connection.js"
 import { encodeId } from "./ids.js"
-import { keepsId, resultOf } from "./jobRecord.js"
+import { failureField, failureOf, keepsId, resultOf } from "./jobRecord.js"
 import { makeSend } from "./redisCommands.js"
 
 /** How a job has ended; none when it has not. One that is retried has an error, but has not finished. */
@@ -12,10 +12,13 @@ const endOf = (
   queue: string,
   id: string,
   json: JobJson | undefined,
-  failedAt: string | null
+  failedAt: string | null,
+  failure: string | null
 ): Exit.Exit<JobEnd, JobSourceError> | undefined => {
   if (json === undefined) return Exit.succeed({ _tag: "Gone" })
-  if (failedAt !== null) return Exit.succeed({ _tag: "DeadLettered", error: json.failedReason ?? "" })
+  if (failedAt !== null) {
+    return Exit.succeed({ _tag: "DeadLettered", error: json.failedReason ?? "", failure: failureOf(json, failure) })
+  }
   if (json.finishedOn !== undefined) return Exit.succeed({ _tag: "Succeeded", value: Option.some(resultOf(json)) })
   if (keepsId(json)) return undefined
   const cause = new Error(
@@ -31,11 +34,12 @@ export const endsOf = (name: string, backend: RedisQueueBackend, connection: Con
     makeSend(name, connection)("awaitEnd", async () => {
       const ends = await Promise.all(ids.map(async (id) => {
         const jobId = encodeId(id)
-        const [json, failedAt] = await Promise.all([
+        const [json, failedAt, failure] = await Promise.all([
           backend.getJobData(jobId),
-          connection.redis.zscore(backend.toKey("failed"), jobId)
+          connection.redis.zscore(backend.toKey("failed"), jobId),
+          connection.redis.hget(backend.toKey(jobId), failureField)
         ])
-        const end = endOf(name, id, json, failedAt)
+        const end = endOf(name, id, json, failedAt, failure)
         return end === undefined ? [] : [[id, end] as const]
       }))
       return new Map(ends.flat())

@@ -67,10 +67,24 @@ export const toClaim = (jobId: string, json: JobJson, token: string): Claim => (
   orphan: (json.stalledCounter ?? 0) > 0
 })
 
-export const toDeadLetter = (jobId: string, json: JobJson): DeadLetter => ({
+/** The field of a job with what it failed with: BullMQ keeps fields that it does not know. */
+export const failureField = "lastcall:failure"
+
+/** What the field is set to with every dead letter. */
+export const encodeFailure = (error: string, failure: Option.Option<unknown>): string =>
+  Option.match(failure, { onNone: () => "", onSome: (failure) => JSON.stringify([error, failure]) })
+
+/** What a dead letter failed with: other programs, and earlier versions, leave the field of an earlier failure, which had its own text. */
+export const failureOf = ({ failedReason }: JobJson, field: string | null): Option.Option<unknown> => {
+  const [error, failure] = field ? JSON.parse(field) as [string, unknown] : []
+  return failedReason !== undefined && error === failedReason ? Option.some(failure) : Option.none()
+}
+
+export const toDeadLetter = (jobId: string, json: JobJson, failure: string | null): DeadLetter => ({
   ...toJob(jobId, json),
   attempt: spentAttempts(json),
   error: json.failedReason ?? "",
+  failure: failureOf(json, failure),
   failedAt: DateTime.unsafeMake(json.finishedOn ?? 0)
 })
 

@@ -5,7 +5,7 @@ import { after, formatPosition, parsePosition, type Position, toPage } from "../
 import type { JobQueue } from "../../JobSource.js"
 import type { JobState, QueueListing, StoredJob } from "../../QueueControl.js"
 import { encodeId } from "./ids.js"
-import { claimantOf, toJob } from "./jobRecord.js"
+import { claimantOf, failureField, failureOf, toJob } from "./jobRecord.js"
 import type { RedisCommands } from "./redisCommands.js"
 import { orphans } from "./scripts.js"
 
@@ -26,11 +26,12 @@ export const redisListing = (options: {
   const keyOf = (type: string) => backend.toKey(type)
 
   const toStoredJob = async (jobId: string, state: JobState, now: number): Promise<StoredJob | undefined> => {
-    const [json, delayed, lock, lockedFor] = await Promise.all([
+    const [json, delayed, lock, lockedFor, failure] = await Promise.all([
       backend.getJobData(jobId),
       state === "Delayed" ? redis.zscore(keyOf("delayed"), jobId) : null,
       state === "Running" ? redis.get(`${keyOf(jobId)}:lock`) : null,
-      state === "Running" ? redis.pttl(`${keyOf(jobId)}:lock`) : -1
+      state === "Running" ? redis.pttl(`${keyOf(jobId)}:lock`) : -1,
+      state === "Dead" ? redis.hget(keyOf(jobId), failureField) : null
     ])
     if (json === undefined) return undefined
     const job = toJob(jobId, json)
@@ -48,6 +49,7 @@ export const redisListing = (options: {
         leaseUntil: lockedFor > 0 ? Option.some(at(now + lockedFor)) : Option.none()
       }),
       error: json.failedReason ? Option.some(json.failedReason) : Option.none(),
+      failure: failureOf(json, failure),
       failedAt: state === "Dead" ? Option.map(Option.fromNullable(json.finishedOn), at) : Option.none()
     }
   }

@@ -11,7 +11,17 @@ import { type Claim, type JobQueue, JobSourceError, LeaseLost, type Settlement }
 import type { Connection } from "./connection.js"
 import { deadLetters } from "./deadLetters.js"
 import { encodeId } from "./ids.js"
-import { encodeCursor, encodePayload, isAwaited, jobOptions, keepsId, lockToken, toClaim } from "./jobRecord.js"
+import {
+  encodeCursor,
+  encodeFailure,
+  encodePayload,
+  failureField,
+  isAwaited,
+  jobOptions,
+  keepsId,
+  lockToken,
+  toClaim
+} from "./jobRecord.js"
 import { redisListing } from "./listing.js"
 import { redisCommands } from "./redisCommands.js"
 import { scriptsOf } from "./scripts.js"
@@ -240,11 +250,12 @@ export const make = (options: {
         yield* wake
       }),
 
-    deadLetter: (claim, error) => {
+    deadLetter: (claim, error, failure = Option.none()) => {
       const { id, token } = leaseOf(claim)
-      return sendFenced(claim, "deadLetter", () => backend.moveToFailed(finished(id), error, false, token, false)).pipe(
-        Effect.zipLeft(announce(claim))
-      )
+      return sendFenced(claim, "deadLetter", () => {
+        const fields = { [failureField]: encodeFailure(error, failure) }
+        return backend.moveToFailed(finished(id), error, false, token, false, fields)
+      }).pipe(Effect.zipLeft(announce(claim)))
     },
 
     handBack: (claims) => claims.length === 0 ? noClaims : Effect.zipLeft(handBack(claims), wake),

@@ -37,6 +37,6 @@ export const endStatements = (
         WHERE ctid = ANY(ARRAY(
           SELECT ctid FROM ${table} WHERE queue = $1 AND ${ids} AND NOT awaited AND state IN ('waiting', 'blocked', 'running')
           FOR NO KEY UPDATE SKIP LOCKED)))
-      SELECT id, state, result::text AS result, error FROM ${table} WHERE queue = $1 AND ${ids}`)
+      SELECT id, state, result::text AS result, error, failure::text AS failure FROM ${table} WHERE queue = $1 AND ${ids}`)
   }
 }

@@ -1,18 +1,19 @@
 import { Effect, Exit, Option } from "effect"
 import type { Row } from "../../../database/contract.js"
 import type { EndsQueue } from "../../internal/jobEnds.js"
+import { failureOf } from "../../internal/jobRecord.js"
 import { isStorableId } from "../../internal/storable.js"
 import type { JobEnd } from "../../JobSource.js"
 import type { Run } from "./rows.js"
 import type { Statements } from "./statements.js"
 
-const endOf = ({ error, result, state }: Row): JobEnd | undefined =>
-  state === "dead"
-    ? { _tag: "DeadLettered", error: error as string }
-    : state === "done"
+const endOf = (row: Row): JobEnd | undefined =>
+  row.state === "dead"
+    ? { _tag: "DeadLettered", error: row.error as string, failure: failureOf(row) }
+    : row.state === "done"
     ? {
       _tag: "Succeeded",
-      value: Option.map(Option.fromNullable(result as string | null), (text): unknown => JSON.parse(text))
+      value: Option.map(Option.fromNullable(row.result as string | null), (text): unknown => JSON.parse(text))
     }
     : undefined
 

@@ -199,8 +199,11 @@ export const make = (options: {
     retry: (claim, { delay, error }) =>
       Effect.asVoid(settle("retry", statements.retry, claim, storableText(error), Duration.toSeconds(delay))),
 
-    deadLetter: (claim, error) =>
-      Effect.asVoid(settle("deadLetter", statements.deadLetter, claim, storableText(error))),
+    deadLetter: (claim, error, failure = Option.none()) =>
+      encoded("deadLetter", () => Option.getOrNull(Option.map(failure, json))).pipe(
+        Effect.flatMap((failure) => settle("deadLetter", statements.deadLetter, claim, storableText(error), failure)),
+        Effect.asVoid
+      ),
 
     handBack: (claims) => settleAll(sql)("handBack", statements.handBack, claims),
 

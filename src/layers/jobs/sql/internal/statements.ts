@@ -4,6 +4,7 @@ import type { JobTable } from "../../internal/jobTable.js"
 import { defaultPriority, lastPriority } from "../../internal/priority.js"
 import { endStatements } from "./endStatements.js"
 import { endMigration } from "./endTable.js"
+import { failureMigration } from "./failureTable.js"
 import { advanceStatement, hasTurns, literal } from "./keyStatements.js"
 import { keyMigration, turnsOf } from "./keyTable.js"
 import { offerStatements } from "./offerStatements.js"
@@ -67,7 +68,8 @@ export const jobTable = (table: string): JobTable => ({
     endMigration(table),
     // The planner takes a queue that is not in the statistics for one without jobs, and reads all its jobs where it should look up some. Without
     // statistics it takes each queue for a 200th of the table.
-    [table, turnsOf(table)].map((table) => `ALTER TABLE ${table} ALTER COLUMN queue SET STATISTICS 0`).join("; ")
+    [table, turnsOf(table)].map((table) => `ALTER TABLE ${table} ALTER COLUMN queue SET STATISTICS 0`).join("; "),
+    failureMigration(table)
   ]
 })
 
@@ -75,6 +77,7 @@ export const jobTable = (table: string): JobTable => ({
 export const foundColumns = (job: string): string => {
   const millis = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8 AS ${column}`
   return `${job}, CASE WHEN state = 'waiting' AND due_at > clock_timestamp() THEN 'delayed' ELSE state END AS state, error,
+    failure::text AS failure,
     claimed_by, key, ${["failed_at", "created_at", "due_at", "claimed_at", "lease_until"].map(millis).join(", ")}`
 }
 
@@ -187,9 +190,9 @@ export const statementsOf = (table: string) => {
     }),
     /** `$4` is the error, `$5` the delay in seconds. */
     retry: settle(`${wait}, attempt = attempt + 1, error = $4, due_at = ${after("$5")}`, { wakes: true }),
-    /** `$4` is the error. To the millisecond, as pages of dead letters name it. */
+    /** `$4` is the error, `$5` the failure, null without one. To the millisecond, as pages of dead letters name it. */
     deadLetter: settle(
-      `state = 'dead', lease_until = NULL, error = $4, failed_at = date_trunc('milliseconds', clock_timestamp())`,
+      `state = 'dead', lease_until = NULL, error = $4, failure = $5::text::jsonb, failed_at = date_trunc('milliseconds', clock_timestamp())`,
       { wakes: false }
     ),
     /**
