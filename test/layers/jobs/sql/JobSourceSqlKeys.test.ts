@@ -1,3 +1,4 @@
+import type { SqlClient } from "@effect/sql"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, LogLevel, Schedule, Scope } from "effect"
 import { type JobQueue, JobSource } from "../../../../src/layers/jobs/JobSource.js"
@@ -15,6 +16,21 @@ const offer = (queue: JobQueue, ...ids: ReadonlyArray<string>) => queue.offer(id
 const idsOf = (claims: ReadonlyArray<{ readonly id: string }>) => claims.map(({ id }) => id)
 const end = (queue: JobQueue, claims: Parameters<JobQueue["acknowledge"]>[0]) =>
   Effect.map(queue.acknowledge(claims), (lost) => assert.deepStrictEqual(lost, []))
+
+/** The plan of the statement that takes turns, which is run with it. */
+const explainAdvance = (sql: SqlClient.SqlClient, table: string, queue: string, limit: number) =>
+  Effect.gen(function*() {
+    const [lock, advance] = statementsOf(table).advance(queue, { limit, room: 1 }).split(";\n")
+    const rows = yield* sql.withTransaction(Effect.zipRight(
+      sql.unsafe(lock!).raw,
+      sql.unsafe<Record<string, string>>(`EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) ${advance}`)
+    ))
+    return rows.map((row) => row["QUERY PLAN"]!).join("\n")
+  })
+
+/** The most rows that one step of a plan has read. */
+const mostRead = (plan: string) =>
+  Math.max(...[...plan.matchAll(/Scan.*rows=(\d+)|Removed by Filter: (\d+)/g)].map((_) => Number(_[1] ?? _[2])))
 
 describeServer("Keys of JobSourceSql", (databases) => {
   /** Runs an effect in a transaction that stays open until `close`. */
@@ -212,15 +228,28 @@ describeServer("Keys of JobSourceSql", (databases) => {
       yield* fill("known to the statistics")
       yield* sql`ANALYZE lastcall_jobs, lastcall_jobs_turns`
       yield* fill(name)
-      const [lock, advance] = statementsOf("lastcall_jobs").advance(name, { limit: 10, room: 1 }).split(";\n")
-      const explained = yield* sql.withTransaction(Effect.zipRight(
-        sql.unsafe(lock!).raw,
-        sql.unsafe<Record<string, string>>(`EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) ${advance}`)
-      ))
-      const plan = explained.map((row) => row["QUERY PLAN"]!).join("\n")
+      const plan = yield* explainAdvance(sql, "lastcall_jobs", name, 10)
       assert.notInclude(plan, "Seq Scan on")
-      const read = [...plan.matchAll(/Scan.*rows=(\d+)|Removed by Filter: (\d+)/g)].map((_) => Number(_[1] ?? _[2]))
-      assert.isAtMost(Math.max(...read), 20, plan)
+      assert.isAtMost(mostRead(plan), 20, plan)
       assert.strictEqual((yield* one.claim(9)).length, 9)
+    }))
+
+  it.scopedLive("the turns of a burst are taken without a look at the others, also where the statistics say that there are none", () =>
+    Effect.gen(function*() {
+      const [opened] = yield* databases
+      const { sql } = opened
+      const queue = yield* Effect.flatMap(source(opened, { table: "bursts" }), ({ open }) => open({ name: "burst" }))
+      yield* sql`INSERT INTO bursts (queue, id, payload, due_at, state, key)
+        SELECT 'burst', n::text, '1', now(), 'blocked', 'key ' || n FROM generate_series(1, 20000) AS n`
+      const turns =
+        sql`INSERT INTO bursts_turns (queue, key) SELECT 'burst', 'key ' || n FROM generate_series(1, 20000) AS n`
+      // Most of the time there are none, and that is what the statistics know.
+      yield* Effect.zipRight(turns, sql`DELETE FROM bursts_turns`)
+      yield* sql`ANALYZE bursts, bursts_turns`
+      yield* turns
+      const plan = yield* explainAdvance(sql, "bursts", "burst", 100)
+      assert.isAtMost(mostRead(plan), 100, plan)
+      assert.strictEqual((yield* queue.claim(9)).length, 9)
+      assert.strictEqual((yield* queue.size) + 9, 20_000)
     }))
 })

@@ -21,6 +21,8 @@ export const turnsOfOffered = (table: string): string =>
  *   has made available.
  * - Each key costs a search of two indexes, whatever the planner believes of tables whose statistics are old: what would read more is turned off, for this
  *   transaction, and what is looked up for each key is no join.
+ * - Turns are taken by their place in the table: by their numbers, the planner may look at all turns of the queue when it takes their table for a small one.
+ *   A turn never changes, so it keeps its place.
  * - A key whose first job is locked, because a transaction cancels it, keeps its turn: it is looked at again when that has ended.
  */
 export const advanceStatement =
@@ -34,7 +36,7 @@ export const advanceStatement =
             || ${off("seqscan", "sort")} AS mine OFFSET 0) AS turn
         WHERE mine IS NULL;
       WITH looked AS MATERIALIZED (
-        SELECT number, key FROM ${turnsOf(table)} WHERE queue = ${name} ORDER BY queue, number LIMIT ${limit}),
+        SELECT ctid AS place, key FROM ${turnsOf(table)} WHERE queue = ${name} ORDER BY queue, number LIMIT ${limit}),
       first AS MATERIALIZED (
         SELECT key, id FROM (
           SELECT key, CASE WHEN
@@ -51,8 +53,8 @@ export const advanceStatement =
       advanced AS (
         UPDATE ${table} SET state = 'waiting' WHERE queue = ${name} AND id = ANY(ARRAY(SELECT id FROM free)) RETURNING due_at),
       taken AS (
-        DELETE FROM ${turnsOf(table)} WHERE queue = ${name} AND number = ANY(ARRAY(
-          SELECT number FROM looked WHERE key NOT IN (SELECT key FROM first EXCEPT SELECT key FROM free))) RETURNING 1)
+        DELETE FROM ${turnsOf(table)} WHERE ctid = ANY(ARRAY(
+          SELECT place FROM looked WHERE key NOT IN (SELECT key FROM first EXCEPT SELECT key FROM free))) RETURNING 1)
       SELECT (SELECT count(*) FROM looked)::int AS looked, (SELECT count(*) FROM taken)::int AS taken,
         CASE WHEN count(*) >= ${room} OR bool_or(due_at > clock_timestamp()) THEN pg_notify('${channel}', ${name})::text END AS woken
       FROM advanced`)
