@@ -7,7 +7,9 @@ type Hooks = Array<Effect.Effect<void>>
 class Committing extends Context.Tag("lastcall/Committing")<Committing, Hooks>() {}
 
 /** Whether the caller is in a transaction, which may still be rolled back. */
-export const isInTransaction: Effect.Effect<boolean> = Effect.map(Effect.serviceOption(Committing), Option.isSome)
+export const isInTransaction: Effect.Effect<boolean> = Effect.withFiberRuntime((fiber) =>
+  Effect.succeed(fiber.currentContext.unsafeMap.has(Committing.key))
+)
 
 /**
  * Runs the effect when the outermost transaction around has committed, in the fiber and the context of that transaction's

@@ -8,28 +8,29 @@ export const refValue = <A>(ref: FiberRef.FiberRef<A>, value: A): RefValue => [
   value
 ]
 
+/** A copy. Faster than the constructor of `Map`. */
+const copyOf = <K, V>(map: ReadonlyMap<K, V>): Map<K, V> => {
+  const copy = new Map<K, V>()
+  for (const [key, value] of map) copy.set(key, value)
+  return copy
+}
+
 /**
  * Gives the fiber refs these values for good. For the fiber of one unit of work: `Effect.locally` copies the refs twice for
- * each value, in an acquire-release.
+ * each value, in an acquire-release. `FiberRefs.updateManyAs` compares values first, and hashes contexts for that.
  */
-export const setRefs = (...[first, ...others]: readonly [RefValue, ...Array<RefValue>]): Effect.Effect<void> =>
+export const setRefs = (...values: ReadonlyArray<RefValue>): Effect.Effect<void> =>
   Effect.updateFiberRefs((id, refs) => {
-    const entry = ([ref, value]: RefValue) => [ref, [[id, value]]] as const
-    return FiberRefs.updateManyAs(refs, { entries: [entry(first), ...others.map(entry)] })
+    const locals = copyOf(refs.locals)
+    for (const [ref, value] of values) locals.set(ref, [[id, value]])
+    return FiberRefs.unsafeMake(locals)
   })
 
 export const restoreRefs = (refs: FiberRefs.FiberRefs): Effect.Effect<void> => Effect.updateFiberRefs(() => refs)
 
-/** A copy with this entry. Faster than the constructor of `Map`. */
-const withEntry = <K, V>(map: ReadonlyMap<K, V>, key: K, value: V): Map<K, V> => {
-  const copy = new Map<K, V>()
-  for (const [key, value] of map) copy.set(key, value)
-  return copy.set(key, value)
-}
-
-/** The refs of this fiber with a span. `FiberRefs.updateAs` compares the contexts first, and hashes them for that. */
+/** The refs of this fiber with a span, see `setRefs`. */
 export const withSpan = (refs: FiberRefs.FiberRefs, id: FiberId.Single, span: Tracer.AnySpan): FiberRefs.FiberRefs => {
   const { unsafeMap } = FiberRefs.getOrDefault(refs, FiberRef.currentContext)
-  const context: Context.Context<never> = Context.unsafeMake(withEntry(unsafeMap, Tracer.ParentSpan.key, span))
-  return FiberRefs.unsafeMake(withEntry(refs.locals, FiberRef.currentContext, [[id, context]]))
+  const context: Context.Context<never> = Context.unsafeMake(copyOf(unsafeMap).set(Tracer.ParentSpan.key, span))
+  return FiberRefs.unsafeMake(copyOf(refs.locals).set(FiberRef.currentContext, [[id, context]]))
 }

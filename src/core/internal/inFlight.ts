@@ -14,9 +14,13 @@ export interface InFlight<in out D> {
   readonly add: (fiber: Fiber.RuntimeFiber<unknown, unknown>, data: D) => void
   /**
    * Runs the effect on a daemon fiber. It starts uninterruptibly, so that an early interrupt cannot skip its bookkeeping;
-   * the effect marks its own interruptible part.
+   * the effect marks its own interruptible part. `forked` is called before it starts.
    */
-  readonly fork: <A, E, R>(data: D, effect: Effect.Effect<A, E, R>) => Effect.Effect<Fiber.RuntimeFiber<A, E>, never, R>
+  readonly fork: <A, E, R>(
+    data: D,
+    effect: Effect.Effect<A, E, R>,
+    forked?: (fiber: Fiber.RuntimeFiber<A, E>) => void
+  ) => Effect.Effect<Fiber.RuntimeFiber<A, E>, never, R>
   /** Completes when at most `count` units are left. */
   readonly awaitAtMost: (count: number) => Effect.Effect<void>
   readonly awaitEmpty: Effect.Effect<void>
@@ -78,10 +82,11 @@ export const makeInFlight = <D>(): Effect.Effect<InFlight<D>> =>
       size: () => running.size,
       units: () => Array.from(running),
       add,
-      fork: (data, effect) =>
-        Effect.uninterruptible(Effect.map(Effect.forkDaemon(effect), (fiber) => {
+      fork: (data, effect, forked) =>
+        Effect.uninterruptible(Effect.flatMap(Effect.forkDaemon(effect), (fiber) => {
           add(fiber, data)
-          return fiber
+          forked?.(fiber)
+          return Effect.succeed(fiber)
         })),
       awaitAtMost,
       awaitEmpty: awaitAtMost(0),

@@ -1,7 +1,6 @@
 import {
   Clock,
   Context,
-  Effect,
   type Fiber,
   FiberRef,
   Metric,
@@ -31,27 +30,23 @@ export const timerKey = (name: string, description: string) =>
 export const timed = (timer: ReturnType<typeof timerKey>, tags: Tags) =>
   tagged(timer, { time_unit: "milliseconds", ...tags })
 
-/** Publishes that units of work run, one by default, for as long as they do, and then how long that was. */
+/** Publishes that units of work run, for as long as their fiber does, and then how long that was. */
 export const makeMeasure = (
   gauge: MetricKey.MetricKey.Gauge<number>,
   timer: ReturnType<typeof timerKey>,
   tags: Tags
-): (count?: number) => <A, E, R>(run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> => {
+): (fiber: Fiber.RuntimeFiber<unknown, unknown>, count: number) => void => {
   const inFlight = tagged(gauge, tags)
   const time = timed(timer, tags)
-  return (count = 1) => (run) =>
-    Effect.withFiberRuntime((fiber) => {
-      const labels = labelsOf(fiber)
-      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-      const startedAt = unsafeMonotonicMillis(clock)
-      inFlight.unsafeModify(count, labels)
-      return Effect.ensuring(
-        run,
-        Effect.sync(() => {
-          inFlight.unsafeModify(-count, labels)
-          const took = unsafeMonotonicMillis(clock) - startedAt
-          for (let unit = 0; unit < count; unit++) time.unsafeUpdate(took, labels)
-        })
-      )
+  return (fiber, count) => {
+    const labels = labelsOf(fiber)
+    const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+    const startedAt = unsafeMonotonicMillis(clock)
+    inFlight.unsafeModify(count, labels)
+    fiber.addObserver(() => {
+      inFlight.unsafeModify(-count, labels)
+      const took = unsafeMonotonicMillis(clock) - startedAt
+      for (let unit = 0; unit < count; unit++) time.unsafeUpdate(took, labels)
     })
+  }
 }

@@ -45,9 +45,9 @@ describe("The leases of jobs that may block the event loop", () => {
       yield* stopping.await
       assert.deepStrictEqual(calls, [
         "holds fails",
+        "holds lasts",
         "runs fails",
         "lets go of fails",
-        "holds lasts",
         "runs lasts",
         "renews for 7s",
         "lets go of lasts"

@@ -34,19 +34,19 @@ export const decodeError = (pool: Pool, run: JobRun, what: "payload" | "cursor",
   `It is kept among the dead letters: deploy a schema that decodes it as well, then redrive it` +
   (what === "cursor" ? ", or redrive it from the start." : ", or discard it.")
 
-/** Gives the logs of jobs the name of the pool, and those of a single job its id. */
-export const annotate = (pool: Pool, id?: string): Effect.Effect<void> =>
+/** Makes the fiber one of the pool's: it has the services, and its logs the name of the pool, and the id of a single job. */
+export const ofPool = (pool: Pool, id?: string): Effect.Effect<void> =>
   Effect.withFiberRuntime((fiber) => {
     const logs = HashMap.set(fiber.getFiberRef(FiberRef.currentLogAnnotations), "pool", pool.name as unknown)
     return setRefs(
-      refValue(FiberRef.currentLogAnnotations, id === undefined ? logs : HashMap.set(logs, "job", id as unknown))
+      refValue(FiberRef.currentLogAnnotations, id === undefined ? logs : HashMap.set(logs, "job", id as unknown)),
+      refValue(FiberRef.currentContext, pool.events.withServices(fiber.currentContext))
     )
   })
 
-/** Runs the process of jobs in its services, its span, its unit of work and the ownership of the pool. */
+/** Runs the process of jobs, on a fiber of the pool, in its span, its unit of work and the ownership of the pool. */
 export const runProcess = (
-  pool: Pool,
-  job: { readonly services: Context.Context<never>; readonly owner: RefValue },
+  owner: RefValue,
   options: {
     readonly unit: UnitOfWork
     /** The name of its span. */
@@ -60,16 +60,17 @@ export const runProcess = (
   Effect.withFiberRuntime((fiber) => {
     const refs = fiber.getFiberRefs()
     const { attributes, exitOf = (process) => Effect.exit(Effect.interruptible(process)), name, unit } = options
-    const context = Context.merge(fiber.currentContext, job.services)
     const spans = lazyRootSpans(fiber)
     const span = spans?.start({ name, attributes: () => attributes })
     const inSpan = span === undefined
       ? Effect.withSpan(process, name, { root: true, captureStackTrace: false, attributes })
       : process
+    const ownRefs = [ofUnitOfWork(unit), owner] as const
     return setRefs(
-      ofUnitOfWork(unit),
-      job.owner,
-      refValue(FiberRef.currentContext, span === undefined ? context : Context.add(context, Tracer.ParentSpan, span))
+      ...ownRefs,
+      ...span === undefined
+        ? []
+        : [refValue(FiberRef.currentContext, Context.add(fiber.currentContext, Tracer.ParentSpan, span))]
     ).pipe(
       Effect.zipRight(exitOf(inSpan)),
       Effect.flatMap((exit) => {
@@ -83,14 +84,18 @@ export const runProcess = (
 export const payloadOf = <Job>(pool: Pool, codec: Codec<Job>, run: JobRun): Effect.Effect<Option.Option<Job>> => {
   const { attempt, payload } = run.claim
   const fail = (error: string) => Effect.as(deadLetter(pool, run, error), Option.none())
-  // Processes that died have spent attempts as well, so a job that kills its process ends here.
-  return Effect.flatMap(delayAfter(pool.retry, attempt - 1), (delay) => {
-    if (Option.isNone(delay)) return fail(`attempt ${attempt} is one more than its schedule allows`)
+  const decode = () => {
     const decoded = codec.decode(payload)
     return Either.isLeft(decoded)
       ? fail(decodeError(pool, run, "payload", payload, decoded.left))
       : Effect.succeed(Option.some(decoded.right))
-  })
+  }
+  if (attempt === 1) return Effect.suspend(decode)
+  // Processes that died have spent attempts as well, so a job that kills its process ends here.
+  return Effect.flatMap(
+    delayAfter(pool.retry, attempt - 1),
+    (delay) => Option.isNone(delay) ? fail(`attempt ${attempt} is one more than its schedule allows`) : decode()
+  )
 }
 
 /** Records that a job could not be settled for a defect of the engine, of a codec or of a schedule: those of the process are in its exit. */

@@ -1,4 +1,4 @@
-import { type Context, Effect, type Fiber, MetricKey } from "effect"
+import { Context, Effect, type Fiber, MetricKey } from "effect"
 import { labelsOf, makeMeasure, tagged, timerKey } from "../../../core/internal/workMetrics.js"
 import { JobEvent, type RunFields } from "../JobEvent.js"
 import type { Claim, JobSourceError } from "../JobSource.js"
@@ -12,8 +12,10 @@ export interface PoolEvents {
   readonly recordLeaseLost: (claim: Claim) => Effect.Effect<void>
   /** The source stayed unavailable, so the leases of these jobs will expire. */
   readonly recordCut: (claims: ReadonlyArray<Claim>, what: string, error: JobSourceError) => Effect.Effect<void>
-  /** Publishes that jobs run, one by default, for as long as they do, and then how long that was. */
-  readonly measure: (count?: number) => <A, E, R>(run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Publishes that jobs run, for as long as their fiber does, and then how long that was. */
+  readonly measure: (fiber: Fiber.RuntimeFiber<unknown, unknown>, count: number) => void
+  /** A context with the services of the pool's jobs and of `onEvent`. In such a one events need not provide them. */
+  readonly withServices: (context: Context.Context<never>) => Context.Context<never>
 }
 
 const inFlightGauge = MetricKey.gauge("lastcall_pool_in_flight", { description: "Jobs that run now" })
@@ -38,6 +40,16 @@ const makeCounters = (pool: string) => {
     const counter = make(event)
     counters.set(event, counter)
     return counter
+  }
+}
+
+/** Adds services to a context. The fibers of a pool have the same few contexts, so the last result is kept. */
+const makeWithServices = (services: Context.Context<never>): PoolEvents["withServices"] => {
+  let last: { readonly from: Context.Context<never>; readonly to: Context.Context<never> } | undefined
+  return (context) => {
+    if (context === last?.from || context === last?.to) return last.to
+    last = { from: context, to: Context.merge(context, services) }
+    return last.to
   }
 }
 
@@ -74,13 +86,19 @@ export const makePoolEvents = (options: {
       (cause) => Effect.logWarning(`${name}: onEvent failed`, cause)
     )
   }
-  /** The services are provided once, which costs more than most listeners do. */
+  const withServices = makeWithServices(services)
+  /** To provide the services costs more than most listeners do. */
+  const provided = (fiber: Fiber.RuntimeFiber<unknown, unknown>, handled: Effect.Effect<void>) =>
+    handled === Effect.void || withServices(fiber.currentContext) === fiber.currentContext
+      ? handled
+      : Effect.provide(handled, services)
   const recordAll = (events: ReadonlyArray<JobEvent>): Effect.Effect<void> =>
     Effect.withFiberRuntime((fiber) => {
       const handlers = events.map((event) => count(event, fiber)).filter((handler) => handler !== Effect.void)
-      return handlers.length === 0 ? Effect.void : Effect.provide(Effect.all(handlers, { discard: true }), services)
+      return provided(fiber, handlers.length === 0 ? Effect.void : Effect.all(handlers, { discard: true }))
     })
-  const record = (event: JobEvent) => recordAll([event])
+  const record = (event: JobEvent): Effect.Effect<void> =>
+    Effect.withFiberRuntime((fiber) => provided(fiber, count(event, fiber)))
   const runFields = ({ attempt, id }: Claim): RunFields => ({ pool: name, id, attempt })
 
   return {
@@ -100,6 +118,7 @@ export const makePoolEvents = (options: {
           discard: true
         })
       ),
+    withServices,
     measure: makeMeasure(inFlightGauge, runTimer, { pool: name })
   }
 }

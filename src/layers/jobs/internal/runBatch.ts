@@ -8,10 +8,10 @@ import type { Codec } from "./codec.js"
 import { handBack, handBackInterrupted } from "./handBack.js"
 import {
   abort,
-  annotate,
   cutOnDefect,
   idempotencyKey,
   isLeaseLost,
+  ofPool,
   payloadOf,
   rolledBack,
   runProcess
@@ -21,7 +21,7 @@ import { acknowledgeAll, isCooperativeStop, recordSucceeded, settle } from "./se
 
 /** How a pool decodes and processes its batches. */
 export interface BatchProcess<in out Job> {
-  /** The services of `processAll`, in whose context it is run. */
+  /** The services of `processAll`, which the fibers of the pool have. */
   readonly services: Context.Context<never>
   /** Makes the pool the owner of the daemons that a batch forks. */
   readonly owner: RefValue
@@ -173,7 +173,7 @@ const runTogether = <Job>(pool: Pool, process: BatchProcess<Job>, members: Membe
     }
     const context = makeContext(pool, members)
     const jobs = Array.map(members, ({ job }) => job)
-    const exit = yield* runProcess(pool, process, {
+    const exit = yield* runProcess(process.owner, {
       unit,
       name: `${pool.name}.processAll`,
       attributes: members.length === 1 ? { id, attempt } : { jobs: members.length },
@@ -217,7 +217,7 @@ export const runBatch = <Job>(
   runs: Array.NonEmptyReadonlyArray<JobRun>
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
-    yield* annotate(pool)
+    yield* ofPool(pool)
     const { recordAll, runFields } = pool.events
     yield* recordAll(runs.map(({ claim }) => JobEvent.Started(runFields(claim))))
     const members: Array<Member<Job>> = []
@@ -226,4 +226,4 @@ export const runBatch = <Job>(
       if (member !== undefined && Option.isSome(member)) members.push(member.value)
     }
     if (Array.isNonEmptyArray(members)) yield* runUntilSettled(pool, process, members)
-  }).pipe(pool.events.measure(runs.length))
+  })

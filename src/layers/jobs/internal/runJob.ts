@@ -8,11 +8,11 @@ import { JobSourceError, type Settlement } from "../JobSource.js"
 import type { Codec } from "./codec.js"
 import {
   abort,
-  annotate,
   cutOnDefect,
   decodeError,
   idempotencyKey,
   isLeaseLost,
+  ofPool,
   payloadOf,
   rolledBack,
   runProcess
@@ -22,7 +22,7 @@ import { deadLetter, settle } from "./settle.js"
 
 /** How a pool decodes and processes its jobs. */
 export interface JobProcess<in out Job, in out Cursor> {
-  /** The services of `process`, in whose context it is run. */
+  /** The services of `process`, which the fibers of the pool have. */
   readonly services: Context.Context<never>
   /** Makes the pool the owner of the daemons that a job forks. */
   readonly owner: RefValue
@@ -163,8 +163,7 @@ const decodeAndProcess = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>,
     const context = makeContext(pool, run, job, Option.flatMap(decodedCursor, Either.getRight))
     return Effect.flatMap(
       runProcess(
-        pool,
-        job,
+        job.owner,
         { unit: run.unit, name: `${pool.name}.process`, attributes: { id, attempt } },
         withResult(job, run, Effect.suspend(() => job.process(payload.value, context)))
       ),
@@ -180,9 +179,8 @@ const decodeAndProcess = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>,
  * settled, or left to its lease with an event that says so.
  */
 export const runJob = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>, run: JobRun): Effect.Effect<void> =>
-  annotate(pool, run.claim.id).pipe(
+  ofPool(pool, run.claim.id).pipe(
     Effect.zipRight(pool.events.record(JobEvent.Started(pool.events.runFields(run.claim)))),
     Effect.zipRight(decodeAndProcess(pool, job, run)),
-    cutOnDefect(pool, run),
-    pool.events.measure()
+    cutOnDefect(pool, run)
   )

@@ -1,4 +1,4 @@
-import { Array, type Context, Duration, Effect } from "effect"
+import { Array, type Context, Duration, Effect, type Fiber } from "effect"
 import type { RefValue } from "../../../core/internal/fiberState.js"
 import { makeInFlight } from "../../../core/internal/inFlight.js"
 import type { Codec } from "./codec.js"
@@ -27,16 +27,17 @@ export interface PoolJobs<in out Job> {
   readonly workers: (pool: Pool, owner: RefValue) => Effect.Effect<Workers>
 }
 
-/** Runs jobs whose leases are also renewed while they block the event loop. */
-const holdingLeases = (
-  { queue: { whileBlocked } }: Pool,
-  runs: ReadonlyArray<JobRun>,
-  running: Effect.Effect<void>
-): Effect.Effect<void> =>
-  whileBlocked === undefined ? running : Effect.suspend(() => {
-    const releases = runs.map(({ claim }) => whileBlocked.hold(claim))
-    return Effect.ensuring(running, Effect.sync(() => releases.forEach((release) => release())))
-  })
+/** Measures jobs for as long as their fiber runs, and has their leases renewed also while they block the event loop. */
+const observe = (
+  { events, queue: { whileBlocked } }: Pool,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  runs: ReadonlyArray<JobRun>
+) => {
+  events.measure(fiber, runs.length)
+  if (whileBlocked === undefined) return
+  const releases = runs.map(({ claim }) => whileBlocked.hold(claim))
+  fiber.addObserver(() => releases.forEach((release) => release()))
+}
 
 /** After this time an orphan that runs is not held to be what ends processes, so that a long one holds up no others. */
 const trialTime = Duration.minutes(10)
@@ -68,8 +69,9 @@ export const singly = <Job, Cursor>(job: Omit<JobProcess<Job, Cursor>, "owner">)
       awaitRoom: inFlight.awaitAtMost(concurrency - 1),
       awaitMore: Effect.void,
       start: Effect.forEach((run: JobRun) => {
-        const running = holdingLeases(pool, [run], runJob(pool, process, run))
-        return inFlight.fork(run, run.claim.orphan ? inOrphanTurn(pool, running) : running)
+        const running = runJob(pool, process, run)
+        const turn = run.claim.orphan ? inOrphanTurn(pool, running) : running
+        return inFlight.fork(run, turn, (fiber) => observe(pool, fiber, [run]))
       }, { discard: true })
     })
   }
@@ -87,9 +89,10 @@ export const inBatches = <Job>(
       const process = { ...job, owner }
       const start = (runs: Array.NonEmptyReadonlyArray<JobRun>) => {
         const [{ claim }] = runs
-        const running = holdingLeases(pool, runs, runBatch(pool, process, runs))
+        const running = runBatch(pool, process, runs)
         return Effect.uninterruptible(
           Effect.map(Effect.forkDaemon(claim.orphan ? inOrphanTurn(pool, running) : running), (fiber) => {
+            observe(pool, fiber, runs)
             batches.add(fiber, undefined)
             for (const run of runs) {
               run.batch = { runs, fiber: undefined }

@@ -10,16 +10,8 @@ export interface Ack {
 
 interface Pending {
   readonly ack: Ack
-  /** Whether there is a result, or it is the caller's turn to send the next batch. */
-  isReady: boolean
-  /** Resumes the caller, once it waits. */
-  resume: ((effect: Effect.Effect<void>) => void) | undefined
-  result: Exit.Exit<boolean, JobSourceError> | undefined
-}
-
-const wake = (pending: Pending) => {
-  pending.isReady = true
-  pending.resume?.(Effect.void)
+  /** Resumes the caller, with what became of its lease, or with the statement that it sends for all that are pending. */
+  readonly resume: (effect: Effect.Effect<boolean, JobSourceError>) => void
 }
 
 /**
@@ -33,38 +25,28 @@ export const makeAckBatcher = (
   let pending: Array<Pending> = []
   let inFlight = false
 
-  /** Sends all that is pending, the caller's claim included, and passes the turn on. */
-  const sendPending = Effect.suspend(() => {
-    const batch = pending
-    pending = []
-    return Effect.map(Effect.exit(send(batch.map(({ ack }) => ack))), (sent) => {
-      const lost = new Set(Exit.isSuccess(sent) ? sent.value : [])
-      for (const one of batch) {
-        one.result = Exit.map(sent, () => !lost.has(one.ack.claim))
-        wake(one)
-      }
-      const [next] = pending
-      if (next === undefined) inFlight = false
-      else wake(next)
+  /** Sends all that is pending, the caller's claim included, and passes the turn on. Fibers that are ready to acknowledge join the batch. */
+  const sendPending = (caller: Pending): Effect.Effect<boolean, JobSourceError> =>
+    Effect.flatMap(Effect.yieldNow(), () => {
+      const batch = pending
+      pending = []
+      return Effect.flatMap(Effect.exit(send(batch.map(({ ack }) => ack))), (sent) => {
+        const lost = new Set(Exit.isSuccess(sent) ? sent.value : [])
+        const resultOf = ({ ack }: Pending) => Exit.map(sent, () => !lost.has(ack.claim))
+        for (const one of batch) if (one !== caller) one.resume(resultOf(one))
+        const [next] = pending
+        if (next === undefined) inFlight = false
+        else next.resume(sendPending(next))
+        return resultOf(caller)
+      })
     })
-  })
 
   return (ack) =>
-    Effect.uninterruptible(Effect.suspend(() => {
-      const own: Pending = { ack, isReady: false, resume: undefined, result: undefined }
+    Effect.uninterruptible(Effect.async((resume) => {
+      const own: Pending = { ack, resume }
       pending.push(own)
-      const ownTurn = Effect.zipRight(sendPending, Effect.suspend(() => own.result!))
-      if (!inFlight) {
-        inFlight = true
-        // Fibers that are ready to acknowledge join the batch.
-        return Effect.zipRight(Effect.yieldNow(), ownTurn)
-      }
-      return Effect.flatMap(
-        Effect.async<void>((resume) => {
-          if (own.isReady) resume(Effect.void)
-          else own.resume = resume
-        }),
-        () => own.result ?? Effect.zipRight(Effect.yieldNow(), ownTurn)
-      )
+      if (inFlight) return
+      inFlight = true
+      resume(sendPending(own))
     }))
 }

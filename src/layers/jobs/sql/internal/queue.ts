@@ -1,5 +1,5 @@
 import type { SqlClient } from "@effect/sql"
-import { Array, DateTime, Duration, Effect, Option } from "effect"
+import { Array, Context, DateTime, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
 import { type Row, transaction, TransactionTag } from "../../../database/contract.js"
 import { keysFault, keysOf } from "../../internal/jobKeys.js"
@@ -53,7 +53,9 @@ export const make = (options: {
   const run = runOn(sql, name)
 
   const listing = sqlListing(name, run, listStatements)
-  const isInTransaction = Effect.map(Effect.serviceOption(TransactionTag), Option.isSome)
+  const isInTransaction = Effect.withFiberRuntime<boolean>((fiber) =>
+    Effect.succeed(Option.isSome(Context.getOption(fiber.currentContext, TransactionTag)))
+  )
   const takeRoom = makeQueueBound({ queue: name, capacity, depth: listing.depth, isInTransaction })
 
   const count = (operation: string, statement: string, ...values: ReadonlyArray<unknown>) =>
