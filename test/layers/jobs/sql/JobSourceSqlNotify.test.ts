@@ -109,6 +109,32 @@ describeServer("Notifications of JobSourceSql", (openDatabases) => {
       assert.deepStrictEqual(before, [])
     }))
 
+  it.scopedLive("no transaction that completes a job has a notification in it, also where its key has another one, or its end is awaited", () =>
+    Effect.gen(function*() {
+      const databases = yield* opened
+      const { one, other, sql, write } = yield* twoProcesses(databases, { name: "ends" })
+      const done = { _tag: "Ack" } as const
+      for (const how of ["in a transaction", "alone", "together"] as const) {
+        const ids = [`${how} 1`, `${how} 2`, `${how} 3`]
+        yield* one.offer(ids, { ids, keys: ids.map(() => how), awaited: true })
+        const claims = [yield* take(one)]
+        assert.deepStrictEqual(yield* one.claim(9), [])
+        const taking = yield* takeWaiting(other)
+        const { last, until } = yield* hear(databases)
+        const [first] = yield* databases
+        const release = yield* holdReserved(first)
+        if (how === "in a transaction") yield* sql.withTransaction(one.transact(claims[0]!, write("a"), done))
+        else if (how === "alone") yield* one.transact(claims[0]!, Effect.void, done)
+        else yield* one.transactAll([claims[0]!], () => write("a"))
+        assert.deepStrictEqual(yield* last, [], how)
+        yield* release
+        yield* until(`ended ends\n${how} 1`)
+        yield* until("keyed ends")
+        assert.strictEqual((yield* Fiber.join(taking)).id, `${how} 2`)
+        yield* one.cancel(ids)
+      }
+    }))
+
   it.scopedLive("what is offered while a notification is on its way is announced by the next one, once for each queue", () =>
     Effect.gen(function*() {
       const databases = yield* opened

@@ -1,6 +1,7 @@
 import { Duration } from "effect"
 import { brief } from "../../../database/contract.js"
 import { leastKept } from "../../internal/jobEnds.js"
+import { quietlyEnded } from "./quietEnds.js"
 
 /** The statements about the ends of jobs. */
 export const endStatements = (
@@ -13,19 +14,23 @@ export const endStatements = (
   }
 ) => {
   const { bound, ids, leased } = parts
+  const told = `CASE WHEN awaited THEN id END AS ended, CASE WHEN key IS NOT NULL THEN
+        (SELECT 1 FROM ${table} AS blocked WHERE queue = $1 AND blocked.key = ${table}.key AND state = 'blocked'
+          ORDER BY queue, key, number LIMIT 1) IS NOT NULL END AS followed`
   return {
     /**
      * See `bound` for `$4`. `$5` are the results, as texts, null where there is none. An id that is kept remains as a row of which nothing but the result is
-     * left, so that offering it again conflicts. The result is found by the fence, in the array itself: with a join the planner may scan the table.
+     * left, so that offering it again conflicts. `$6` is whether the caller notifies after the commit, instead of the triggers (`quietlyEnded`): of `ended`, the id of
+     * a job whose end is awaited, and if the job is `followed` by another one of its key. The result is found by the fence, in the array itself: with a join the planner may scan the table.
      */
-    ack: brief(`WITH removed AS (DELETE FROM ${table} WHERE ${leased} AND keep_id_for IS NULL RETURNING fence),
+    ack: brief(`WITH removed AS (DELETE FROM ${table} WHERE ${leased} AND keep_id_for IS NULL RETURNING fence, ${told}),
       kept AS (
         UPDATE ${table} SET state = 'done', due_at = greatest(clock_timestamp() + keep_id_for, unique_until), payload = 'null', cursor = NULL,
           error = NULL, lease_until = NULL, result = ($5::text[])[array_position($3::text[], fence::text)]::jsonb
-        WHERE ${leased} AND keep_id_for IS NOT NULL RETURNING fence)
-      SELECT fence::text AS fence, ${
-      bound("$4")
-    } FROM (SELECT fence FROM removed UNION ALL SELECT fence FROM kept) AS settled`),
+        WHERE ${leased} AND keep_id_for IS NOT NULL RETURNING fence, ${told})
+      SELECT fence::text AS fence, ended, followed, ${bound("$4")},
+        set_config('${quietlyEnded(table)}', CASE WHEN $6::boolean THEN $3::text[]::text ELSE '{}' END, true) AS quiet
+      FROM (SELECT * FROM removed UNION ALL SELECT * FROM kept) AS settled`),
     /**
      * `$2` are ids. Gives the states of their jobs, and has the ends of those that have not ended announced, and kept. A job that is being settled at this
      * moment is not waited for: it has ended at the next look.

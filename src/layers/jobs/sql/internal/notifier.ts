@@ -10,16 +10,18 @@ import { failureOf } from "./rows.js"
 /** How long the end of the scope waits for the last notification, which takes milliseconds. Without it polling finds the jobs. */
 const lastWithin = "1 second"
 
+const statement = "SELECT pg_notify($1, payload)::text AS sent FROM unnest($2::text[]) AS payload"
+
 /** Wakes what waits for jobs, in this process and in others. */
 export interface Notifier {
   /**
-   * Runs a statement, and notifies when what it has done is committed, unless it returns no row. It also notifies when the caller is interrupted: the
-   * server may have committed by then.
+   * Runs a statement, and sends `payloads` of its rows when what it has done is committed; those of `undefined` when the caller is interrupted, because
+   * the server may have committed by then. The statement is made for whether that is so: in a transaction that runs nothing after its commit it is not.
    */
   readonly notifying: (
     queue: string,
-    payload: string,
-    statement: Effect.Effect<ReadonlyArray<Row>, JobSourceError>
+    statement: (afterCommit: boolean) => Effect.Effect<ReadonlyArray<Row>, JobSourceError>,
+    payloads: (rows: ReadonlyArray<Row> | undefined) => ReadonlyArray<string>
   ) => Effect.Effect<ReadonlyArray<Row>, JobSourceError>
   /** Whether a notification that has been received is one of this process, which has acted on it already. */
   readonly isEcho: (payload: string) => boolean
@@ -44,12 +46,16 @@ export const makeNotifier = (options: {
     const pending = new Set<string>()
     /** How many notifications of this process it has not received yet. */
     const echoes = new Map<string, number>()
+    let listens = false
     const wanted = Effect.unsafeMakeLatch(false)
     const idle = Effect.unsafeMakeLatch(true)
 
     const isEcho = (payload: string) => {
       // Listening has begun: what was sent before is not received.
-      if (payload === everyQueue) echoes.clear()
+      if (payload === everyQueue) {
+        echoes.clear()
+        listens = true
+      }
       const expected = echoes.get(payload) ?? 0
       if (expected > 1) echoes.set(payload, expected - 1)
       else echoes.delete(payload)
@@ -59,9 +65,9 @@ export const makeNotifier = (options: {
     const sendPending = Effect.suspend(() => {
       const payloads = [...pending]
       pending.clear()
-      for (const payload of payloads) echoes.set(payload, (echoes.get(payload) ?? 0) + 1)
-      const statement = brief("SELECT pg_notify($1, payload)::text AS sent FROM unnest($2::text[]) AS payload")
-      return execute(reserved, statement, [channel, payloads]).pipe(
+      // Behind some poolers nothing is ever received.
+      if (listens) { for (const payload of payloads) echoes.set(payload, (echoes.get(payload) ?? 0) + 1) }
+      return execute(reserved, brief(statement), [channel, payloads]).pipe(
         Effect.retry({ times: 1 }),
         Effect.catchAllCause((cause) =>
           Effect.logDebug(`${channel}: other processes were not notified, they find the jobs by polling`, cause).pipe(
@@ -83,16 +89,19 @@ export const makeNotifier = (options: {
       (fiber) => Effect.zipRight(bounded({ within: lastWithin })(idle.await), Fiber.interrupt(fiber))
     )
 
-    const notify = (payload: string) =>
+    const notify = (payloads: ReadonlyArray<string>) =>
       Effect.suspend(() => {
-        pending.add(payload)
-        return Effect.zipRight(idle.close, wanted.open)
-      }).pipe(Effect.zipRight(receive(payload)))
-    const notifyWithin = (queue: string, payload: string) =>
-      Effect.mapError(
-        executeOwn(sql, "SELECT pg_notify($1, $2)::text AS sent", [channel, payload]),
-        failureOf(queue)("notify")
-      )
+        if (payloads.length === 0) return Effect.void
+        for (const payload of payloads) pending.add(payload)
+        return idle.close.pipe(
+          Effect.zipRight(wanted.open),
+          Effect.zipRight(Effect.forEach(payloads, receive, { discard: true }))
+        )
+      })
+    const notifyWithin = (queue: string, payloads: ReadonlyArray<string>) =>
+      payloads.length === 0
+        ? Effect.void
+        : Effect.mapError(executeOwn(sql, statement, [channel, payloads]), failureOf(queue)("notify"))
     /** A transaction that runs nothing after its commit. */
     const isForeign = Effect.zipWith(
       Effect.serviceOption(TransactionTag),
@@ -101,13 +110,13 @@ export const makeNotifier = (options: {
     )
 
     return {
-      notifying: (queue, payload, statement) =>
+      notifying: (queue, statement, payloads) =>
         Effect.flatMap(isForeign, (foreign) =>
           foreign
-            ? Effect.tap(statement, (rows) => rows.length === 0 ? Effect.void : notifyWithin(queue, payload))
-            : Effect.onExit(statement, (exit) =>
-              (Exit.isSuccess(exit) ? exit.value.length > 0 : Exit.isInterrupted(exit))
-                ? afterCommit(notify(payload))
+            ? Effect.tap(statement(false), (rows) => notifyWithin(queue, payloads(rows)))
+            : Effect.onExit(statement(true), (exit) =>
+              Exit.isSuccess(exit) || Exit.isInterrupted(exit)
+                ? afterCommit(notify(payloads(Exit.isSuccess(exit) ? exit.value : undefined)))
                 : Effect.void)),
       isEcho
     }

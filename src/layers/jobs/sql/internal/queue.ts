@@ -2,6 +2,7 @@ import type { SqlClient } from "@effect/sql"
 import { Array, Context, DateTime, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
 import { type Row, transaction, TransactionTag } from "../../../database/contract.js"
+import { endedMessageOf } from "../../internal/jobEnds.js"
 import { keysFault, keysOf } from "../../internal/jobKeys.js"
 import { toDeadLetter } from "../../internal/jobRecord.js"
 import { defaultPriority, priorityFault } from "../../internal/priority.js"
@@ -21,7 +22,7 @@ import { keyedPrefix } from "./keyTable.js"
 import { sqlListing, toStoredJob } from "./listing.js"
 import type { ListStatements } from "./listStatements.js"
 import type { Notifier } from "./notifier.js"
-import { failureOf, runOn } from "./rows.js"
+import { failureOf, type Run, runOn } from "./rows.js"
 import type { Statements } from "./statements.js"
 
 const json = (value: unknown): string => JSON.stringify(value) ?? "null"
@@ -62,7 +63,7 @@ export const make = (options: {
     Effect.map(run(operation, statement, ...values), ([row]) => row?.jobs as number)
 
   /** Runs a statement over leases, and gives the claims whose lease it did not find. */
-  const settleAll = (client: SqlClient.SqlClient) =>
+  const settleAll = (run: Run) =>
   (
     operation: string,
     statement: string,
@@ -70,7 +71,7 @@ export const make = (options: {
     ...values: ReadonlyArray<unknown>
   ): Effect.Effect<ReadonlyArray<Claim>, JobSourceError> =>
     claims.length === 0 ? Effect.succeed([]) : Effect.map(
-      runOn(client, name)(
+      run(
         operation,
         statement,
         claims.map(({ id }) => id),
@@ -82,18 +83,27 @@ export const make = (options: {
         return claims.filter(({ token }) => !held.has(token))
       }
     )
-  const settle = (operation: string, statement: string, claim: Claim, ...values: ReadonlyArray<unknown>) =>
+  const heldOrLost = (claim: Claim, settled: Effect.Effect<ReadonlyArray<Claim>, JobSourceError>) =>
     Effect.filterOrFail(
-      settleAll(sql)(operation, statement, [claim], ...values),
+      settled,
       (lost) => lost.length === 0,
       () => new LeaseLost({ queue: name, id: claim.id })
     )
+  const settle = (operation: string, statement: string, claim: Claim, ...values: ReadonlyArray<unknown>) =>
+    heldOrLost(claim, settleAll(run)(operation, statement, [claim], ...values))
 
   const find = (operation: string, id: string): Effect.Effect<Option.Option<Row>, JobSourceError> =>
     isStorableId(id) ? Effect.map(run(operation, statements.find, id), Array.head) : Effect.succeedNone
 
+  /** What the ends of jobs announce: that the next one of a key has its turn, and that one ended for which a process waits. */
+  const endPayloads = (rows: ReadonlyArray<Row> = [{ followed: true }]) => [
+    ...rows.some(({ followed }) => followed === true) ? [`${keyedPrefix}${name}`] : [],
+    ...rows.flatMap(({ ended }) => typeof ended === "string" ? [endedMessageOf(name, ended)] : [])
+  ]
+  const runNotifying: Run = (operation, statement, ...values) =>
+    notifier.notifying(name, (afterCommit) => run(operation, statement, ...values, afterCommit), endPayloads)
   const ackAll = (acks: ReadonlyArray<Ack>) =>
-    settleAll(sql)(
+    settleAll(runNotifying)(
       "acknowledge",
       statements.ack,
       acks.map(({ claim }) => claim),
@@ -122,7 +132,7 @@ export const make = (options: {
     if (how._tag === "Ack") {
       return Effect.flatMap(
         resultOf(how.value),
-        (result) => settle("transact", statements.ack, claim, idleMillis, [result])
+        (result) => heldOrLost(claim, ackAll([{ claim, result }]))
       )
     }
     if (how._tag === "Snooze") {
@@ -154,13 +164,15 @@ export const make = (options: {
         Effect.flatMap((texts) => {
           const values = [ids, texts, Duration.toSeconds(delay), ...rest]
           const { offer, offerAwaited, offerKeyed, offerKeyedAwaited } = statements
-          return keys === undefined
-            ? notifier.notifying(name, name, run("offer", options.awaited === true ? offerAwaited : offer, ...values))
-            : notifier.notifying(
-              name,
-              `${keyedPrefix}${name}`,
-              run("offer", options.awaited === true ? offerKeyedAwaited : offerKeyed, ...values, keys)
-            )
+          const payload = keys === undefined ? name : `${keyedPrefix}${name}`
+          return notifier.notifying(
+            name,
+            () =>
+              keys === undefined
+                ? run("offer", options.awaited === true ? offerAwaited : offer, ...values)
+                : run("offer", options.awaited === true ? offerKeyedAwaited : offerKeyed, ...values, keys),
+            (rows) => rows?.length === 0 ? [] : [payload]
+          )
         }),
         Effect.as(ids)
       )
@@ -207,9 +219,9 @@ export const make = (options: {
         Effect.asVoid
       ),
 
-    handBack: (claims) => settleAll(sql)("handBack", statements.handBack, claims),
+    handBack: (claims) => settleAll(run)("handBack", statements.handBack, claims),
 
-    renew: (claims) => settleAll(reserved)("renew", statements.renew, claims, leaseSeconds),
+    renew: (claims) => settleAll(runOn(reserved, name))("renew", statements.renew, claims, leaseSeconds),
 
     cancel: (ids) => count("cancel", statements.cancel, ids.filter(isStorableId)),
 

@@ -8,6 +8,7 @@ import { failureMigration } from "./failureTable.js"
 import { advanceStatement, hasTurns, literal } from "./keyStatements.js"
 import { keyMigration, turnsOf } from "./keyTable.js"
 import { offerStatements } from "./offerStatements.js"
+import { quietEndsMigration } from "./quietEnds.js"
 
 /** See `JobSourceSql.defaults`. */
 export const defaultTable = "lastcall_jobs"
@@ -69,7 +70,8 @@ export const jobTable = (table: string): JobTable => ({
     // The planner takes a queue that is not in the statistics for one without jobs, and reads all its jobs where it should look up some. Without
     // statistics it takes each queue for a 200th of the table.
     [table, turnsOf(table)].map((table) => `ALTER TABLE ${table} ALTER COLUMN queue SET STATISTICS 0`).join("; "),
-    failureMigration(table)
+    failureMigration(table),
+    quietEndsMigration(table)
   ]
 })
 
