@@ -20,7 +20,7 @@ export const shared = {
   allowOnly: false,
   testTimeout: 120_000,
   hookTimeout: 60_000,
-  setupFiles: at("./test/kit/afterFile.ts")
+  setupFiles: [at("./test/kit/equality.ts"), at("./test/kit/afterFile.ts")]
 }
 
 export default defineConfig({
