@@ -5,6 +5,7 @@ import { cancelsConform } from "./jobs/cancels.js"
 import { claimsConform } from "./jobs/claims.js"
 import { controlConforms } from "./jobs/control.js"
 import { deadLettersConform } from "./jobs/deadLetters.js"
+import { dependenciesConform } from "./jobs/dependencies.js"
 import { endsConform } from "./jobs/ends.js"
 import { idsConform } from "./jobs/ids.js"
 import { keysConform } from "./jobs/keys.js"
@@ -25,6 +26,7 @@ export const jobSourceConformance = (name: string, conditions: Conditions) => {
     claimsConform(suite)
     controlConforms(suite)
     deadLettersConform(suite)
+    dependenciesConform(suite)
     endsConform(suite)
     idsConform(suite)
     keysConform(suite)

@@ -46,7 +46,7 @@ const uncommitted = FiberRef.unsafeMake<Array<string> | undefined>(undefined)
 /** In memory, with transactions: a commit is one operation, so it happens wholly or not at all. */
 export const memoryStore: Effect.Effect<Store> = Effect.sync(() => {
   const lease = 4000
-  const queue = makeMemoryQueue({ capacity: 1000, lease })
+  const queue = makeMemoryQueue({ name: "jobs", waiters: new Map(), capacity: 1000, lease })
   const effects: Array<string> = []
   const now = Clock.currentTimeMillis
   const unused = Effect.dieMessage("not used")
@@ -117,6 +117,7 @@ export const memoryStore: Effect.Effect<Store> = Effect.sync(() => {
         durable: true,
         priorities: true,
         keys: true,
+        dependencies: false,
         renewEvery: Duration.millis(1000),
         orphanTurn: makeOrphanTurn(),
         open: () => Effect.succeed(jobs)

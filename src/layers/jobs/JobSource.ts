@@ -22,14 +22,14 @@
  * @since 0.1.0
  */
 import { type Array, Context, type DateTime, type Duration, type Effect, type Option, type Scope } from "effect"
-import type { OfferAllOptions, OfferOptions, QueueOffer } from "./internal/offerOptions.js"
+import type { Dependency, OfferAllOptions, OfferOptions, QueueOffer } from "./internal/offerOptions.js"
 import type { OrphanTurn } from "./internal/orphanTurn.js"
-import { InvalidPosition, JobSourceError, LeaseLost, QueueFull } from "./internal/sourceErrors.js"
+import { InvalidPosition, JobSourceError, LeaseLost, QueueFull, UnknownDependency } from "./internal/sourceErrors.js"
 import type { WhileBlocked } from "./internal/whileBlocked.js"
 import type { QueueControl, StoredJob } from "./QueueControl.js"
 
-export { InvalidPosition, JobSourceError, LeaseLost, QueueFull }
-export type { OfferAllOptions, OfferOptions, OrphanTurn, QueueOffer, StoredJob }
+export { InvalidPosition, JobSourceError, LeaseLost, QueueFull, UnknownDependency }
+export type { Dependency, OfferAllOptions, OfferOptions, OrphanTurn, QueueOffer, StoredJob }
 
 /**
  * One job that this process has claimed. It holds the job until it settles it, or until the lease expires because it was not
@@ -255,6 +255,8 @@ export interface Service {
   readonly priorities: boolean
   /** Whether jobs with an `OfferOptions.key` run one at a time and in order. Where they do not, offers with a key are refused. */
   readonly keys: boolean
+  /** Whether jobs wait for those of `OfferOptions.dependsOn`. Where they do not, offers that depend on jobs are refused. */
+  readonly dependencies: boolean
   /** How often leases are renewed. */
   readonly renewEvery: Duration.Duration
   /** Lets the pools over this source run one orphan at a time, so that it can end no other orphan along with the process. */

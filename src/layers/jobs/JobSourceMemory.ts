@@ -35,6 +35,7 @@ import { countOption, durationOption } from "../../core/internal/options.js"
 import { settleAfterWrites, transactAllAfterWrites } from "./internal/afterWrites.js"
 import { makeCancellations } from "./internal/cancellations.js"
 import { keysFault } from "./internal/jobKeys.js"
+import { lookAtDependencies, type MemoryStore } from "./internal/memoryDependents.js"
 import { memoryListing } from "./internal/memoryListing.js"
 import { makeMemoryQueue } from "./internal/memoryQueue.js"
 import { makeOrphanTurn } from "./internal/orphanTurn.js"
@@ -111,16 +112,18 @@ export const make = (options: Options = {}): Effect.Effect<Service> =>
       durationOption("JobSourceMemory", "lease", input, { positive: true, unlimited: true })
     const lease = leaseOf(options.lease ?? (durable ? durableLease : defaults.lease))
     const queues = new Map<string, JobQueue>()
+    const store: MemoryStore = { queues: new Map(), waiters: new Map() }
     return {
       durable,
       priorities: true,
       keys: true,
+      dependencies: true,
       orphanTurn: makeOrphanTurn(),
       renewEvery: Duration.millis(Math.floor(Duration.toMillis(lease) / 3)),
       open: ({ lease: queueLease, name }) =>
         Effect.gen(function*() {
           const paused = yield* SubscriptionRef.make(false)
-          const queue = queues.get(name) ?? makeQueue(name, paused, {
+          const queue = queues.get(name) ?? makeQueue(name, paused, store, {
             capacity,
             durable,
             lease: Duration.toMillis(leaseOf(queueLease ?? lease))
@@ -152,10 +155,12 @@ export const layerConfig = (
 const makeQueue = (
   name: string,
   paused: SubscriptionRef.SubscriptionRef<boolean>,
+  store: MemoryStore,
   { durable, ...options }: { readonly capacity: number; readonly durable: boolean; readonly lease: number }
 ): JobQueue => {
   const { capacity, lease } = options
-  const queue = makeMemoryQueue(options)
+  const queue = makeMemoryQueue({ ...options, name, waiters: store.waiters })
+  store.queues.set(name, queue)
   const now = monotonicMillis
   const cancellations = makeCancellations()
   const leaseLost = (claim: Claim) => new LeaseLost({ queue: name, id: claim.id })
@@ -180,7 +185,8 @@ const makeQueue = (
     offer: (payloads, options = {}) =>
       Effect.flatMap(now, (now): Effect.Effect<ReadonlyArray<string>, JobSourceError | QueueFull> => {
         const { delay = Duration.zero, ids, keys } = options
-        const cause = idsFault(payloads.length, options) ?? keysFault(payloads.length, options)
+        const { fault, unfinished } = lookAtDependencies(store, now, name, payloads.length, options)
+        const cause = idsFault(payloads.length, options) ?? keysFault(payloads.length, options) ?? fault
         if (cause !== undefined) return new JobSourceError({ operation: "offer", queue: name, cause })
         const added = ids === undefined ? payloads.length : new Set(ids.filter((id) => !queue.has(now, id))).size
         return added > 0 && queue.size() + added > capacity
@@ -189,6 +195,7 @@ const makeQueue = (
             delay: Duration.toMillis(delay),
             ids,
             keys,
+            dependsOn: unfinished,
             keepIdFor: keepIdForMillis(options),
             uniqueFor: uniqueForMillis(options),
             priority: options.priority
@@ -252,8 +259,8 @@ const makeQueue = (
       forEachHeld(claims, (claim, now) => queue.putBack(now, claim, { attemptSpent: false, delay: 0 })),
     renew: (claims) => forEachHeld(claims, (claim, now) => queue.renew(claim, now + lease)),
     cancel: (ids) =>
-      Effect.uninterruptible(Effect.flatMap(now, (now) => {
-        const { count, tokens } = queue.cancel(now, ids)
+      Effect.uninterruptible(Effect.flatMap(Effect.all([now, DateTime.now]), ([now, at]) => {
+        const { count, tokens } = queue.cancel(now, ids, at)
         return Effect.as(
           Effect.forEach(tokens, (token) => cancellations.announce(name, token), { discard: true }),
           count
@@ -281,7 +288,11 @@ const makeQueue = (
           now,
           (now) => ids.filter((id) => queue.redrive(now, id, { fromStart: options?.fromStart === true })).length
         ),
-      discard: (ids) => Effect.sync(() => ids.filter(queue.discard).length)
+      discard: (ids) =>
+        Effect.map(
+          Effect.all([now, DateTime.now]),
+          ([now, at]) => ids.filter((id) => queue.discard(now, id, at)).length
+        )
     }
   }
 }

@@ -20,8 +20,8 @@ import type { DateTime, Effect, Option, Scope, Subscribable } from "effect"
 import type { InvalidPosition, JobSourceError } from "./internal/sourceErrors.js"
 
 /**
- * Where a job is: `Waiting` to be claimed, `Delayed` until it may be, `Blocked` by another job of its key, `Running` in a process, or a `Dead`
- * letter.
+ * Where a job is: `Waiting` to be claimed, `Delayed` until it may be, `Blocked` by another job of its key, or by jobs that it depends on, `Running` in a
+ * process, or a `Dead` letter.
  *
  * @since 0.1.0
  * @category models
@@ -123,7 +123,7 @@ export interface JobPage {
  */
 export interface QueueListing {
   /**
-   * At most `limit` jobs of this state: those that wait and those that are delayed in the order in which they became due, or will; those that are blocked key by key;
+   * At most `limit` jobs of this state: those that wait and those that are delayed in the order in which they became due, or will; those that are blocked by jobs they depend on, then those of each key;
    * those that run by when they were claimed; dead letters by when they failed. From the start, or after a position that `next` was.
    * The engine finds its place by an index, so the last page costs no more than the first. Jobs that change their state meanwhile may be listed twice, or not at
    * all; the others are listed once. Fails with `InvalidPosition` for any other text.

@@ -1,6 +1,7 @@
 import { Option } from "effect"
 import type { DeadLetter } from "../JobSource.js"
 import type { JobState } from "../QueueControl.js"
+import type { JobRef } from "./dependencies.js"
 
 /** A job without its lease. */
 export interface Job {
@@ -14,6 +15,8 @@ export interface Job {
   readonly priority: number
   /** Of the jobs with this key one runs at a time. */
   readonly key: string | undefined
+  /** The jobs that it depends on, by their keys, without those that have ended: these are removed. */
+  readonly waitsFor: Map<string, JobRef>
   readonly offeredAt: number
   /** When it became available, or will. */
   readonly dueAt: number
@@ -33,6 +36,8 @@ export interface AddOptions {
   readonly delay: number
   readonly ids?: ReadonlyArray<string> | undefined
   readonly keys?: ReadonlyArray<string | undefined> | undefined
+  /** Those that have not ended. */
+  readonly dependsOn?: ReadonlyArray<ReadonlyArray<JobRef>> | undefined
   readonly keepIdFor?: number | undefined
   readonly uniqueFor?: number | undefined
   readonly priority?: number | undefined

@@ -3,7 +3,7 @@ import { monotonicMillis } from "../../../core/internal/monotonic.js"
 import type { JobState, QueueListing, StoredJob } from "../QueueControl.js"
 import { claimant } from "./claimant.js"
 import type { Entry } from "./memoryJob.js"
-import type { MemoryQueue } from "./memoryQueue.js"
+import type { MemoryQueue } from "./memoryQueueContract.js"
 import { after, formatPosition, parsePosition, toPage } from "./position.js"
 
 const finite = (millis: number) => Number.isFinite(millis) ? Option.some(millis) : Option.none()
@@ -11,7 +11,7 @@ const finite = (millis: number) => Number.isFinite(millis) ? Option.some(millis)
 /** Where the entry is in the list of its state. */
 const positionOf = ({ job, lease, letter, state }: Entry) => {
   const order = String(job.order).padStart(16, "0")
-  if (state === "Blocked") return { at: 0, key: `${job.key}\u0000${order}` }
+  if (state === "Blocked") return { at: 0, key: `${job.waitsFor.size > 0 ? "" : job.key}\u0000${order}` }
   const at = letter === undefined ? lease?.since ?? job.dueAt : DateTime.toEpochMillis(letter.failedAt)
   return { at: Math.floor(at), key: order }
 }

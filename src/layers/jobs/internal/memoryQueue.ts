@@ -1,66 +1,25 @@
 import { DateTime, Option } from "effect"
 import { randomUUID } from "node:crypto"
-import type { Claim, DeadLetter, JobEnd } from "../JobSource.js"
+import type { Claim, DeadLetter } from "../JobSource.js"
 import type { JobState } from "../QueueControl.js"
+import { refKey } from "./dependencies.js"
 import { makeKeptIds } from "./keptIds.js"
 import { makeMemoryAvailable } from "./memoryAvailable.js"
-import { makeMemoryEnds, type MemoryEnds } from "./memoryEnds.js"
-import { type AddOptions, type Cancelled, type Entry, type Job, type Lease, neverRun } from "./memoryJob.js"
+import { makeMemoryDependents, type MemoryStore } from "./memoryDependents.js"
+import { makeMemoryEnds } from "./memoryEnds.js"
+import { type Entry, type Job, type Lease, neverRun } from "./memoryJob.js"
 import { makeMemoryKeys } from "./memoryKeys.js"
+import type { MemoryQueue } from "./memoryQueueContract.js"
 import { defaultPriority } from "./priority.js"
 
-/**
- * A queue as a data structure: synchronous, and without a clock of its own. Times are monotonic milliseconds, except
- * `failedAt`, which is wall time.
- */
-export interface MemoryQueue {
-  /** The number of jobs that are available now or later, excluding claimed ones. */
-  readonly size: () => number
-  /** Whether the queue has a job of this id, in any state, or keeps the id of one. */
-  readonly has: (now: number, id: string) => boolean
-  /** Adds jobs, except those whose ids the queue has. Returns the ids of all of them. */
-  readonly add: (now: number, payloads: ReadonlyArray<unknown>, options: AddOptions) => ReadonlyArray<string>
-  /**
-   * How long until there may be a job to claim: at most zero when there is one, infinite when none is known. Orphans that the
-   * last claim left are none.
-   */
-  readonly dueIn: (now: number) => number
-  /** While it is paused it gives no jobs. */
-  readonly setPaused: (paused: boolean) => void
-  /** See `JobQueue.claim`. */
-  readonly claim: (now: number, limit: number, orphan: boolean) => ReadonlyArray<Claim>
-  /** Whether the claim has its lease. The operations below do nothing for a claim that has not. */
-  readonly isHeld: (now: number, claim: Claim) => boolean
-  readonly setLease: (claim: Claim, until: number) => void
-  /** Prolongs the lease, and never shortens it. */
-  readonly renew: (claim: Claim, until: number) => void
-  readonly setCursor: (claim: Claim, cursor: unknown) => void
-  /** Removes an acknowledged job. */
-  readonly remove: (now: number, claim: Claim, value?: Option.Option<unknown>) => void
-  /** Ends the lease and makes the job available. */
-  readonly putBack: (
-    now: number,
-    claim: Claim,
-    options: { readonly attemptSpent: boolean; readonly delay: number; readonly error?: string }
-  ) => void
-  /** Removes jobs that wait or run. */
-  readonly cancel: (now: number, ids: ReadonlyArray<string>) => Cancelled
-  readonly find: (now: number, id: string) => Option.Option<Entry>
-  /** The jobs of a state, in no order. */
-  readonly entries: (now: number, state: JobState) => ReadonlyArray<Entry>
-  readonly deadLetter: (now: number, claim: Claim, letter: Pick<DeadLetter, "failedAt" | "error" | "failure">) => void
-  /** The dead letters, oldest first: all of them, or those after one that was listed before. */
-  readonly deadLetters: (after?: Pick<DeadLetter, "id" | "failedAt">) => ReadonlyArray<DeadLetter>
-  readonly redrive: (now: number, id: string, options: { readonly fromStart: boolean }) => boolean
-  readonly discard: (id: string) => boolean
-  /** Calls back once, when `dueIn` may have become less. Returns how to stop listening. */
-  readonly onChange: (callback: () => void) => () => void
-  /** How the job of this id has ended; undefined when it has not. */
-  readonly endOf: (now: number, id: string) => JobEnd | undefined
-  readonly onEnd: MemoryEnds["listen"]
-}
+const states: ReadonlyArray<JobState> = ["Running", "Dead", "Waiting", "Delayed", "Blocked"]
 
-export const makeMemoryQueue = (options: { readonly capacity: number; readonly lease: number }): MemoryQueue => {
+export const makeMemoryQueue = (options: {
+  readonly name: string
+  readonly capacity: number
+  readonly lease: number
+  readonly waiters: MemoryStore["waiters"]
+}): MemoryQueue => {
   const available = makeMemoryAvailable()
   let delayed: Array<{ readonly job: Job; readonly at: number }> = []
   const leases = new Map<string, Lease>()
@@ -90,10 +49,30 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     nextDue = Math.min(nextDue, at)
   }
 
-  /** Inserts a job whose turn it is. */
-  const enter = (job: Job, now: number) => {
+  /** Inserts a job that waits for no other, if it has the turn of its key. */
+  const release = (job: Job, now: number) => {
     const entered = keys.enter(job)
     if (entered !== undefined) insertAt(entered, now, entered.dueAt)
+    notify()
+  }
+
+  const bury = (
+    job: Job,
+    now: number,
+    { error, failedAt, failure }: Pick<DeadLetter, "failedAt" | "error" | "failure">
+  ) => {
+    const { attempt, cursor, id, payload } = job
+    dead.set(id, { job, letter: { id, payload, cursor, error, failure, attempt, failedAt } })
+    const [oldest] = dead.keys()
+    if (dead.size > options.capacity) discard(now, oldest!, failedAt)
+    ends.announce(id, { _tag: "DeadLettered", error, failure })
+  }
+
+  const dependents = makeMemoryDependents({ queue: options.name, waiters: options.waiters, release, bury })
+
+  /** Inserts a job that has not run since it was offered or redriven. */
+  const enter = (job: Job, now: number) => {
+    if (!dependents.hold(job)) release(job, now)
   }
 
   /** A job that had the turn of its key has ended. */
@@ -133,28 +112,57 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
     nextDue = Math.min(nextDue, until)
   }
 
-  const discard = (id: string) => dead.delete(id) && ids.delete(id)
+  const discard = (now: number, id: string, at: DateTime.Utc) => {
+    if (!dead.delete(id)) return false
+    ids.delete(id)
+    dependents.ended(now, id, at)
+    return true
+  }
 
-  const size = () => available.jobs().length + delayed.length + keys.size()
+  const size = () => available.jobs().length + delayed.length + keys.size() + dependents.size()
+
+  const entriesOf = (state: JobState): ReadonlyArray<Entry> => {
+    const entries = (jobs: ReadonlyArray<Job>) => jobs.map((job) => ({ state, job }))
+    switch (state) {
+      case "Waiting":
+        return entries(available.jobs())
+      case "Delayed":
+        return entries(delayed.map(({ job }) => job))
+      case "Blocked":
+        return entries([...dependents.jobs(), ...keys.jobs()])
+      case "Running":
+        return Array.from(leases.values(), (lease) => ({ state, job: lease.job, lease }))
+      case "Dead":
+        return Array.from(dead.values(), (letter) => ({ state, ...letter }))
+    }
+  }
 
   const has = (now: number, id: string) => ids.has(id) || kept.get(now, id) !== undefined
 
   return {
     size,
     has,
-    add: (now, payloads, { delay, ids: given, keys: keysGiven, keepIdFor, priority = defaultPriority, uniqueFor }) => {
+    add: (now, payloads, { delay, dependsOn, ids: given, keys: ofKeys, keepIdFor, priority, uniqueFor }) => {
       const uniqueUntil = uniqueFor === undefined ? undefined : now + uniqueFor
-      const added = payloads.map((payload, index) => {
+      return payloads.map((payload, index) => {
         const order = ++offers
         const id = given?.[index] ?? randomUUID()
         if (has(now, id)) return id
         ids.add(id)
-        const job = { ...neverRun, id, order, payload, priority, key: keysGiven?.[index], keepIdFor, uniqueUntil }
-        enter({ ...job, offeredAt: now, dueAt: now + delay }, now)
+        const offered = {
+          id,
+          order,
+          payload,
+          priority: priority ?? defaultPriority,
+          offeredAt: now,
+          dueAt: now + delay
+        }
+        const waitsFor = new Map(dependsOn?.[index]?.map((ref) => [refKey(ref), ref]))
+        const job = { ...neverRun, ...offered, key: ofKeys?.[index], waitsFor, keepIdFor, uniqueUntil }
+        dependents.listen(job)
+        enter(job, now)
         return id
       })
-      notify()
-      return added
     },
     dueIn: (now) => {
       sweep(now)
@@ -196,6 +204,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       if (keepIdFor !== undefined) kept.add(now, claim.id, { until: Math.max(now + keepIdFor, uniqueUntil), value })
       ends.announce(claim.id, { _tag: "Succeeded", value })
       leave(lease.job, now)
+      dependents.ended(now, claim.id)
     },
     putBack: (now, claim, { attemptSpent, delay, error }) => {
       const lease = leaseOf(claim)
@@ -209,7 +218,7 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       )
       notify()
     },
-    cancel: (now, given) => {
+    cancel: (now, given, at) => {
       sweep(now)
       const waiting = size()
       const cancelled = new Set(given)
@@ -217,52 +226,35 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       for (const id of cancelled) if (!dead.has(id)) ids.delete(id)
       for (const id of cancelled) leases.delete(id)
       keys.remove(cancelled)
+      dependents.remove(cancelled)
       const late = delayed.filter(({ job }) => cancelled.has(job.id))
       delayed = delayed.filter(({ job }) => !cancelled.has(job.id))
       const removed = [...available.remove(cancelled), ...late.map(({ job }) => job)]
       const count = waiting - size() + running.length
       for (const job of [...removed, ...running.map(({ job }) => job)]) leave(job, now)
-      for (const id of cancelled) if (!dead.has(id)) ends.announce(id, { _tag: "Gone" })
+      for (const id of cancelled) {
+        if (dead.has(id)) continue
+        ends.announce(id, { _tag: "Gone" })
+        dependents.ended(now, id, at)
+      }
       notify()
       return { count, tokens: running.map(({ token }) => token) }
     },
     find: (now, id) => {
+      if (!ids.has(id)) return Option.none()
       sweep(now)
-      const lease = leases.get(id)
-      const letter = dead.get(id)
-      if (lease !== undefined) return Option.some({ state: "Running", job: lease.job, lease })
-      if (letter !== undefined) return Option.some({ state: "Dead", ...letter })
-      const findIn = (state: "Waiting" | "Delayed" | "Blocked", jobs: ReadonlyArray<Job>) =>
-        Option.map(Option.fromNullable(jobs.find((job) => job.id === id)), (job): Entry => ({ state, job }))
-      return findIn("Waiting", available.jobs()).pipe(
-        Option.orElse(() => findIn("Delayed", delayed.map(({ job }) => job))),
-        Option.orElse(() => findIn("Blocked", keys.jobs()))
-      )
+      const found = states.flatMap((state) => entriesOf(state).find(({ job }) => job.id === id) ?? [])
+      return Option.fromNullable(found[0])
     },
     entries: (now, state) => {
       sweep(now)
-      switch (state) {
-        case "Waiting":
-          return available.jobs().map((job) => ({ state, job }))
-        case "Delayed":
-          return delayed.map(({ job }) => ({ state, job }))
-        case "Blocked":
-          return keys.jobs().map((job) => ({ state, job }))
-        case "Running":
-          return Array.from(leases.values(), (lease) => ({ state, job: lease.job, lease }))
-        case "Dead":
-          return Array.from(dead.values(), (letter) => ({ state, ...letter }))
-      }
+      return entriesOf(state)
     },
-    deadLetter: (now, claim, { error, failedAt, failure }) => {
+    deadLetter: (now, claim, letter) => {
       const lease = leaseOf(claim)
       if (lease === undefined) return
       leases.delete(claim.id)
-      const { attempt, cursor, id, payload } = lease.job
-      dead.set(id, { job: lease.job, letter: { id, payload, cursor, error, failure, attempt, failedAt } })
-      const [oldest] = dead.keys()
-      if (dead.size > options.capacity) discard(oldest!)
-      ends.announce(id, { _tag: "DeadLettered", error, failure })
+      bury(lease.job, now, letter)
       leave(lease.job, now)
     },
     deadLetters: (after) => {
@@ -279,7 +271,6 @@ export const makeMemoryQueue = (options: { readonly capacity: number; readonly l
       dead.delete(id)
       const cursor = fromStart ? Option.none() : found.job.cursor
       enter({ ...found.job, attempt: 1, orphan: false, cursor, dueAt: now }, now)
-      notify()
       return true
     },
     discard,

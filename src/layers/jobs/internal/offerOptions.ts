@@ -1,6 +1,14 @@
 import type { Duration } from "effect"
 
 /**
+ * A job that another one depends on: the id of a job of the same queue, or a job of another queue of the same source.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Dependency = string | { readonly queue: string; readonly id: string }
+
+/**
  * Options for one offered job.
  *
  * @since 0.1.0
@@ -41,6 +49,19 @@ export interface OfferOptions {
    * cancelled or has lost its lease has ended by then, though it writes nothing. Offers with a key fail where `Service.keys` is `false`.
    */
   readonly key?: string | undefined
+  /**
+   * The jobs that this one depends on: it is `Blocked` until all of them have succeeded, and becomes available in the commit in which the last one does. None by
+   * default; a job that is named twice is one. With a `key` or a `delay` it waits for both.
+   *
+   * They were offered before, at the latest in the same transaction. One that has succeeded counts for as long as its id is kept (`keepIdFor`); from
+   * this offer on it is kept for at least a minute after its end. An id that the queue does not know fails the offer with `JobSourceError`, whose cause is
+   * `JobSource.UnknownDependency`, and so does the `id` of the job itself. In a transaction, the jobs that are named end only after its commit.
+   *
+   * A dead letter is no end: the job stays blocked, and goes on once the dead letter was redriven and has succeeded. When a job that it depends on is cancelled, or its dead
+   * letter discarded, it becomes a dead letter whose error names that job. Redriven, it runs without that job, after the others. Offers that depend
+   * on jobs fail where `Service.dependencies` is `false`.
+   */
+  readonly dependsOn?: ReadonlyArray<Dependency> | undefined
 }
 
 /**
@@ -49,11 +70,16 @@ export interface OfferOptions {
  * @since 0.1.0
  * @category models
  */
-export interface OfferAllOptions extends Omit<OfferOptions, "id" | "key"> {
+export interface OfferAllOptions extends Omit<OfferOptions, "id" | "key" | "dependsOn"> {
   /** The ids of the jobs in order, see `OfferOptions.id`: as many as there are jobs. By default the engine makes them. */
   readonly ids?: ReadonlyArray<string> | undefined
   /** The keys of the jobs in order: as many as there are jobs, `undefined` for one without a key. None by default. */
   readonly keys?: ReadonlyArray<string | undefined> | undefined
+  /**
+   * What each of the jobs depends on, in order: as many lists as there are jobs, `undefined` for one that depends on none. None by default. They are
+   * jobs that were offered before, so none of these.
+   */
+  readonly dependsOn?: ReadonlyArray<ReadonlyArray<Dependency> | undefined> | undefined
 }
 
 /**

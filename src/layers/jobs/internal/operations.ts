@@ -4,6 +4,7 @@ import { JobEvent } from "../JobEvent.js"
 import { type DeadLetters, JobSourceError, type OfferOptions, type QueueFull, type QueueOffer } from "../JobSource.js"
 import type { Codec } from "./codec.js"
 import { decodeFailures, type Failures } from "./failures.js"
+import { ofOneJob } from "./ofOneJob.js"
 import type { RedriveMatchingOptions } from "./poolService.js"
 import type { Pool } from "./poolState.js"
 import { redriveMatching } from "./redriveMatching.js"
@@ -66,15 +67,7 @@ export const makeOperations = <Job, Failure>(
   } satisfies Pick<DeadLetters, "redrive" | "discard">
   return {
     name,
-    offer: (job: Job, { id, key, ...options }: OfferOptions = {}) =>
-      Effect.map(
-        offerAll([job], {
-          ...options,
-          ...id === undefined ? {} : { ids: [id] },
-          ...key === undefined ? {} : { keys: [key] }
-        }),
-        ([id]) => id!
-      ),
+    offer: (job: Job, options?: OfferOptions) => Effect.map(offerAll([job], ofOneJob(options)), ([id]) => id!),
     offerAll,
     size: queue.size,
     find: queue.find,

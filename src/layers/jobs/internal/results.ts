@@ -5,6 +5,7 @@ import { type JobEnd, JobSourceError, type OfferOptions } from "../JobSource.js"
 import type { Codec } from "./codec.js"
 import type { Failures } from "./failures.js"
 import { leastKept } from "./jobEnds.js"
+import { ofOneJob } from "./ofOneJob.js"
 import type { makeOperations } from "./operations.js"
 import type { Service } from "./poolService.js"
 import type { Pool } from "./poolState.js"
@@ -63,16 +64,13 @@ export const makeResults = <Job, Success, Failure>(
 
   return {
     awaitResult: (id) => Effect.zipRight(outsideTransactions, wait(id)),
-    offerAndWait: (job, { id = randomUUID(), key, keepIdFor, uniqueFor, ...options }: OfferOptions = {}) =>
+    offerAndWait: (job, { id = randomUUID(), ...options }: OfferOptions = {}) =>
       outsideTransactions.pipe(
         Effect.zipRight(Effect.suspend(() =>
           offerAll([job], {
-            ...options,
-            uniqueFor,
-            ids: [id],
-            keepIdFor: Duration.max(keepIdForOf({ keepIdFor, uniqueFor }), leastKept),
-            awaited: true,
-            ...key === undefined ? {} : { keys: [key] }
+            ...ofOneJob({ ...options, id }),
+            keepIdFor: Duration.max(keepIdForOf(options), leastKept),
+            awaited: true
           })
         )),
         Effect.zipRight(wait(id))

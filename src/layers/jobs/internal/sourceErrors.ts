@@ -36,6 +36,25 @@ export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
 }
 
 /**
+ * The cause of a `JobSourceError` of an offer: a job cannot wait for one that its queue does not know. It was never offered, was cancelled or discarded, or has
+ * succeeded and its id is not kept any more.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnknownDependency extends Schema.TaggedError<UnknownDependency>()("UnknownDependency", {
+  /** The queue of the unknown job. */
+  queue: Schema.String,
+  id: Schema.String
+}) {
+  override get message() {
+    return `it depends on the job ${JSON.stringify(this.id)} of the queue ${
+      JSON.stringify(this.queue)
+    }, which is not known. Offer that one before, and keep its id (\`keepIdFor\`) for as long as jobs are offered that depend on it`
+  }
+}
+
+/**
  * The run does not hold the job any more: its lease expired, or the job was cancelled. Nothing was written.
  *
  * @since 0.1.0

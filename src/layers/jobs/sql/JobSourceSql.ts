@@ -26,7 +26,7 @@
  * | column | meaning |
  * | --- | --- |
  * | `queue`, `id` | The primary key: the name of the queue, and the id that `offer` was given or has returned. |
- * | `state` | `waiting` (available now, or later), `blocked` (until its key has its turn), `running` (leased by a process), `dead` (a dead letter) or `done` (acknowledged: nothing but its id and its result is left). |
+ * | `state` | `waiting` (available now, or later), `blocked` (until its key has its turn, or the jobs that it depends on have succeeded), `running` (leased by a process), `dead` (a dead letter) or `done` (acknowledged: nothing but its id and its result is left). |
  * | `payload` | The payload, encoded by the pool's schema. |
  * | `cursor` | What the last checkpoint left; `NULL` before the first. |
  * | `attempt` | The attempt that runs, that will run, or that was the last, from 1. |
@@ -38,6 +38,8 @@
  * | `keep_id_for` | How long the id is kept after the end of the job; `NULL` when it is not. |
  * | `priority` | From 0, which is claimed first, to 9. |
  * | `key` | See `OfferOptions.key`; `NULL` without one. Of one key at most one job waits or runs. |
+ * | `waits_for`, `own_key` | Of how many jobs it waits for the end, `NULL` when it depended on none; its key, in place of which `key` is the empty text meanwhile. |
+ * | `has_dependents` | Whether jobs have waited for this one. |
  * | `unique_until` | Until when the id is taken whatever becomes of the job; `NULL` unless it was offered with `uniqueFor`. |
  * | `number` | The order of offers: among jobs of a priority that became due at the same time the lower number is claimed first. |
  * | `created_at` | When the job was offered. |
@@ -50,6 +52,9 @@
  *
  * `<table>_turns` has a row for each key whose next job is about to be made available; triggers add the rows of jobs that end.
  * Processes of versions before it claim the first jobs of keys only, and do not count, show or cancel blocked ones.
+ *
+ * `<table>_dependencies` has a row for each job that another one waits for, until it ends: then triggers release the other one, in the same commit, whatever
+ * process has ended it.
  *
  * `<table>_paused` has a row for each queue that is paused, with `queue` and `paused_at`. Processes of versions before it do not look
  * there, and claim jobs all the same.

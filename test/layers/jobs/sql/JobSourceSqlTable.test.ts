@@ -3,9 +3,11 @@ import { assert, it } from "@effect/vitest"
 import { Array, Config, ConfigProvider, Context, Duration, Effect, Layer, Option } from "effect"
 import { Database } from "../../../../src/layers/database/Database.js"
 import { JobSource } from "../../../../src/layers/jobs/JobSource.js"
+import { dependencyMigration } from "../../../../src/layers/jobs/sql/internal/dependencyTable.js"
 import { listStatementsOf } from "../../../../src/layers/jobs/sql/internal/listStatements.js"
-import { statementsOf } from "../../../../src/layers/jobs/sql/internal/statements.js"
+import { jobTable, statementsOf } from "../../../../src/layers/jobs/sql/internal/statements.js"
 import * as JobSourceSql from "../../../../src/layers/jobs/sql/JobSourceSql.js"
+import { take } from "../JobSourceWorld.js"
 import { describeEngines, source, twoProcesses } from "./JobSourceSqlWorld.js"
 
 const payloads = (jobs: ReadonlyArray<{ readonly payload: unknown }>) => jobs.map(({ payload }) => payload)
@@ -137,6 +139,36 @@ describeEngines("The table of JobSourceSql", (databases) => {
         { id: "b", error: "no", failure: { _tag: "Refused", code: 551 } },
         { id: "c", error: "no", failure: null }
       ])
+    }))
+
+  it.scopedLive("jobs of a table from before there were dependencies may be depended on, whether they wait, run or are dead", () =>
+    Effect.gen(function*() {
+      const [first, second] = yield* databases
+      const { sql } = first
+      const table = "independent"
+      const { migrations } = jobTable(table)
+      const known = migrations.indexOf(dependencyMigration(table))
+      yield* sql`CREATE TABLE independent_migrations (number int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())`
+      yield* sql.withTransaction(Effect.forEach(migrations.slice(0, known), (migration) => sql.unsafe(migration).raw))
+      yield* sql`INSERT INTO independent_migrations (number) SELECT generate_series(1, ${known}::int)`
+      yield* sql`INSERT INTO independent (queue, id, payload, due_at, state, fence, lease_until, error, failed_at, key)
+        VALUES ('queue', 'waits', '1', now(), 'waiting', NULL, NULL, NULL, NULL, NULL),
+          ('queue', 'blocked', '1', now(), 'blocked', NULL, NULL, NULL, NULL, 'key'),
+          ('queue', 'runs', '1', now(), 'running', 1, now() + interval '1 hour', NULL, NULL, 'key'),
+          ('queue', 'dead', '1', now(), 'dead', NULL, NULL, 'no', now(), NULL)`
+      const one = yield* Effect.flatMap(source(first, { table }), ({ open }) => open({ name: "queue" }))
+      const other = yield* Effect.flatMap(source(second, { table }), ({ open }) => open({ name: "queue" }))
+      yield* one.offer(["job"], { ids: ["job"], dependsOn: [["waits", "blocked", "runs", "dead"]] })
+      // As processes of the version before end it.
+      yield* sql`UPDATE independent SET state = 'done', due_at = clock_timestamp() + keep_id_for WHERE id = 'runs'`
+      yield* other.deadLetters.redrive(["dead"])
+      const ended: Array<string> = []
+      for (let n = 0; n < 4; n++) {
+        const claim = yield* take(n % 2 === 0 ? one : other)
+        ended.push(claim.id)
+        assert.deepStrictEqual(yield* other.acknowledge([claim]), [])
+      }
+      assert.deepStrictEqual([[...ended].sort(), ended.at(-1)], [["blocked", "dead", "job", "waits"], "job"])
     }))
 
   it.scopedLive("options come from the configuration", () =>

@@ -2,6 +2,7 @@ import type { JobJson, RedisQueueBackend } from "bullmq"
 import { Clock, Duration, Effect, Option } from "effect"
 import { settleAfterWrites, transactAllAfterWrites } from "../../internal/afterWrites.js"
 import { claimant } from "../../internal/claimant.js"
+import { dependenciesRefused } from "../../internal/dependencies.js"
 import { keysRefused } from "../../internal/jobKeys.js"
 import { defaultPriority } from "../../internal/priority.js"
 import { makeQueueBound } from "../../internal/queueBound.js"
@@ -187,7 +188,7 @@ export const make = (options: {
         const { delay = Duration.zero, ids, priority = defaultPriority } = options
         const cause = idsFault(payloads.length, options)
         if (cause !== undefined) return yield* new JobSourceError({ operation: "offer", queue: name, cause })
-        const refused = keysRefused(name, options, "BullMQ has no order by key")
+        const refused = keysRefused(name, options, "BullMQ has no order by key") ?? dependenciesRefused(name, options)
         if (refused !== undefined) return yield* refused
         yield* takeRoom(payloads.length)
         const now = yield* Clock.currentTimeMillis

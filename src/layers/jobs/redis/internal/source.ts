@@ -87,6 +87,7 @@ export const make = (options: {
       durable: true,
       priorities: true,
       keys: false,
+      dependencies: false,
       renewEvery,
       orphanTurn: makeOrphanTurn(),
       open: (options) =>

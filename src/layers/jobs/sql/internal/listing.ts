@@ -19,7 +19,8 @@ export const toStoredJob = (row: Row): StoredJob => {
   return {
     ...toJob(row),
     state,
-    key: Option.fromNullable(row.key as string | null),
+    // The key of a job that waits for others, see `dependencyMigration`.
+    key: Option.filter(Option.fromNullable((row.own_key ?? row.key) as string | null), (key) => key !== ""),
     offeredAt: DateTime.unsafeMake(row.created_at as number),
     dueAt: DateTime.unsafeMake(row.due_at as number),
     run: state === "Running"

@@ -2,6 +2,7 @@ import type { SqlClient } from "@effect/sql"
 import { Array, Context, DateTime, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
 import { type Row, transaction, TransactionTag } from "../../../database/contract.js"
+import { dependenciesFault, dependenciesOf, type JobRef } from "../../internal/dependencies.js"
 import { endedMessageOf } from "../../internal/jobEnds.js"
 import { keysFault, keysOf } from "../../internal/jobKeys.js"
 import { toDeadLetter } from "../../internal/jobRecord.js"
@@ -15,7 +16,14 @@ import {
   storableText,
   uniqueForMillis
 } from "../../internal/storable.js"
-import { type Claim, type JobQueue, type JobSourceError, LeaseLost, type Settlement } from "../../JobSource.js"
+import {
+  type Claim,
+  type JobQueue,
+  type JobSourceError,
+  LeaseLost,
+  type Settlement,
+  UnknownDependency
+} from "../../JobSource.js"
 import { type Ack, makeAckBatcher } from "./ackBatcher.js"
 import type { Claiming } from "./claiming.js"
 import { keyedPrefix } from "./keyTable.js"
@@ -102,7 +110,7 @@ export const make = (options: {
   ]
   const runNotifying: Run = (operation, statement, ...values) =>
     notifier.notifying(name, (afterCommit) => run(operation, statement, ...values, afterCommit), endPayloads)
-  const ackAll = (acks: ReadonlyArray<Ack>) =>
+  const ackOnce = (acks: ReadonlyArray<Ack>) =>
     settleAll(runNotifying)(
       "acknowledge",
       statements.ack,
@@ -110,6 +118,12 @@ export const make = (options: {
       idleMillis,
       acks.map(({ result }) => result)
     )
+  /**
+   * Looks twice for what was not found: while an id comes to be kept, because another job depends on this one or its end is awaited, both halves of the
+   * statement may miss the job.
+   */
+  const ackAll = (acks: ReadonlyArray<Ack>) =>
+    Effect.flatMap(ackOnce(acks), (lost) => ackOnce(acks.filter(({ claim }) => lost.includes(claim))))
   const ackTogether = makeAckBatcher(ackAll)
   const acknowledgeAll = (claims: ReadonlyArray<Claim>) => ackAll(claims.map((claim) => ({ claim, result: null })))
   /** One that cannot be stored is refused here: the others of its statement would fail with it. */
@@ -127,6 +141,23 @@ export const make = (options: {
       Effect.filterOrFail((held) => held, () => new LeaseLost({ queue: name, id: claim.id })),
       Effect.asVoid
     )
+
+  const offerDependent = (
+    payload: string,
+    values: ReadonlyArray<unknown>,
+    keys: ReadonlyArray<string | null>,
+    awaited: boolean,
+    dependsOn: ReadonlyArray<ReadonlyArray<JobRef>>
+  ) => {
+    const edges = dependsOn.flatMap((refs, index) => refs.map((ref) => ({ ...ref, nth: index + 1 })))
+    const columns = [edges.map(({ nth }) => nth), edges.map(({ queue }) => queue), edges.map(({ id }) => id)]
+    const offered = Effect.filterOrElse(
+      run("offer", statements.offerDependent, ...values, keys, awaited, ...columns),
+      ([row]) => typeof row?.id !== "string",
+      ([row]) => failure("offer")(new UnknownDependency({ queue: row!.queue as string, id: row!.id as string }))
+    )
+    return notifier.notifying(name, () => offered, (rows) => rows?.length === 0 ? [] : [payload])
+  }
 
   const settlement = (claim: Claim, how: Settlement) => {
     if (how._tag === "Ack") {
@@ -153,7 +184,9 @@ export const make = (options: {
       if (payloads.length === 0) return Effect.succeed([])
       const { delay = Duration.zero, ids = payloads.map(() => randomUUID()), priority = defaultPriority } = options
       const keys = keysOf(options)
+      const dependsOn = dependenciesOf(name, options)
       const fault = idsFault(payloads.length, options) ?? keysFault(payloads.length, options)
+        ?? dependenciesFault(payloads.length, name, options)
       if (fault !== undefined) return failure("offer")(fault)
       const refused = priorities ? undefined : priorityFault(name, options, "its carrier delivers jobs in one order")
       if (refused !== undefined) return refused
@@ -165,6 +198,15 @@ export const make = (options: {
           const values = [ids, texts, Duration.toSeconds(delay), ...rest]
           const { offer, offerAwaited, offerKeyed, offerKeyedAwaited } = statements
           const payload = keys === undefined ? name : `${keyedPrefix}${name}`
+          if (dependsOn !== undefined) {
+            return offerDependent(
+              payload,
+              values,
+              keys ?? payloads.map(() => null),
+              options.awaited === true,
+              dependsOn
+            )
+          }
           return notifier.notifying(
             name,
             () =>

@@ -149,6 +149,7 @@ export const make = <E, R>(
       durable: true,
       priorities: finder.priorities,
       keys: true,
+      dependencies: true,
       renewEvery,
       orphanTurn: makeOrphanTurn(),
       open: (options) =>

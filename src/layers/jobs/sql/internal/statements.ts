@@ -2,6 +2,8 @@ import { brief } from "../../../database/contract.js"
 import { messagePrefix, separator } from "../../internal/cancellations.js"
 import type { JobTable } from "../../internal/jobTable.js"
 import { defaultPriority, lastPriority } from "../../internal/priority.js"
+import { offerDependentStatement } from "./dependencyStatements.js"
+import { dependencyMigration } from "./dependencyTable.js"
 import { endStatements } from "./endStatements.js"
 import { endMigration } from "./endTable.js"
 import { failureMigration } from "./failureTable.js"
@@ -71,7 +73,8 @@ export const jobTable = (table: string): JobTable => ({
     // statistics it takes each queue for a 200th of the table.
     [table, turnsOf(table)].map((table) => `ALTER TABLE ${table} ALTER COLUMN queue SET STATISTICS 0`).join("; "),
     failureMigration(table),
-    quietEndsMigration(table)
+    quietEndsMigration(table),
+    dependencyMigration(table)
   ]
 })
 
@@ -79,8 +82,9 @@ export const jobTable = (table: string): JobTable => ({
 export const foundColumns = (job: string): string => {
   const millis = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8 AS ${column}`
   return `${job}, CASE WHEN state = 'waiting' AND due_at > clock_timestamp() THEN 'delayed' ELSE state END AS state, error,
-    failure::text AS failure,
-    claimed_by, key, ${["failed_at", "created_at", "due_at", "claimed_at", "lease_until"].map(millis).join(", ")}`
+    failure::text AS failure, claimed_by, key, own_key, ${
+    ["failed_at", "created_at", "due_at", "claimed_at", "lease_until"].map(millis).join(", ")
+  }`
 }
 
 /**
@@ -148,10 +152,13 @@ export const statementsOf = (table: string) => {
       ORDER BY priority, due_at, number`)
   const available = `queue = $1 AND state = 'waiting' AND deaths = 0 AND due_at <= ${now} AND ${unpaused}`
   const found = foundColumns(job)
+  const offering = { forgettable, ids, now }
 
   return {
     ...endStatements(table, { bound, ids, leased }),
-    ...offerStatements(table, { forgettable, ids, now }),
+    ...offerStatements(table, offering),
+    /** See `offerDependentStatement`. */
+    offerDependent: offerDependentStatement(table, offering),
     /** See `advanceStatement`. */
     advance: advanceStatement(table, channelOf(table)),
     /** `$2` is the limit. See above. */
