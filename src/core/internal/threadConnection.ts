@@ -116,7 +116,9 @@ export const makeThreadConnection = (options: {
       if (type === "ask") post({ type: "answer" })
       else if (socket?.id === id) socket.receive(type, value)
     })
-    worker.on("error", (error) => socket?.destroy(error))
+    // Anything may be thrown, as newer types of Node say.
+    worker.on("error", (error: unknown) =>
+      socket?.destroy(error instanceof Error ? error : new Error(errorMessage(error))))
 
     const firstAttempt = Deferred.unsafeMake<void>(FiberId.none)
     let warned: string | undefined
@@ -125,7 +127,8 @@ export const makeThreadConnection = (options: {
       const lost = Deferred.unsafeMake<never, Error>(FiberId.none)
       const open = (secure: Secure | undefined) => {
         const own = new ThreadSocket(++ids, post, secure)
-        own.on("error", (error) => Deferred.unsafeDone(lost, Exit.fail(error)))
+        own.on("error", (error) =>
+          Deferred.unsafeDone(lost, Exit.fail(error)))
         own.on("close", () => Deferred.unsafeDone(lost, Exit.fail(new Error("the connection ended"))))
         return socket = own
       }

@@ -151,8 +151,8 @@ export const fromPgClient: Layer.Layer<Database, never, PgClient.PgClient> = Lay
  * Runs the migrations that have not been run yet, in the order of their numbers (`0001_create_rows`), before any layer that depends on this
  * one starts. All of them in one transaction: they take effect together or not at all. On any client of PostgreSQL or PGlite.
  *
- * Fails with `MigrationError` where a migration fails (its error is the `cause`), where two have one number, and where a name is not like
- * `0001_create_rows`; with `SqlError` where the database fails.
+ * Fails with `MigrationError` where a migration fails (its error is the `cause`), where two have one number, where a name is not like
+ * `0001_create_rows`, and where the table has recorded a number under another name, that of another program or of before; with `SqlError` where the database fails.
  *
  * **Promised:** each runs once, also when several processes start at a time; the others wait, without a bound, because a migration may
  * take any time. A start that waits for them says so.

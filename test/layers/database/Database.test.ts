@@ -134,6 +134,27 @@ const suite = (url: () => Promise<string>) => {
       assert.deepStrictEqual(yield* all, [1, 2, 3])
     }))
 
+  it.scopedLive("a migration whose number another program has recorded under another name is an error, and none is run", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open()
+      const { add, all } = yield* makeTable(sql)
+      const table = `m_${Math.random().toString(36).slice(2)}`
+      const run = (migrations: Database.Migrations) =>
+        Effect.scoped(Effect.asVoid(Layer.build(Database.migrations(migrations, { table })))).pipe(
+          Effect.provideService(SqlClient.SqlClient, sql)
+        )
+      yield* run({ "0001_create_users": add(1), "0002_add_index": add(2) })
+      const error = yield* Effect.flip(
+        run({ "0001_create_rows": add(3), "0002_add_index": add(4), "0003_more": add(5) })
+      )
+      assert.strictEqual(
+        error.message,
+        `Migration 1 is create_rows, but the table ${table} has recorded 1 as create_users: another program has run it, or it was renamed. ` +
+          "Give each program a table of its own."
+      )
+      assert.deepStrictEqual(yield* all, [1, 2])
+    }))
+
   /** Runs `writes` once under a key of this test. */
   const onceIn = (sql: SqlClient.SqlClient) => {
     const test = Math.random().toString(36).slice(2)

@@ -1,11 +1,12 @@
 /**
  * The migrator of `@effect/sql`, with what it lacks: it looks for its table and then creates it, so one of two processes that start at the same
- * time fails; it dies where a migration fails; and it leaves out a migration whose name it cannot read.
+ * time fails; it dies where a migration fails; it leaves out a migration whose name it cannot read; and it takes one for run whose number another program
+ * has recorded.
  */
 import type { Migrator, SqlClient, SqlError } from "@effect/sql"
 import { Effect, Option, Predicate, Record } from "effect"
 import { acquiring } from "../../../core/internal/acquiring.js"
-import { executeOwn, own, SqlClientTag } from "../contract.js"
+import { executeOwn, own, type Row, SqlClientTag } from "../contract.js"
 import { migratorPeers } from "./peers.js"
 
 /**
@@ -37,14 +38,33 @@ export const migrate = (
       })
     }
     const sql = yield* SqlClientTag
-    yield* sql.withTransaction(Effect.zipRight(
-      executeOwn(sql, "SELECT pg_advisory_xact_lock($1)", [advisoryKey]),
-      sql`${sql.literal(own(""))}CREATE TABLE IF NOT EXISTS ${sql(table)} (
+    const recorded = yield* sql.withTransaction(
+      Effect.zipRight(
+        executeOwn(sql, "SELECT pg_advisory_xact_lock($1)", [advisoryKey]),
+        sql`${sql.literal(own(""))}CREATE TABLE IF NOT EXISTS ${sql(table)} (
         migration_id integer PRIMARY KEY,
         created_at timestamp with time zone NOT NULL DEFAULT now(),
         name text NOT NULL
       )`
-    ))
+      ).pipe(
+        Effect.zipRight(sql<Row>`${sql.literal(own(""))}SELECT migration_id, name FROM ${sql(table)}`.withoutTransform)
+      )
+    )
+    const names = new Map(recorded.map(({ migration_id, name }) => [migration_id as number, name as string]))
+    for (const migration of Object.keys(migrations)) {
+      const [, number, name] = /^(\d+)_(.+)$/.exec(migration)!
+      const other = names.get(Number(number))
+      if (other !== undefined && other !== name) {
+        return yield* new Migrator.MigrationError({
+          reason: "bad-state",
+          message:
+            `Migration ${Number(number)} is ${name}, but the table ${table} has recorded ${
+              Number(number)
+            } as ${other}: ` +
+            "another program has run it, or it was renamed. Give each program a table of its own."
+        })
+      }
+    }
     yield* Migrator.make({})({ loader: Migrator.fromRecord(Record.map(migrations, Effect.asVoid)), table })
   }).pipe(
     // The migrator dies when a migration fails; a start fails with it.
