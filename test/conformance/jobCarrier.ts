@@ -69,6 +69,14 @@ export const jobCarrierConformance = (
         assert.deepStrictEqual(yield* theirs.receive(9), [])
       }))
 
+    test("a queue of any name has its own ids", ({ carriers: [mine], queue }) =>
+      Effect.gen(function*() {
+        const names = [".", "/", "%", "%2F", "=2F", " ", "*", ">", "ü"].map((part) => `${queue}${part}a`)
+        const queues = yield* Effect.forEach(names, (name) => mine.open({ name }))
+        yield* Effect.forEach(queues, (queue, n) => queue.offer([names[n]!]))
+        assert.deepStrictEqual(yield* Effect.forEach(queues, receiveAll), names.map((name) => [name]))
+      }))
+
     test(
       deliversFirst === false
         ? "ids that are offered as the first ones are delivered after the others, in their order"

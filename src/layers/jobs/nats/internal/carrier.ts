@@ -96,8 +96,10 @@ const makeQueue = ({ connection, name, settings, wake, wakeUp }: {
 }): CarrierQueue & { readonly create: Effect.Effect<void, JobSourceError> } => {
   const { js, manager, nats } = connection
   const { prefix, redeliverAfter, requestTimeout } = settings
-  const consumer = encodeToken(name)
-  const subjectOf = (id: string) => `${prefix}.${consumer}.${encodeToken(id)}`
+  const queueToken = encodeToken(name)
+  // The server makes the subjects of acknowledgements with the name as a part of a format, where a `%` means something else.
+  const consumer = queueToken.replaceAll("%", "=")
+  const subjectOf = (id: string) => `${prefix}.${queueToken}.${encodeToken(id)}`
 
   /** The stream, whose messages are ids, and the consumer that all processes of this queue share. Both may be there. */
   const create = async () => {
@@ -114,7 +116,7 @@ const makeQueue = ({ connection, name, settings, wake, wakeUp }: {
     })
     await manager.consumers.add(prefix, {
       durable_name: consumer,
-      filter_subject: `${prefix}.${consumer}.*`,
+      filter_subject: `${prefix}.${queueToken}.*`,
       ack_policy: "explicit",
       ack_wait: Duration.toMillis(redeliverAfter) * 1e6,
       max_deliver: -1,
