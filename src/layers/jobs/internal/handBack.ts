@@ -9,7 +9,7 @@ import { retrySettlement } from "./retryPolicy.js"
 const batchWindow = Duration.millis(100)
 
 /** Makes the jobs available to other processes, without spending attempts. Returns the claims whose lease was lost. */
-const returnToQueue = (pool: Pool, claims: ReadonlyArray<Claim>) =>
+export const returnToQueue = (pool: Pool, claims: ReadonlyArray<Claim>) =>
   Effect.uninterruptible(retrySettlement(pool)(pool.queue.handBack(claims)))
 
 /** Hands jobs back in one statement, and records each of them. */

@@ -4,6 +4,7 @@ import { makeUnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Service as ShutdownService } from "../../../core/Shutdown.js"
 import { JobEvent } from "../JobEvent.js"
 import type { Claim, JobSourceError } from "../JobSource.js"
+import { type ClaimAhead, makeClaimAhead } from "./claimAhead.js"
 import { handBack } from "./handBack.js"
 import { interruptRun, type JobRun, type Loop, mayStart, type Pool } from "./poolState.js"
 import { untilAvailable } from "./retryPolicy.js"
@@ -13,11 +14,19 @@ import type { Workers } from "./workers.js"
  * Waits for room, claims as many jobs as there is room for and as may begin, and starts them. Returns whether there may be more
  * jobs. Only the wait is interruptible, so that no job is lost between its claim and the fiber that runs it.
  */
-const claimJobs = (pool: Pool, workers: Workers): Effect.Effect<boolean, JobSourceError> =>
-  Effect.uninterruptibleMask((restore) =>
+const claimJobs = (pool: Pool, workers: Workers, ahead: ClaimAhead): Effect.Effect<boolean, JobSourceError> =>
+  Effect.uninterruptible(
     Effect.gen(function*() {
-      yield* restore(workers.awaitRoom)
+      if (yield* ahead.claim) yield* sourceAvailable(pool, "dispatcher")
+      const early = yield* ahead.awaitRoom
+      if (early.length > 0) {
+        const startedAt = yield* Clock.currentTimeMillis
+        yield* workers.start(early.map((claim) => makeRun(claim, startedAt)))
+        return true
+      }
       if (!mayStart(pool)) return false
+      // What was claimed ahead is handed back.
+      if (workers.room() <= 0) return true
       const room = yield* pool.rateLimit.room(workers.room())
       if (room === 0) return false
       const claims = yield* pool.queue.claim(room, { orphan: !pool.orphanTurn.isTaken() })
@@ -25,14 +34,18 @@ const claimJobs = (pool: Pool, workers: Workers): Effect.Effect<boolean, JobSour
       if (mayStart(pool)) {
         const startedAt = yield* Clock.currentTimeMillis
         // Another pool may have claimed an orphan at the same time.
-        const [refused, runs] = Array.partitionMap(claims, (claim) =>
-          claim.orphan && !pool.orphanTurn.take() ? Either.left(claim) : Either.right(makeRun(claim, startedAt)))
+        const [refused, runs] = Array.partitionMap(
+          claims,
+          (claim) =>
+            claim.orphan && !pool.orphanTurn.take() ? Either.left(claim) : Either.right(makeRun(claim, startedAt))
+        )
         yield* pool.rateLimit.began(runs.length)
         yield* workers.start(runs)
         yield* handBack(pool, refused)
       } else {
         yield* handBack(pool, claims)
       }
+      ahead.claimed(claims.length === room)
       return claims.length === room
     })
   )
@@ -67,19 +80,23 @@ const awaitJob = (pool: Pool, awaitMore: Effect.Effect<void>): Effect.Effect<voi
   })
 
 /** Claims and starts jobs until it is interrupted. */
-export const dispatch = (pool: Pool, workers: Workers): Effect.Effect<never> =>
-  Effect.flatMap(
-    claimJobs(pool, workers),
+export const dispatch = (pool: Pool, workers: Workers): Effect.Effect<never> => {
+  const ahead = makeClaimAhead(pool, workers)
+  return Effect.flatMap(
+    claimJobs(pool, workers, ahead),
     (more) => more ? Effect.void : awaitJob(pool, workers.awaitMore)
   ).pipe(
     retryUntilAvailable(pool, "dispatcher"),
-    Effect.forever
+    Effect.forever,
+    Effect.ensuring(ahead.handBack)
   )
+}
 
 /** Claims and starts jobs until the queue is empty, or the pool is paused, and no job runs. */
-export const dispatchUntilEmpty = (pool: Pool, workers: Workers): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    const more = yield* claimJobs(pool, workers)
+export const dispatchUntilEmpty = (pool: Pool, workers: Workers): Effect.Effect<void> => {
+  const ahead = makeClaimAhead(pool, workers)
+  return Effect.gen(function*() {
+    const more = yield* claimJobs(pool, workers, ahead)
     if (more) return false
     if (pool.inFlight.size() > 0) {
       yield* Effect.raceFirst(awaitJob(pool, Effect.void), pool.inFlight.awaitEmpty)
@@ -93,6 +110,7 @@ export const dispatchUntilEmpty = (pool: Pool, workers: Workers): Effect.Effect<
     Effect.repeat({ until: (empty) => empty }),
     Effect.asVoid
   )
+}
 
 /** Renews the leases of the jobs that run until it is interrupted, and interrupts the jobs whose lease was lost. */
 export const heartbeat = (pool: Pool, every: Duration.Duration): Effect.Effect<never> => {

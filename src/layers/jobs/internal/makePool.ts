@@ -64,6 +64,7 @@ export const makePool = <Job, Success, Failure>(
       events,
       pausing: yield* makePausing(name, events.record),
       inFlight: yield* makeInFlight<JobRun>(),
+      claimedAhead: [],
       waitingForSource: new Map(),
       crash: undefined
     }

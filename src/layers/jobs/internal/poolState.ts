@@ -119,6 +119,8 @@ export interface Pool {
   readonly events: PoolEvents
   readonly pausing: Pausing
   readonly inFlight: InFlight<JobRun>
+  /** Jobs that are claimed, and have not started, see `ClaimAhead`. */
+  readonly claimedAhead: Array<Claim>
   /** The loops that wait for the source, with its errors. */
   readonly waitingForSource: Map<Loop, string>
   /** Why the pool does not restart a loop any more. */

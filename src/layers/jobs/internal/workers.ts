@@ -10,6 +10,8 @@ import { type JobProcess, runJob } from "./runJob.js"
 export interface Workers {
   /** How many more jobs may be claimed now. */
   readonly room: () => number
+  /** How many jobs are claimed at most before there is room for them. */
+  readonly ahead: number
   /** Completes when there is room. */
   readonly awaitRoom: Effect.Effect<void>
   /** Waits for more jobs once there is one. */
@@ -66,6 +68,7 @@ export const singly = <Job, Cursor>(job: Omit<JobProcess<Job, Cursor>, "owner">)
     const process = { ...job, owner }
     return Effect.succeed({
       room: () => concurrency - inFlight.size(),
+      ahead: concurrency,
       awaitRoom: inFlight.awaitAtMost(concurrency - 1),
       awaitMore: Effect.void,
       start: Effect.forEach((run: JobRun) => {
@@ -103,6 +106,7 @@ export const inBatches = <Job>(
       }
       return {
         room: () => (pool.concurrency - batches.size()) * batchSize,
+        ahead: batchSize,
         awaitRoom: batches.awaitAtMost(pool.concurrency - 1),
         awaitMore: Duration.toMillis(batchWait) === 0 ? Effect.void : Effect.sleep(batchWait),
         start: (runs) => {
