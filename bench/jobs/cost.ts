@@ -25,10 +25,17 @@ const groups: ReadonlyArray<readonly [title: string, work: "nothing" | "row", pe
   ]],
   ["a job that writes a row", "row", [
     ["pg-boss, tight loop", "pgBossLoop", postgres.url],
-    ["lastcall, in batches", "lastcallBatches", postgres.url],
-    ["pg, tight loop, all in batches", "pgLoop", postgres.url],
     ["graphile-worker, tuned, at least once", "graphileWorker", postgres.url],
     ["lastcall over PostgreSQL", "lastcall", postgres.url]
+  ]],
+  ["a job that writes a row, all rows of a batch in one statement", "row", [
+    ["pg-boss, tight loop in batches", "pgBossLoop", postgres.url, { INSERTS: "together" }],
+    ["pg, tight loop in batches", "pgLoop", postgres.url],
+    ["lastcall, layerBatched", "lastcallBatches", postgres.url]
+  ]],
+  ["a job from Redis that writes a row to PostgreSQL", "row", [
+    ["BullMQ, Worker, at least once", "bullmq", redis.url],
+    ["lastcall, JobCarrierRedis", "lastcall", redis.url]
   ]]
 ]
 
@@ -45,7 +52,7 @@ const runs = groups.flatMap(([title, work, peers]) =>
 for (let round = 0; round < Number(rounds); round++) {
   for (const { cpu, peer, rate, work } of runs) {
     await postgres.query("TRUNCATE results")
-    const program = start(peer, { NAME: queueName(), OFFER: jobs, CONCURRENCY: concurrency, WORK: work })
+    const program = start(peer, { POSTGRES: postgres.url, NAME: queueName(), OFFER: jobs, CONCURRENCY: concurrency, WORK: work })
     const first = await program.parseOutput("first", 120_000)
     const last = await program.parseOutput("last", 300_000)
     program.child.kill("SIGKILL")

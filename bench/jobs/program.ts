@@ -8,6 +8,8 @@ const { CONCURRENCY = "10", LONG = "0", OFFER = "0", WORK = "nothing" } = proces
 
 /** Environment: the name of the queue, and the URL of the server. */
 export const { NAME = "bench", URL: url = "" } = process.env
+/** Environment: the URL of PostgreSQL, where jobs of another server write their rows. */
+export const { POSTGRES: postgresUrl = "" } = process.env
 
 /** The number of jobs that run at a time. */
 export const concurrency = Number(CONCURRENCY)

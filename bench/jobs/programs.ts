@@ -9,8 +9,8 @@ if (typeof postgresServer === "string") throw new Error(postgresServer)
 export const postgres: Exclude<ReturnType<typeof throwaway>, string> = postgresServer
 export const redis = new ThrowawayRedis()
 
-/** The name in the tables, the file of its program, and the URL of its server. */
-export type Peer = readonly [name: string, file: string, url: string]
+/** The name in the tables, the file of its program, the URL of its server, and more of its environment. */
+export type Peer = readonly [name: string, file: string, url: string, env?: NodeJS.ProcessEnv]
 
 export interface Program {
   readonly child: ChildProcess
@@ -18,11 +18,11 @@ export interface Program {
   readonly parseOutput: (word: string, within?: number) => Promise<ReadonlyArray<number> | undefined>
 }
 
-export const start = ([, file, url]: Peer, env: NodeJS.ProcessEnv): Program => {
+export const start = ([, file, url, own]: Peer, env: NodeJS.ProcessEnv): Program => {
   const program = fileURLToPath(new URL(`./peers/${file}.ts`, import.meta.url))
   const child = spawn(process.execPath, ["--import", "tsx", program], {
     stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, ...env, URL: url }
+    env: { ...process.env, ...env, ...own, URL: url }
   })
   let output = ""
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (output += chunk))

@@ -1,7 +1,7 @@
 import { NodeRuntime } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { Effect, Layer, Option, Redacted } from "effect"
-import { Database, JobSourceRedis, JobSourceSql, launch, WorkerPool } from "../../../dist/index.js"
+import { Database, JobCarrierRedis, JobSourceRedis, JobSourceSql, launch, WorkerPool } from "../../../dist/index.js"
 import {
   concurrency,
   type Job,
@@ -9,6 +9,7 @@ import {
   jobStarted,
   NAME,
   offeredJobs,
+  postgresUrl,
   printLine,
   stopTimeout,
   url,
@@ -17,9 +18,14 @@ import {
 
 class Pool extends WorkerPool.Tag(NAME)<Pool, Job>() {}
 
-const Source = url.startsWith("redis:")
-  ? Layer.orDie(JobSourceRedis.layer({ url: Redacted.make(url) }))
-  : Layer.orDie(JobSourceSql.layer().pipe(Layer.provideMerge(Database.layer({ url: Redacted.make(url) }))))
+const OverRedis = JobSourceSql.layerCarried().pipe(
+  Layer.provide(JobCarrierRedis.layer({ url: Redacted.make(url) })),
+  Layer.provideMerge(Database.layer({ url: Redacted.make(postgresUrl) }))
+)
+const OverPostgres = JobSourceSql.layer().pipe(Layer.provideMerge(Database.layer({ url: Redacted.make(url) })))
+const Source = Layer.orDie(
+  !url.startsWith("redis:") ? OverPostgres : writesRow ? OverRedis : JobSourceRedis.layer({ url: Redacted.make(url) })
+)
 
 const Workers = Pool.layer({
   concurrency,

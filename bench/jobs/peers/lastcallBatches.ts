@@ -6,17 +6,17 @@ import { concurrency, type Job, jobAcknowledged, jobStarted, NAME, offeredJobs, 
 
 class Pool extends WorkerPool.Tag(NAME)<Pool, Job>() {}
 
-/** As the tight loop over pg-boss: one batch at a time, one insertion for each of its jobs. */
+/** As the loop over pg-boss: one batch at a time, whose rows are inserted by one statement. */
 const Workers = Pool.layerBatched({
   concurrency: 1,
   batchSize: concurrency,
   processAll: (jobs, batch) =>
     Effect.flatMap(SqlClient.SqlClient, (sql) =>
       batch.complete(jobs, (held) =>
-        Effect.forEach(held, ({ attempt, id, payload }) => {
-          jobStarted(payload, attempt)
-          return sql`INSERT INTO results VALUES (${id})`
-        }, { discard: true }))),
+        Effect.suspend(() => {
+          for (const { attempt, payload } of held) jobStarted(payload, attempt)
+          return sql`INSERT INTO results SELECT unnest(${held.map(({ id }) => id)}::text[])`
+        }))),
   onEvent: (event) => event._tag === "Succeeded" ? Effect.sync(jobAcknowledged) : Effect.void
 })
 
