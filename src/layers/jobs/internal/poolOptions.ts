@@ -24,7 +24,10 @@ export interface RateLimit {
  * @category models
  */
 export interface Options<Job, Cursor, E, R, R2 = never, Success = void> extends Timeouts {
-  /** The number of jobs that run at a time, at least 1. A job is claimed when a slot is free for it, never ahead. */
+  /**
+   * The number of jobs that run at a time, at least 1. A job is claimed when a slot is free for it. Over a durable source, and without a
+   * `rateLimit`, as many more are claimed ahead while jobs end within 100 ms: one that has not started after 100 ms is handed back.
+   */
   readonly concurrency: number
   /**
    * Processes one job, outside any transaction, in a span of its own. It is interrupted when the drain timeout has passed;
@@ -84,7 +87,7 @@ export interface Options<Job, Cursor, E, R, R2 = never, Success = void> extends 
 export interface BatchOptions<Job, E, R, R2 = never>
   extends Omit<Options<Job, never, E, R, R2>, "concurrency" | "process" | "permanent">
 {
-  /** The number of batches that run at a time, at least 1. Jobs are claimed when there is room for a batch, never ahead. */
+  /** The number of batches that run at a time, at least 1. Jobs are claimed when there is room for a batch; one batch ahead as `Options.concurrency` tells. */
   readonly concurrency: number
   /** The largest number of jobs in a batch, at least 1. A batch takes what is there, so it may have fewer. */
   readonly batchSize: number

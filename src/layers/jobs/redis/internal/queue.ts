@@ -34,7 +34,7 @@ export const finished = (id: string) => ({ id, opts: { attempts: 1 } }) as unkno
 
 const noClaims = Effect.succeed<ReadonlyArray<Claim>>([])
 
-/** How the number of claims sent at a time grows. Starts with one, because the queue may be empty. */
+/** How the number of claims sent at a time grows. Starts with one, because the queue may be empty, unless it had as many as were asked for before. */
 const claimGrowth = 4
 
 /** One queue of BullMQ. */
@@ -104,12 +104,15 @@ export const make = (options: {
     return { claims, empty: leased.length < count, due: received.find(({ due }) => due !== undefined)?.due, failed }
   }
 
+  let wasFull = false
   const claim: JobQueue["claim"] = (limit, { orphan = true } = {}) =>
     Effect.gen(function*() {
       if (limit < 1) return []
       yield* wakeUp.reset
       const claims: Array<Claim> = []
-      for (let count = 1; claims.length < limit; count *= claimGrowth) {
+      const first = wasFull ? limit : 1
+      wasFull = false
+      for (let count = first; claims.length < limit; count *= claimGrowth) {
         const another = orphan && !claims.some(({ orphan }) => orphan)
         const some = yield* Effect.either(
           send("claim", () => claimSome(Math.min(count, limit - claims.length), another))
@@ -127,6 +130,7 @@ export const make = (options: {
           return claims
         }
       }
+      wasFull = claims.length === limit
       yield* wakeUp.notify
       return claims
     }).pipe(Effect.uninterruptible)

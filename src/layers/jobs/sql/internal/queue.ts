@@ -136,10 +136,9 @@ export const make = (options: {
 
   /** In a statement for all that are acknowledged at a time. */
   const acknowledge = (claim: Claim, value: (() => unknown) | undefined) =>
-    resultOf(value).pipe(
-      Effect.flatMap((result) => ackTogether({ claim, result })),
-      Effect.filterOrFail((held) => held, () => new LeaseLost({ queue: name, id: claim.id })),
-      Effect.asVoid
+    Effect.flatMap(
+      Effect.flatMap(resultOf(value), (result) => ackTogether({ claim, result })),
+      (held) => held ? Effect.void : new LeaseLost({ queue: name, id: claim.id })
     )
 
   const offerDependent = (
