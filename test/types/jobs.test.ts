@@ -167,8 +167,10 @@ describe("WorkerPool.Tag: failures", () => {
     })
     Files.layer({ concurrency: 1, process: (path) => Effect.orDie(new Refused({ to: path })) })
     // @ts-expect-error an error that the schema does not describe
+    // @effect-diagnostics-next-line missingEffectError:off -- it does not see the line above.
     Files.layer({ concurrency: 1, process: (path) => new Refused({ to: path }) })
     // @ts-expect-error an error that the schema does not describe
+    // @effect-diagnostics-next-line missingEffectError:off -- it does not see the line above.
     Files.layerConfig({ concurrency: Config.integer("WORKERS"), process: (path) => new Refused({ to: path }) })
     Mailer.layer({ concurrency: 1, process: () => Effect.fail("anything") })
   })
@@ -185,6 +187,7 @@ describe("WorkerPool.Tag: failures", () => {
     // @ts-expect-error an error that the schema does not describe
     Files.layerBatched(failAll(new Refused({ to: "a" })))
     // @ts-expect-error an error that the schema does not describe
+    // @effect-diagnostics-next-line missingEffectError:off -- it does not see the line above.
     Files.layerBatched({ ...batches, processAll: () => new Refused({ to: "a" }) })
   })
 
