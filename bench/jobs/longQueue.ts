@@ -4,19 +4,14 @@
  * A claim takes one of the jobs that wait and hands it back. Medians, in milliseconds.
  */
 import { SqlClient } from "@effect/sql"
-import { Context, Effect, Layer, Redacted } from "effect"
-import * as Database from "../../src/layers/database/Database.js"
+import { Context, Effect, Layer } from "effect"
 import { JobSource } from "../../src/layers/jobs/JobSource.js"
 import * as JobSourceSql from "../../src/layers/jobs/sql/JobSourceSql.js"
-import { throwaway } from "../../test/kit/postgresServer.js"
 import { median } from "../servers.js"
+import { measureOverPostgres } from "./measureOverPostgres.js"
 
 const [rows = "1000000", rounds = "300"] = process.argv.slice(2)
 const capacity = Number(rows) * 2
-
-const server = throwaway()
-if (typeof server === "string") throw new Error(server)
-await server.create()
 
 const millisOf = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.gen(function*() {
@@ -45,10 +40,4 @@ const measure = Effect.gen(function*() {
   yield* Effect.log(`count: ${yield* millisOf(bounded.depth)}`)
 })
 
-await Effect.runPromise(
-  measure.pipe(
-    Effect.provide(Database.layer({ url: Redacted.make(server.url) })),
-    Effect.scoped,
-    Effect.ensuring(Effect.promise(() => server.remove()))
-  ) as Effect.Effect<void, unknown>
-)
+await measureOverPostgres(measure)

@@ -5,20 +5,15 @@
  * Medians, in milliseconds.
  */
 import { SqlClient } from "@effect/sql"
-import { Context, Effect, Layer, Redacted } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { execute } from "../../src/layers/database/contract.js"
-import * as Database from "../../src/layers/database/Database.js"
 import { type Claim, JobSource } from "../../src/layers/jobs/JobSource.js"
 import { statementsOf } from "../../src/layers/jobs/sql/internal/statements.js"
 import * as JobSourceSql from "../../src/layers/jobs/sql/JobSourceSql.js"
-import { throwaway } from "../../test/kit/postgresServer.js"
 import { median, table } from "../servers.js"
+import { measureOverPostgres } from "./measureOverPostgres.js"
 
 const [rows = 1_000_000, keys = 100_000, rounds = 100] = process.argv.slice(2).map(Number)
-
-const server = throwaway(["autovacuum=off", "max_wal_size=4GB"])
-if (typeof server === "string") throw new Error(server)
-await server.create()
 
 /** The median of `rounds` runs of `measured`, each after `before`, which is not counted. */
 const millisOf = <A, E>(measured: (before: A) => Effect.Effect<unknown, E>, before: Effect.Effect<A, E>) =>
@@ -75,10 +70,4 @@ const measure = Effect.gen(function*() {
   yield* Effect.sync(() => console.log(table([["operation", "without statistics", "after ANALYZE"], ...results])))
 })
 
-await Effect.runPromise(
-  measure.pipe(
-    Effect.provide(Database.layer({ url: Redacted.make(server.url) })),
-    Effect.scoped,
-    Effect.ensuring(Effect.promise(() => server.remove()))
-  ) as Effect.Effect<void, unknown>
-)
+await measureOverPostgres(measure, { settings: ["autovacuum=off", "max_wal_size=4GB"] })

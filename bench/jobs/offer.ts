@@ -5,21 +5,16 @@
  * flush (`synchronous_commit = on`), whose server waits for so many milliseconds before it, as a slower disk does (`commit_delay`).
  */
 import { SqlClient } from "@effect/sql"
-import { Context, Effect, Layer, Redacted } from "effect"
-import * as Database from "../../src/layers/database/Database.js"
+import { Context, Effect, Layer } from "effect"
 import { JobSource } from "../../src/layers/jobs/JobSource.js"
 import * as JobSourceSql from "../../src/layers/jobs/sql/JobSourceSql.js"
-import { throwaway } from "../../test/kit/postgresServer.js"
 import { median, table } from "../servers.js"
+import { measureOverPostgres } from "./measureOverPostgres.js"
 
 const [transactions = 2000, rounds = 7, flushMillis = 0] = process.argv.slice(2).map(Number)
 const connections = 20
 /** Rounds that are not counted. */
 const warmUp = 1
-
-const server = throwaway(["fsync=on", "synchronous_commit=on", `commit_delay=${flushMillis * 1000}`])
-if (typeof server === "string") throw new Error(server)
-await server.create()
 
 const measure = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
@@ -58,10 +53,7 @@ const measure = Effect.gen(function*() {
   yield* Effect.sync(() => console.log(table([["a transaction with", "transactions per second", "of the first"], ...rows])))
 })
 
-await Effect.runPromise(
-  measure.pipe(
-    Effect.provide(Database.layer({ url: Redacted.make(server.url), maxConnections: connections })),
-    Effect.scoped,
-    Effect.ensuring(Effect.promise(() => server.remove()))
-  ) as Effect.Effect<void, unknown>
-)
+await measureOverPostgres(measure, {
+  settings: ["fsync=on", "synchronous_commit=on", `commit_delay=${flushMillis * 1000}`],
+  maxConnections: connections
+})

@@ -1,4 +1,5 @@
 import { Context, Effect, Option } from "effect"
+import { hasService } from "./fiberState.js"
 
 /** What runs once the transaction around has committed, in order. */
 type Hooks = Array<Effect.Effect<void>>
@@ -7,9 +8,7 @@ type Hooks = Array<Effect.Effect<void>>
 class Committing extends Context.Tag("lastcall/Committing")<Committing, Hooks>() {}
 
 /** Whether the caller is in a transaction, which may still be rolled back. */
-export const isInTransaction: Effect.Effect<boolean> = Effect.withFiberRuntime((fiber) =>
-  Effect.succeed(fiber.currentContext.unsafeMap.has(Committing.key))
-)
+export const isInTransaction: Effect.Effect<boolean> = hasService(Committing)
 
 /**
  * Runs the effect when the outermost transaction around has committed, in the fiber and the context of that transaction's

@@ -8,6 +8,10 @@ export const refValue = <A>(ref: FiberRef.FiberRef<A>, value: A): RefValue => [
   value
 ]
 
+/** Whether the fiber has the service. One operation, where `Effect.serviceOption` is several. */
+export const hasService = <I, S>(tag: Context.Tag<I, S>): Effect.Effect<boolean> =>
+  Effect.withFiberRuntime((fiber) => Effect.succeed(fiber.currentContext.unsafeMap.has(tag.key)))
+
 /** A copy. Faster than the constructor of `Map`. */
 const copyOf = <K, V>(map: ReadonlyMap<K, V>): Map<K, V> => {
   const copy = new Map<K, V>()

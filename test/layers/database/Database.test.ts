@@ -7,6 +7,16 @@ import { openDatabase, type Opened } from "../../kit/database.js"
 import { databaseFolder } from "../../kit/pglite.js"
 import { describePostgres } from "../../kit/postgres.js"
 
+/** Runs migrations over a new table of them. */
+const makeMigrator = (sql: SqlClient.SqlClient) => {
+  const table = `m_${Math.random().toString(36).slice(2)}`
+  const run = (migrations: Database.Migrations) =>
+    Effect.scoped(Effect.asVoid(Layer.build(Database.migrations(migrations, { table })))).pipe(
+      Effect.provideService(SqlClient.SqlClient, sql)
+    )
+  return { table, run }
+}
+
 // What only `Database` does, over both databases. The rest of SQL is in DatabaseConformance.test.ts.
 const suite = (url: () => Promise<string>) => {
   const options = { maxConnections: 2 }
@@ -118,11 +128,7 @@ const suite = (url: () => Promise<string>) => {
     Effect.gen(function*() {
       const { sql } = yield* open()
       const { add, all } = yield* makeTable(sql)
-      const table_ = `m_${Math.random().toString(36).slice(2)}`
-      const run = (migrations: Database.Migrations) =>
-        Effect.scoped(Effect.asVoid(Layer.build(Database.migrations(migrations, { table: table_ })))).pipe(
-          Effect.provideService(SqlClient.SqlClient, sql)
-        )
+      const { run } = makeMigrator(sql)
       const first = { "0002_second": add(2), "0001_first": add(1) }
       yield* Effect.all([run(first), run(first), run(first)], { concurrency: "unbounded" })
       yield* run({ ...first, "0003_third": add(3) })
@@ -138,11 +144,7 @@ const suite = (url: () => Promise<string>) => {
     Effect.gen(function*() {
       const { sql } = yield* open()
       const { add, all } = yield* makeTable(sql)
-      const table = `m_${Math.random().toString(36).slice(2)}`
-      const run = (migrations: Database.Migrations) =>
-        Effect.scoped(Effect.asVoid(Layer.build(Database.migrations(migrations, { table })))).pipe(
-          Effect.provideService(SqlClient.SqlClient, sql)
-        )
+      const { run, table } = makeMigrator(sql)
       yield* run({ "0001_create_users": add(1), "0002_add_index": add(2) })
       const error = yield* Effect.flip(
         run({ "0001_create_rows": add(3), "0002_add_index": add(4), "0003_more": add(5) })

@@ -17,6 +17,8 @@ import { migratorPeers } from "./peers.js"
  */
 export type Migrations = Readonly<Record<string, Effect.Effect<unknown, unknown, SqlClient.SqlClient>>>
 
+const namePattern = /^(\d+)_(.+)$/
+
 /** The key of the advisory lock: any number that no other program is likely to use. */
 const advisoryKey = 7_809_655_113
 
@@ -30,7 +32,7 @@ export const migrate = (
 ): Effect.Effect<void, Migrator.MigrationError | SqlError.SqlError, SqlClient.SqlClient> =>
   Effect.gen(function*() {
     const { Migrator } = (yield* migratorPeers)["@effect/sql"]
-    const misnamed = Object.keys(migrations).filter((name) => !/^\d+_.+$/.test(name))
+    const misnamed = Object.keys(migrations).filter((name) => !namePattern.test(name))
     if (misnamed.length > 0) {
       return yield* new Migrator.MigrationError({
         reason: "bad-state",
@@ -52,15 +54,13 @@ export const migrate = (
     )
     const names = new Map(recorded.map(({ migration_id, name }) => [migration_id as number, name as string]))
     for (const migration of Object.keys(migrations)) {
-      const [, number, name] = /^(\d+)_(.+)$/.exec(migration)!
-      const other = names.get(Number(number))
+      const [, digits, name] = namePattern.exec(migration)!
+      const number = Number(digits)
+      const other = names.get(number)
       if (other !== undefined && other !== name) {
         return yield* new Migrator.MigrationError({
           reason: "bad-state",
-          message:
-            `Migration ${Number(number)} is ${name}, but the table ${table} has recorded ${
-              Number(number)
-            } as ${other}: ` +
+          message: `Migration ${number} is ${name}, but the table ${table} has recorded ${number} as ${other}: ` +
             "another program has run it, or it was renamed. Give each program a table of its own."
         })
       }

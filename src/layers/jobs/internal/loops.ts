@@ -10,6 +10,21 @@ import { interruptRun, type JobRun, type Loop, mayStart, type Pool } from "./poo
 import { untilAvailable } from "./retryPolicy.js"
 import type { Workers } from "./workers.js"
 
+/** Starts the jobs of claims; hands them back if none may start any more. */
+const startClaims = (pool: Pool, workers: Workers, claims: ReadonlyArray<Claim>): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    if (!mayStart(pool)) return yield* handBack(pool, claims)
+    const startedAt = yield* Clock.currentTimeMillis
+    // Another pool may have claimed an orphan at the same time.
+    const [refused, runs] = Array.partitionMap(
+      claims,
+      (claim) => claim.orphan && !pool.orphanTurn.take() ? Either.left(claim) : Either.right(makeRun(claim, startedAt))
+    )
+    yield* pool.rateLimit.began(runs.length)
+    yield* workers.start(runs)
+    yield* handBack(pool, refused)
+  })
+
 /**
  * Waits for room, claims as many jobs as there is room for and as may begin, and starts them. Returns whether there may be more
  * jobs. Only the wait is interruptible, so that no job is lost between its claim and the fiber that runs it.
@@ -19,11 +34,7 @@ const claimJobs = (pool: Pool, workers: Workers, ahead: ClaimAhead): Effect.Effe
     Effect.gen(function*() {
       if (yield* ahead.claim) yield* sourceAvailable(pool, "dispatcher")
       const early = yield* ahead.awaitRoom
-      if (early.length > 0) {
-        const startedAt = yield* Clock.currentTimeMillis
-        yield* workers.start(early.map((claim) => makeRun(claim, startedAt)))
-        return true
-      }
+      if (early.length > 0) return yield* Effect.as(startClaims(pool, workers, early), true)
       if (!mayStart(pool)) return false
       // What was claimed ahead is handed back.
       if (workers.room() <= 0) return true
@@ -31,20 +42,7 @@ const claimJobs = (pool: Pool, workers: Workers, ahead: ClaimAhead): Effect.Effe
       if (room === 0) return false
       const claims = yield* pool.queue.claim(room, { orphan: !pool.orphanTurn.isTaken() })
       yield* sourceAvailable(pool, "dispatcher")
-      if (mayStart(pool)) {
-        const startedAt = yield* Clock.currentTimeMillis
-        // Another pool may have claimed an orphan at the same time.
-        const [refused, runs] = Array.partitionMap(
-          claims,
-          (claim) =>
-            claim.orphan && !pool.orphanTurn.take() ? Either.left(claim) : Either.right(makeRun(claim, startedAt))
-        )
-        yield* pool.rateLimit.began(runs.length)
-        yield* workers.start(runs)
-        yield* handBack(pool, refused)
-      } else {
-        yield* handBack(pool, claims)
-      }
+      yield* startClaims(pool, workers, claims)
       ahead.claimed(claims.length === room)
       return claims.length === room
     })

@@ -12,7 +12,7 @@ import { makeMemoryKeys } from "./memoryKeys.js"
 import type { MemoryQueue } from "./memoryQueueContract.js"
 import { defaultPriority } from "./priority.js"
 
-const states: ReadonlyArray<JobState> = ["Running", "Dead", "Waiting", "Delayed", "Blocked"]
+const waitingStates: ReadonlyArray<JobState> = ["Waiting", "Delayed", "Blocked"]
 
 export const makeMemoryQueue = (options: {
   readonly name: string
@@ -243,8 +243,15 @@ export const makeMemoryQueue = (options: {
     find: (now, id) => {
       if (!ids.has(id)) return Option.none()
       sweep(now)
-      const found = states.flatMap((state) => entriesOf(state).find(({ job }) => job.id === id) ?? [])
-      return Option.fromNullable(found[0])
+      const lease = leases.get(id)
+      if (lease !== undefined) return Option.some({ state: "Running", job: lease.job, lease })
+      const letter = dead.get(id)
+      if (letter !== undefined) return Option.some({ state: "Dead", ...letter })
+      for (const state of waitingStates) {
+        const found = entriesOf(state).find(({ job }) => job.id === id)
+        if (found !== undefined) return Option.some(found)
+      }
+      return Option.none()
     },
     entries: (now, state) => {
       sweep(now)
@@ -276,8 +283,8 @@ export const makeMemoryQueue = (options: {
     discard,
     endOf: (now, id) => {
       sweep(now)
-      const { error, failure } = dead.get(id)?.letter ?? {}
-      if (failure !== undefined) return { _tag: "DeadLettered", error: error!, failure }
+      const letter = dead.get(id)?.letter
+      if (letter !== undefined) return { _tag: "DeadLettered", error: letter.error, failure: letter.failure }
       const { value } = kept.get(now, id) ?? {}
       return ids.has(id) ? undefined : value === undefined ? { _tag: "Gone" } : { _tag: "Succeeded", value }
     },

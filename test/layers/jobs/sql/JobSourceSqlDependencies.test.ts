@@ -1,35 +1,17 @@
 import { assert, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Effect, Fiber } from "effect"
 import { type JobQueue, UnknownDependency } from "../../../../src/layers/jobs/JobSource.js"
 import { offerDependentStatement } from "../../../../src/layers/jobs/sql/internal/dependencyStatements.js"
 import { Choices, seed } from "../../../kit/random.js"
 import { eventually } from "../../../kit/until.js"
 import { ack, take } from "../JobSourceWorld.js"
-import { describeServer, twoProcesses } from "./JobSourceSqlWorld.js"
+import { describeServer, end, idsOf, makeOpenTransaction, twoProcesses } from "./JobSourceSqlWorld.js"
 
 const offer = (queue: JobQueue, id: string, ...dependsOn: ReadonlyArray<string>) =>
   queue.offer([id], { ids: [id], dependsOn: [dependsOn] })
-const idsOf = (claims: ReadonlyArray<{ readonly id: string }>) => claims.map(({ id }) => id)
-const end = (queue: JobQueue, claims: Parameters<JobQueue["acknowledge"]>[0]) =>
-  Effect.map(queue.acknowledge(claims), (lost) => assert.deepStrictEqual(lost, []))
 
 describeServer("Dependencies of JobSourceSql", (databases) => {
-  /** Runs an effect in a transaction that stays open until `close`. */
-  const openTransaction = <A, E>(effect: Effect.Effect<A, E>, n: 0 | 1 = 0) =>
-    Effect.gen(function*() {
-      const { sql } = (yield* databases)[n]
-      const begun = yield* Deferred.make<void>()
-      const end = yield* Deferred.make<"commit" | "roll back">()
-      const fiber = yield* effect.pipe(
-        Effect.zipRight(Deferred.succeed(begun, void 0)),
-        Effect.zipRight(Deferred.await(end)),
-        Effect.filterOrFail((how) => how === "commit", () => "rolled back" as const),
-        sql.withTransaction,
-        Effect.fork
-      )
-      yield* Effect.raceFirst(Deferred.await(begun), Fiber.join(fiber))
-      return (how: "commit" | "roll back") => Effect.zipRight(Deferred.succeed(end, how), Fiber.await(fiber))
-    })
+  const openTransaction = makeOpenTransaction(databases)
   /** Completes when a statement waits for the lock of another transaction. */
   const someoneWaits = Effect.gen(function*() {
     const [{ sql }] = yield* databases

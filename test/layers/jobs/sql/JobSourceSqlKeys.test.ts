@@ -1,6 +1,6 @@
 import type { SqlClient } from "@effect/sql"
 import { assert, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, LogLevel, Schedule, Scope } from "effect"
+import { Duration, Effect, Exit, Fiber, Layer, Logger, LogLevel, Schedule, Scope } from "effect"
 import { type JobQueue, JobSource } from "../../../../src/layers/jobs/JobSource.js"
 import { statementsOf } from "../../../../src/layers/jobs/sql/internal/statements.js"
 import * as WorkerPool from "../../../../src/layers/jobs/WorkerPool.js"
@@ -8,14 +8,11 @@ import { Choices, seed } from "../../../kit/random.js"
 import { eventually } from "../../../kit/until.js"
 import { ack, take } from "../JobSourceWorld.js"
 import { type KeyedJob, makeKeyJournal } from "../keysWorld.js"
-import { describeServer, source, twoProcesses } from "./JobSourceSqlWorld.js"
+import { describeServer, end, idsOf, makeOpenTransaction, source, twoProcesses } from "./JobSourceSqlWorld.js"
 
 class Pool extends WorkerPool.Tag("keyed-pool")<Pool, KeyedJob>() {}
 
 const offer = (queue: JobQueue, ...ids: ReadonlyArray<string>) => queue.offer(ids, { ids, keys: ids.map(() => "key") })
-const idsOf = (claims: ReadonlyArray<{ readonly id: string }>) => claims.map(({ id }) => id)
-const end = (queue: JobQueue, claims: Parameters<JobQueue["acknowledge"]>[0]) =>
-  Effect.map(queue.acknowledge(claims), (lost) => assert.deepStrictEqual(lost, []))
 
 /** The plan of the statement that takes turns, which is run with it. */
 const explainAdvance = (sql: SqlClient.SqlClient, table: string, queue: string, limit: number) =>
@@ -33,22 +30,7 @@ const mostRead = (plan: string) =>
   Math.max(...[...plan.matchAll(/Scan.*rows=(\d+)|Removed by Filter: (\d+)/g)].map((_) => Number(_[1] ?? _[2])))
 
 describeServer("Keys of JobSourceSql", (databases) => {
-  /** Runs an effect in a transaction that stays open until `close`. */
-  const openTransaction = <A, E>(effect: Effect.Effect<A, E>) =>
-    Effect.gen(function*() {
-      const [{ sql }] = yield* databases
-      const begun = yield* Deferred.make<void>()
-      const end = yield* Deferred.make<"commit" | "roll back">()
-      const fiber = yield* effect.pipe(
-        Effect.zipRight(Deferred.succeed(begun, void 0)),
-        Effect.zipRight(Deferred.await(end)),
-        Effect.filterOrFail((how) => how === "commit", () => "rolled back" as const),
-        sql.withTransaction,
-        Effect.fork
-      )
-      yield* Deferred.await(begun)
-      return (how: "commit" | "roll back") => Effect.zipRight(Deferred.succeed(end, how), Fiber.await(fiber))
-    })
+  const openTransaction = makeOpenTransaction(databases)
 
   it.scopedLive(
     "two pools, one of which is replaced, run the jobs of each key one at a time and in order",

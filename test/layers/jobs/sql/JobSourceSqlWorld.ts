@@ -1,9 +1,9 @@
 import { SqlClient } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
-import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
-import { afterAll, beforeAll, describe } from "vitest"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
+import { afterAll, assert, beforeAll, describe } from "vitest"
 import * as Database from "../../../../src/layers/database/Database.js"
-import { JobSource, type QueueOptions } from "../../../../src/layers/jobs/JobSource.js"
+import { type JobQueue, JobSource, type QueueOptions } from "../../../../src/layers/jobs/JobSource.js"
 import * as JobSourceSql from "../../../../src/layers/jobs/sql/JobSourceSql.js"
 import { jobSourceConformance } from "../../../conformance/jobSource.js"
 import { openDatabase, type Opened } from "../../../kit/database.js"
@@ -93,6 +93,29 @@ export const twoProcesses = (
       written: Effect.map(sql<{ what: string }>`SELECT what FROM written ORDER BY what`, (rows) =>
         rows.map(({ what }) => what))
     }
+  })
+
+export const idsOf = (claims: ReadonlyArray<{ readonly id: string }>) => claims.map(({ id }) => id)
+
+/** Acknowledges jobs that are held. */
+export const end = (queue: JobQueue, claims: Parameters<JobQueue["acknowledge"]>[0]) =>
+  Effect.map(queue.acknowledge(claims), (lost) => assert.deepStrictEqual(lost, []))
+
+/** Runs an effect in a transaction of the first process, or the second, that stays open until the function that it returns says how it ends. */
+export const makeOpenTransaction = (databases: Databases) => <A, E>(effect: Effect.Effect<A, E>, process: 0 | 1 = 0) =>
+  Effect.gen(function*() {
+    const { sql } = (yield* databases)[process]
+    const begun = yield* Deferred.make<void>()
+    const ending = yield* Deferred.make<"commit" | "roll back">()
+    const fiber = yield* effect.pipe(
+      Effect.zipRight(Deferred.succeed(begun, void 0)),
+      Effect.zipRight(Deferred.await(ending)),
+      Effect.filterOrFail((how) => how === "commit", () => "rolled back" as const),
+      sql.withTransaction,
+      Effect.fork
+    )
+    yield* Effect.raceFirst(Deferred.await(begun), Fiber.join(fiber))
+    return (how: "commit" | "roll back") => Effect.zipRight(Deferred.succeed(ending, how), Fiber.await(fiber))
   })
 
 let linesTables = 0

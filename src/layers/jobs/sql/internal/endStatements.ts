@@ -14,7 +14,7 @@ export const endStatements = (
   }
 ) => {
   const { bound, ids, leased } = parts
-  const told = `CASE WHEN awaited THEN id END AS ended, CASE WHEN key IS NOT NULL THEN
+  const announced = `CASE WHEN awaited THEN id END AS ended, CASE WHEN key IS NOT NULL THEN
         (SELECT 1 FROM ${table} AS blocked WHERE queue = $1 AND blocked.key = ${table}.key AND state = 'blocked'
           ORDER BY queue, key, number LIMIT 1) IS NOT NULL END AS followed`
   return {
@@ -23,14 +23,16 @@ export const endStatements = (
      * left, so that offering it again conflicts. `$6` is whether the caller notifies after the commit, instead of the triggers (`quietlyEnded`): of `ended`, the id of
      * a job whose end is awaited, and if the job is `followed` by another one of its key. The result is found by the fence, in the array itself: with a join the planner may scan the table.
      */
-    ack: brief(`WITH removed AS (DELETE FROM ${table} WHERE ${leased} AND keep_id_for IS NULL RETURNING fence, ${told}),
+    ack: brief(
+      `WITH removed AS (DELETE FROM ${table} WHERE ${leased} AND keep_id_for IS NULL RETURNING fence, ${announced}),
       kept AS (
         UPDATE ${table} SET state = 'done', due_at = greatest(clock_timestamp() + keep_id_for, unique_until), payload = 'null', cursor = NULL,
           error = NULL, lease_until = NULL, result = ($5::text[])[array_position($3::text[], fence::text)]::jsonb
-        WHERE ${leased} AND keep_id_for IS NOT NULL RETURNING fence, ${told})
+        WHERE ${leased} AND keep_id_for IS NOT NULL RETURNING fence, ${announced})
       SELECT fence::text AS fence, ended, followed, ${bound("$4")},
         set_config('${quietlyEnded(table)}', CASE WHEN $6::boolean THEN $3::text[]::text ELSE '{}' END, true) AS quiet
-      FROM (SELECT * FROM removed UNION ALL SELECT * FROM kept) AS settled`),
+      FROM (SELECT * FROM removed UNION ALL SELECT * FROM kept) AS settled`
+    ),
     /**
      * `$2` are ids. Gives the states of their jobs, and has the ends of those that have not ended announced, and kept. A job that is being settled at this
      * moment is not waited for: it has ended at the next look.

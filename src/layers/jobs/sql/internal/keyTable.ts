@@ -6,6 +6,20 @@ export const keyedPrefix = "keyed "
 /** The table of the keys whose next job is to be determined. */
 export const turnsOf = (table: string): string => `${table}_turns`
 
+/** What the triggers run: leaves the turn of a key, and notifies unless `quiet` is true. */
+export const turnFunction = (table: string, quiet = "false"): string =>
+  `CREATE OR REPLACE FUNCTION ${table}_turn() RETURNS trigger LANGUAGE plpgsql AS $turn$ BEGIN
+    INSERT INTO ${turnsOf(table)} (queue, key) VALUES (OLD.queue, OLD.key);
+    IF TG_WHEN = 'BEFORE' THEN NEW.state := 'blocked'; END IF;
+    IF ${quiet} THEN RETURN NEW; END IF;
+    -- A job that is not visible yet notifies when it is offered.
+    IF TG_WHEN = 'BEFORE' OR EXISTS (
+      SELECT 1 FROM ${table} WHERE queue = OLD.queue AND key = OLD.key AND state = 'blocked') THEN
+      PERFORM pg_notify('${table}', '${keyedPrefix}' || OLD.queue);
+    END IF;
+    RETURN NEW;
+  END $turn$`
+
 /**
  * Order and mutual exclusion by key, as the table itself keeps them.
  *
@@ -27,16 +41,7 @@ export const keyMigration = (table: string): JobTable["migrations"][number] =>
     key text COLLATE "C" NOT NULL,
     PRIMARY KEY (queue, number)
   );
-  CREATE FUNCTION ${table}_turn() RETURNS trigger LANGUAGE plpgsql AS $turn$ BEGIN
-    INSERT INTO ${turnsOf(table)} (queue, key) VALUES (OLD.queue, OLD.key);
-    IF TG_WHEN = 'BEFORE' THEN NEW.state := 'blocked'; END IF;
-    -- A job that is not visible yet notifies when it is offered.
-    IF TG_WHEN = 'BEFORE' OR EXISTS (
-      SELECT 1 FROM ${table} WHERE queue = OLD.queue AND key = OLD.key AND state = 'blocked') THEN
-      PERFORM pg_notify('${table}', '${keyedPrefix}' || OLD.queue);
-    END IF;
-    RETURN NEW;
-  END $turn$;
+  ${turnFunction(table)};
   CREATE TRIGGER ${table}_key_redriven BEFORE UPDATE OF state ON ${table} FOR EACH ROW
     WHEN (OLD.key IS NOT NULL AND OLD.state = 'dead' AND NEW.state = 'waiting') EXECUTE FUNCTION ${table}_turn();
   CREATE TRIGGER ${table}_key_ended AFTER UPDATE OF state ON ${table} FOR EACH ROW

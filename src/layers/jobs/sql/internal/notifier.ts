@@ -1,7 +1,8 @@
 import type { SqlClient } from "@effect/sql"
-import { Effect, Exit, Fiber, Option, type Scope } from "effect"
+import { Effect, Exit, Fiber, type Scope } from "effect"
 import { afterCommit, isInTransaction } from "../../../../core/internal/afterCommit.js"
 import { bounded } from "../../../../core/internal/bounded.js"
+import { hasService } from "../../../../core/internal/fiberState.js"
 import { brief, execute, executeOwn, type Row, TransactionTag } from "../../../database/contract.js"
 import { everyQueue } from "../../internal/wakeUp.js"
 import type { JobSourceError } from "../../JobSource.js"
@@ -103,10 +104,9 @@ export const makeNotifier = (options: {
         ? Effect.void
         : Effect.mapError(executeOwn(sql, statement, [channel, payloads]), failureOf(queue)("notify"))
     /** A transaction that runs nothing after its commit. */
-    const isForeign = Effect.zipWith(
-      Effect.serviceOption(TransactionTag),
-      isInTransaction,
-      (transaction, runsHooks) => Option.isSome(transaction) && !runsHooks
+    const isForeign = Effect.flatMap(
+      hasService(TransactionTag),
+      (joins) => joins ? Effect.negate(isInTransaction) : Effect.succeed(false)
     )
 
     return {

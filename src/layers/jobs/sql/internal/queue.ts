@@ -1,6 +1,7 @@
 import type { SqlClient } from "@effect/sql"
-import { Array, Context, DateTime, Duration, Effect, Option } from "effect"
+import { Array, DateTime, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
+import { hasService } from "../../../../core/internal/fiberState.js"
 import { type Row, transaction, TransactionTag } from "../../../database/contract.js"
 import { dependenciesFault, dependenciesOf, type JobRef } from "../../internal/dependencies.js"
 import { endedMessageOf } from "../../internal/jobEnds.js"
@@ -62,9 +63,7 @@ export const make = (options: {
   const run = runOn(sql, name)
 
   const listing = sqlListing(name, run, listStatements)
-  const isInTransaction = Effect.withFiberRuntime<boolean>((fiber) =>
-    Effect.succeed(Option.isSome(Context.getOption(fiber.currentContext, TransactionTag)))
-  )
+  const isInTransaction = hasService(TransactionTag)
   const takeRoom = makeQueueBound({ queue: name, capacity, depth: listing.depth, isInTransaction })
 
   const count = (operation: string, statement: string, ...values: ReadonlyArray<unknown>) =>
