@@ -65,13 +65,10 @@ export const runProcess = (
     const inSpan = span === undefined
       ? Effect.withSpan(process, name, { root: true, captureStackTrace: false, attributes })
       : process
-    const ownRefs = [ofUnitOfWork(unit), owner] as const
-    return setRefs(
-      ...ownRefs,
-      ...span === undefined
-        ? []
-        : [refValue(FiberRef.currentContext, Context.add(fiber.currentContext, Tracer.ParentSpan, span))]
-    ).pipe(
+    const context = span === undefined
+      ? fiber.currentContext
+      : Context.add(fiber.currentContext, Tracer.ParentSpan, span)
+    return setRefs(ofUnitOfWork(unit), owner, refValue(FiberRef.currentContext, context)).pipe(
       Effect.zipRight(exitOf(inSpan)),
       Effect.flatMap((exit) => {
         if (span !== undefined) spans?.end(span, exit)

@@ -4,6 +4,7 @@ import { Duration, Effect, Exit, Scope } from "effect"
 import { afterAll, beforeAll } from "vitest"
 import type { CarrierQueue, Service } from "../../../../src/layers/jobs/JobCarrier.js"
 import { type Claim, JobSourceError } from "../../../../src/layers/jobs/JobSource.js"
+import { aroundStatements } from "../../../kit/aroundStatements.js"
 import { openDatabase, type Opened } from "../../../kit/database.js"
 import { makeMemoryCarrier } from "../../../kit/memoryCarrier.js"
 import { databaseFolder } from "../../../kit/pglite.js"
@@ -47,11 +48,10 @@ const mortalProcess = (step: string, when: "before" | "after") => {
       return Effect.fail(death)
     })
   const sqlOf = (sql: SqlClient.SqlClient): SqlClient.SqlClient =>
-    Object.assign((...args: Parameters<SqlClient.SqlClient>) => sql(...args), sql, {
-      unsafe: ((text, values) => ({
-        raw: run(text, sql.unsafe(text, values).raw, new SqlError.SqlError({ cause: new Error("killed") }))
-      })) as SqlClient.SqlClient["unsafe"]
-    }) as SqlClient.SqlClient
+    aroundStatements(
+      sql,
+      (statement, text) => run(text, statement, new SqlError.SqlError({ cause: new Error("killed") }))
+    )
   const carrierOf = (carrier: Service): Service => ({
     ...carrier,
     open: (options) =>

@@ -1,6 +1,7 @@
-import type { SqlClient, SqlError } from "@effect/sql"
+import type { SqlError } from "@effect/sql"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { aroundStatements } from "../../../kit/aroundStatements.js"
 import { openDatabase, type Opened } from "../../../kit/database.js"
 import { makeMemoryCarrier } from "../../../kit/memoryCarrier.js"
 import { describePostgres } from "../../../kit/postgres.js"
@@ -12,12 +13,10 @@ type Around = <A>(take: Effect.Effect<A, SqlError.SqlError>) => Effect.Effect<A,
 /** A process whose statement that takes the rows to be offered runs inside of `around`. */
 const aroundTake = (opened: Opened, around: Around): Opened => {
   const { reserved } = opened.database
-  const wrapped = Object.assign((...args: Parameters<SqlClient.SqlClient>) => reserved(...args), reserved, {
-    unsafe: ((text, values) => {
-      const statement = reserved.unsafe(text, values)
-      return text.includes(".take.") ? { raw: around(statement.raw) } : statement
-    }) as SqlClient.SqlClient["unsafe"]
-  }) as SqlClient.SqlClient
+  const wrapped = aroundStatements(
+    reserved,
+    (statement, text) => text.includes(".take.") ? around(statement) : statement
+  )
   return { ...opened, database: { ...opened.database, reserved: wrapped } }
 }
 

@@ -1,8 +1,8 @@
-import type { SqlClient } from "@effect/sql"
 import { assert, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Schema, Scope, Stream } from "effect"
 import { type JobEnd, JobSource } from "../../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../../src/layers/jobs/WorkerPool.js"
+import { aroundStatements } from "../../../kit/aroundStatements.js"
 import type { Opened } from "../../../kit/database.js"
 import { eventually } from "../../../kit/until.js"
 import { take } from "../JobSourceWorld.js"
@@ -19,13 +19,11 @@ const awaited = (ids: ReadonlyArray<string>) => ({ ids, awaited: true })
 /** The process, and the texts of the statements that it has sent since. */
 const recorded = (opened: Opened) => {
   const sent: Array<string> = []
-  const { sql } = opened
-  const unsafe: SqlClient.SqlClient["unsafe"] = (text, values) => {
-    sent.push(text)
-    return sql.unsafe(text, values)
-  }
-  const client = Object.assign((...args: Parameters<SqlClient.SqlClient>) => sql(...args), sql, { unsafe })
-  return { opened: { ...opened, sql: client as SqlClient.SqlClient }, sent }
+  const sql = aroundStatements(
+    opened.sql,
+    (statement, text) => Effect.zipRight(Effect.sync(() => sent.push(text)), statement)
+  )
+  return { opened: { ...opened, sql }, sent }
 }
 
 describeEngines("The ends of jobs in JobSourceSql", (databases) => {

@@ -1,8 +1,8 @@
 import { SqlError } from "@effect/sql"
-import type { SqlClient } from "@effect/sql"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import type { JobQueue } from "../../../../src/layers/jobs/JobSource.js"
+import { aroundStatements } from "../../../kit/aroundStatements.js"
 import type { Opened } from "../../../kit/database.js"
 import { eventually } from "../../../kit/until.js"
 import { take, takeWaiting } from "../JobSourceWorld.js"
@@ -30,14 +30,12 @@ const failing = (opened: Opened, failures: number): Opened => {
   const { reserved } = opened.database
   let left = failures
   const lost = new SqlError.SqlError({ cause: new Error("lost") })
-  const unsafe = ((text, values) => {
-    const statement = reserved.unsafe(text, values)
-    return text.includes("pg_notify")
-      ? { raw: Effect.suspend(() => left-- > 0 ? Effect.fail(lost) : statement.raw) }
-      : statement
-  }) as SqlClient.SqlClient["unsafe"]
-  const client = Object.assign((...args: Parameters<SqlClient.SqlClient>) => reserved(...args), reserved, { unsafe })
-  return { ...opened, database: { ...opened.database, reserved: client as SqlClient.SqlClient } }
+  const failing = aroundStatements(
+    reserved,
+    (statement, text) =>
+      text.includes("pg_notify") ? Effect.suspend(() => left-- > 0 ? Effect.fail(lost) : statement) : statement
+  )
+  return { ...opened, database: { ...opened.database, reserved: failing } }
 }
 
 /** The notifications of the table from now on. `until` waits for one, and returns those that came before it. */

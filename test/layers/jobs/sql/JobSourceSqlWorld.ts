@@ -6,6 +6,7 @@ import * as Database from "../../../../src/layers/database/Database.js"
 import { type JobQueue, JobSource, type QueueOptions } from "../../../../src/layers/jobs/JobSource.js"
 import * as JobSourceSql from "../../../../src/layers/jobs/sql/JobSourceSql.js"
 import { jobSourceConformance } from "../../../conformance/jobSource.js"
+import { aroundStatements } from "../../../kit/aroundStatements.js"
 import { openDatabase, type Opened } from "../../../kit/database.js"
 import { databaseFolder } from "../../../kit/pglite.js"
 import { describePostgres } from "../../../kit/postgres.js"
@@ -64,12 +65,10 @@ export const source = ({ database, sql }: Opened, options: JobSourceSql.Options 
 
 /** A client that runs an effect after the server has claimed jobs and before the caller has the response. */
 export const afterClaim = (sql: SqlClient.SqlClient, effect: Effect.Effect<unknown>): SqlClient.SqlClient =>
-  Object.assign((...args: Parameters<SqlClient.SqlClient>) => sql(...args), sql, {
-    unsafe: ((text, values) => {
-      const statement = sql.unsafe(text, values)
-      return text.includes("SKIP LOCKED") ? { raw: Effect.zipLeft(statement.raw, effect) } : statement
-    }) as SqlClient.SqlClient["unsafe"]
-  }) as SqlClient.SqlClient
+  aroundStatements(
+    sql,
+    (statement, text) => text.includes("SKIP LOCKED") ? Effect.zipLeft(statement, effect) : statement
+  )
 
 let queues = 0
 

@@ -1,20 +1,17 @@
-import { Effect, Exit, Option } from "effect"
+import { Effect, Exit } from "effect"
 import type { Row } from "../../../database/contract.js"
 import type { EndsQueue } from "../../internal/jobEnds.js"
-import { failureOf } from "../../internal/jobRecord.js"
+import { fromText } from "../../internal/jobRecord.js"
 import { isStorableId } from "../../internal/storable.js"
 import type { JobEnd } from "../../JobSource.js"
 import type { Run } from "./rows.js"
 import type { Statements } from "./statements.js"
 
-const endOf = (row: Row): JobEnd | undefined =>
-  row.state === "dead"
-    ? { _tag: "DeadLettered", error: row.error as string, failure: failureOf(row) }
-    : row.state === "done"
-    ? {
-      _tag: "Succeeded",
-      value: Option.map(Option.fromNullable(row.result as string | null), (text): unknown => JSON.parse(text))
-    }
+const endOf = ({ error, failure, result, state }: Row): JobEnd | undefined =>
+  state === "dead"
+    ? { _tag: "DeadLettered", error: error as string, failure: fromText(failure) }
+    : state === "done"
+    ? { _tag: "Succeeded", value: fromText(result) }
     : undefined
 
 /** How the jobs of a queue have ended, as the table says. `run` waits for no jobs. */

@@ -1,6 +1,6 @@
 import { DateTime, Effect, Option } from "effect"
 import type { Row } from "../../../database/contract.js"
-import { failureOf, toJob } from "../../internal/jobRecord.js"
+import { fromText, toJob } from "../../internal/jobRecord.js"
 import { parsePosition, toPage } from "../../internal/position.js"
 import { isStorableId } from "../../internal/storable.js"
 import type { QueueListing, StoredJob } from "../../QueueControl.js"
@@ -31,7 +31,7 @@ export const toStoredJob = (row: Row): StoredJob => {
       })
       : Option.none(),
     error: Option.fromNullable(row.error as string | null),
-    failure: failureOf(row),
+    failure: fromText(row.failure),
     failedAt: date(row.failed_at)
   }
 }
