@@ -35,12 +35,15 @@ export const offeredJobs: ReadonlyArray<Job> = [
 
 let acknowledged = 0
 let started = 0
+let running = 0
 let cpu = process.cpuUsage()
 
-/** Prints the start of each long job, and of the first quick one. */
+/** Prints the start of the first long job, when all of them run, and the start of the first quick job. */
 export const jobStarted = (job: Job, attempt: number) => {
-  if (job.long) printLine("started", now(), attempt)
-  else if (started++ === 0) {
+  if (job.long) {
+    if (++running === 1) printLine("started", now(), attempt)
+    if (running === Number(LONG)) printLine("all", now())
+  } else if (started++ === 0) {
     cpu = process.cpuUsage()
     printLine("first", now())
   }

@@ -1,7 +1,8 @@
 import { NodeRuntime } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { Effect, Layer, Option, Redacted } from "effect"
-import { Database, JobCarrierRedis, JobSourceRedis, JobSourceSql, launch, WorkerPool } from "../../../dist/index.js"
+import { Database, JobCarrierRedis, JobSourceMemory, JobSourceRedis, JobSourceSql, launch, WorkerPool } from "../../../dist/index.js"
+import "../../shutdown/watch.js"
 import {
   concurrency,
   type Job,
@@ -24,7 +25,7 @@ const OverRedis = JobSourceSql.layerCarried().pipe(
 )
 const OverPostgres = JobSourceSql.layer().pipe(Layer.provideMerge(Database.layer({ url: Redacted.make(url) })))
 const Source = Layer.orDie(
-  !url.startsWith("redis:") ? OverPostgres : writesRow ? OverRedis : JobSourceRedis.layer({ url: Redacted.make(url) })
+  url === "" ? JobSourceMemory.layer({ capacity: Infinity }) : !url.startsWith("redis:") ? OverPostgres : writesRow ? OverRedis : JobSourceRedis.layer({ url: Redacted.make(url) })
 )
 
 const Workers = Pool.layer({

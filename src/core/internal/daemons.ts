@@ -84,7 +84,7 @@ export const makeDaemons = (
     const search = (): boolean => {
       const since = unsafeMonotonicMillis(clock)
       for (const fiber of Fiber.unsafeRoots()) {
-        if (fiber.getFiberRef(currentOwner) === daemons && isUnobserved(fiber) && !isUnit(fiber)) {
+        if (isUnobserved(fiber) && fiber.getFiberRef(currentOwner) === daemons && !isUnit(fiber)) {
           fiber.addObserver(count)
           running.add(fiber, { since })
         }

@@ -1,4 +1,5 @@
 import { Context, Effect, type FiberId, FiberRef, FiberRefs, Tracer } from "effect"
+import { replaceRefs } from "./effectInternals.js"
 
 /** A fiber ref, and a value for it. */
 export type RefValue = readonly [FiberRef.FiberRef<unknown>, unknown]
@@ -30,7 +31,11 @@ export const setRefs = (...values: ReadonlyArray<RefValue>): Effect.Effect<void>
     return FiberRefs.unsafeMake(locals)
   })
 
-export const restoreRefs = (refs: FiberRefs.FiberRefs): Effect.Effect<void> => Effect.updateFiberRefs(() => refs)
+export const restoreRefs = (refs: FiberRefs.FiberRefs): Effect.Effect<void> =>
+  Effect.withFiberRuntime((fiber) => {
+    replaceRefs(fiber, refs)
+    return Effect.void
+  })
 
 /** The refs of this fiber with a span, see `setRefs`. */
 export const withSpan = (refs: FiberRefs.FiberRefs, id: FiberId.Single, span: Tracer.AnySpan): FiberRefs.FiberRefs => {

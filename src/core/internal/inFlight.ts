@@ -1,4 +1,5 @@
-import { Duration, Effect, Fiber } from "effect"
+import { Effect, Fiber } from "effect"
+import { turn } from "./eventLoop.js"
 
 /** A unit of work in flight: its fiber, and the data that its owner attached. */
 interface Unit<out D> {
@@ -30,8 +31,8 @@ export interface InFlight<in out D> {
   readonly interruptAll: Effect.Effect<void>
 }
 
-/** Interrupting 100,000 fibers in one turn would block the event loop for a second, and delay every deadline. */
-const batch = 500
+/** Interrupting 100,000 fibers in one turn would block the event loop for seconds, and delay every deadline. This many end within a few milliseconds. */
+const batch = 100
 
 export const makeInFlight = <D>(): Effect.Effect<InFlight<D>> =>
   Effect.sync(() => {
@@ -68,11 +69,9 @@ export const makeInFlight = <D>(): Effect.Effect<InFlight<D>> =>
         Array.from(running).filter(({ interrupted }) => !interrupted),
         (unit, index) => {
           unit.interrupted = true
-          // A sleep, not a yield: timers and sockets must run between two batches.
-          return Effect.zipRight(
-            index > 0 && index % batch === 0 ? Effect.sleep(Duration.zero) : Effect.void,
-            Fiber.interruptAsFork(unit.fiber, id)
-          )
+          const interrupt = Fiber.interruptAsFork(unit.fiber, id)
+          // A turn, not a yield: timers and sockets must run between two batches.
+          return index > 0 && index % batch === 0 ? Effect.zipRight(turn, interrupt) : interrupt
         },
         { discard: true }
       )

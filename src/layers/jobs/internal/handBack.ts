@@ -1,5 +1,6 @@
 import { Deferred, Duration, Effect, FiberId } from "effect"
 import { bounded } from "../../../core/internal/bounded.js"
+import { turn } from "../../../core/internal/eventLoop.js"
 import { JobEvent } from "../JobEvent.js"
 import type { Claim } from "../JobSource.js"
 import type { HandBackBatch, Pool } from "./poolState.js"
@@ -8,26 +9,36 @@ import { retrySettlement } from "./retryPolicy.js"
 /** How long the claims of interrupted jobs are collected, so that jobs which end within this time share a statement. */
 const batchWindow = Duration.millis(100)
 
+/** So many jobs take a source in memory a few milliseconds, in which the event loop is blocked. */
+const mostAtOnce = 1000
+
 /** Makes the jobs available to other processes, without spending attempts. Returns the claims whose lease was lost. */
 export const returnToQueue = (pool: Pool, claims: ReadonlyArray<Claim>) =>
   Effect.uninterruptible(retrySettlement(pool)(pool.queue.handBack(claims)))
 
 /** Hands jobs back in one statement, and records each of them. */
-export const handBack = (pool: Pool, claims: ReadonlyArray<Claim>): Effect.Effect<void> => {
-  const { record, recordCut, recordLeaseLost, runFields } = pool.events
-  return claims.length === 0 ? Effect.void : returnToQueue(pool, claims).pipe(
-    Effect.matchEffect({
-      onSuccess: (lost) =>
-        Effect.forEach(
-          claims,
-          (claim) => lost.includes(claim) ? recordLeaseLost(claim) : record(JobEvent.HandedBack(runFields(claim))),
-          { discard: true }
-        ),
-      onFailure: (error) => recordCut(claims, `${claims.length} jobs could not be handed back`, error)
-    }),
-    Effect.uninterruptible
-  )
+const handBackAtOnce = (pool: Pool, claims: ReadonlyArray<Claim>): Effect.Effect<void> => {
+  const { recordAll, recordCut, recordLeaseLost, runFields } = pool.events
+  return Effect.matchEffect(returnToQueue(pool, claims), {
+    onSuccess: (lost) => {
+      const handedBack = lost.length === 0 ? claims : claims.filter((claim) => !lost.includes(claim))
+      return Effect.zipRight(
+        recordAll(handedBack.map((claim) => JobEvent.HandedBack(runFields(claim)))),
+        Effect.forEach(lost, recordLeaseLost, { discard: true })
+      )
+    },
+    onFailure: (error) => recordCut(claims, `${claims.length} jobs could not be handed back`, error)
+  })
 }
+
+/** Hands jobs back in as few statements as do not hold up the event loop, and records each of them. */
+export const handBack = (pool: Pool, claims: ReadonlyArray<Claim>): Effect.Effect<void> =>
+  Effect.uninterruptible(Effect.gen(function*() {
+    for (let from = 0; from < claims.length; from += mostAtOnce) {
+      if (from > 0) yield* turn
+      yield* handBackAtOnce(pool, claims.slice(from, from + mostAtOnce))
+    }
+  }))
 
 /** Hands back one interrupted job: with the current batch, or alone when that is on its way. */
 export const handBackInterrupted = (pool: Pool, claim: Claim): Effect.Effect<void> =>

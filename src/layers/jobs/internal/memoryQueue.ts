@@ -211,10 +211,11 @@ export const makeMemoryQueue = (options: {
       if (lease === undefined) return
       leases.delete(claim.id)
       const { attempt, error: lastError } = lease.job
+      const dueAt = now + delay
       insertAt(
-        { ...lease.job, attempt: attempt + (attemptSpent ? 1 : 0), error: error ?? lastError },
+        { ...lease.job, attempt: attempt + (attemptSpent ? 1 : 0), error: error ?? lastError, dueAt },
         now,
-        now + delay
+        dueAt
       )
       notify()
     },
