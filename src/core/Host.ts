@@ -282,6 +282,8 @@ export const processes = {
   pid: (): number => process.pid,
   /** The file that Node was started with. */
   entry: (): string | undefined => process.argv[1],
+  /** Whether Node verifies the certificates of servers unless a connection says otherwise. */
+  verifiesTls: (): boolean => process.env["NODE_TLS_REJECT_UNAUTHORIZED"] !== "0",
   exists: (pid: number): boolean => {
     try {
       return process.kill(pid, 0)

@@ -2,6 +2,7 @@
 import { Deferred, Duration, Effect, Exit, FiberId, Option, type Scope } from "effect"
 import { Duplex } from "node:stream"
 import { Worker } from "node:worker_threads"
+import { processes } from "../Host.js"
 import { backoff } from "./backoff.js"
 import { bounded } from "./bounded.js"
 import { errorMessage } from "./errorMessage.js"
@@ -27,7 +28,10 @@ export class ThreadSocket extends Duplex {
 
   connect(portOrPath: number | string, host?: string): this {
     const place = typeof portOrPath === "number" ? { port: portOrPath, host } : { path: portOrPath }
-    this.post({ type: "connect", id: this.id, place, secure: this.secure })
+    // The thread has no environment.
+    const secure = this.secure &&
+      { ...this.secure, options: { rejectUnauthorized: processes.verifiesTls(), ...this.secure.options } }
+    this.post({ type: "connect", id: this.id, place, secure })
     return this
   }
 

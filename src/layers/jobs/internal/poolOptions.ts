@@ -56,7 +56,7 @@ export interface Options<Job, Cursor, E, R, R2 = never, Success = void> extends 
   readonly permanent?: ((error: NoInfer<E>) => boolean) | undefined
   /**
    * How long the lease of a job lasts unless it is renewed. The pool renews it while the job runs; while the job
-   * blocks the event loop, only `renewWhileBlocked` of `JobSourceSql` does. By default the lease of the source.
+   * blocks the event loop, only `renewWhileBlocked` of the source does. By default the lease of the source.
    */
   readonly lease?: Duration.DurationInput | undefined
   /**

@@ -7,6 +7,7 @@
  * - A job belongs to a claim for as long as its lock is renewed. Every claim has a lock token of its own, and each command
  *   that settles a job names it.
  * - A failure and the death of a process spend an attempt, a hand-back does not. Only the pool makes a job a dead letter.
+ * - With `renewWhileBlocked`, a job that blocks the event loop keeps its lease, for up to ten minutes.
  * - Jobs whose process died wait in a list of their own, `lastcall:orphans`, while a pool runs another one.
  * - A queue is paused as BullMQ pauses it, so its dashboards show that and can do it, too.
  * - Of the jobs that wait, and of those that run, the first 1,000 can be listed: BullMQ keeps them in lists, which have no index.
@@ -92,6 +93,20 @@ export interface Options {
    * is refused as any other, although it would add nothing.
    */
   readonly capacity?: number | undefined
+  /**
+   * Whether leases are renewed also while a job blocks the event loop: by a thread, on a connection of its own. `false` by default:
+   * each process pays for it with the thread, about 11 MB of memory and one more connection to the server, and only jobs that block for
+   * longer than their lease need it.
+   *
+   * **Promised:** such a job, and the jobs beside it, keep their leases for up to ten minutes, and in a drain for no longer than its
+   * bound. A process that is frozen or dead loses them at the usual time. **Not promised:** that they are kept when the connection of the
+   * thread is lost meanwhile, which only the event loop can make anew. Where there is no thread or no connection, one warning says why, and
+   * the pool works as without the option.
+   *
+   * Before Node 22.14 threads have no names, so that the exit takes a computation of `node:crypto` or `node:zlib` in libuv's thread pool
+   * for this thread, and overlooks one. `process.exit` then waits until that computation has ended, which may be after the deadline.
+   */
+  readonly renewWhileBlocked?: boolean | undefined
 }
 
 /**
@@ -106,7 +121,8 @@ export const defaults = {
   expireEvery: Duration.seconds(1),
   pollInterval: Duration.seconds(2),
   connectTimeout: Duration.seconds(5),
-  capacity: Infinity
+  capacity: Infinity,
+  renewWhileBlocked: false
 }
 
 /**
@@ -134,7 +150,8 @@ export const layer = (options: Options): Layer.Layer<JobSource, RedisError> =>
         capacity: countOption("JobSourceRedis", "capacity", options.capacity ?? defaults.capacity, {
           least: 1,
           unlimited: true
-        })
+        }),
+        renewWhileBlocked: options.renewWhileBlocked ?? defaults.renewWhileBlocked
       })
     })
   )

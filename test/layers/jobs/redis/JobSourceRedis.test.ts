@@ -197,7 +197,7 @@ describeRedis("JobSourceRedis", (redis) => {
   jobSourceConformance("the source in Redis", {
     make: (world) =>
       Effect.gen(function*() {
-        const options = { lease, prefix: newPrefix(), ...world } as const
+        const options = { lease, prefix: newPrefix(), renewWhileBlocked: true, ...world } as const
         const lines: Array<string> = []
         return {
           sources: [yield* source(redis, options), yield* source(redis, options)],

@@ -77,6 +77,17 @@ for i = 2, #ARGV, 2 do
 end
 return lost`
 
+/** The command that renews leases, without the id and the token of each, which come last. */
+export const renewal = (toKey: (type: string) => string, millis: number): [string, ...Array<string>] => [
+  "EVAL",
+  renew,
+  "3",
+  toKey("active"),
+  toKey("stalled"),
+  toKey(""),
+  String(millis)
+]
+
 const setProgress = `
 if redis.call('GET', KEYS[1] .. ':lock') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'progress', ARGV[2])
@@ -126,7 +137,7 @@ export const scriptsOf = (redis: Redis, toKey: (type: string) => string): Script
   return {
     renew: async (leases, millis) => {
       const args = leases.flatMap(({ id, token }) => [id, token])
-      return await redis.eval(renew, 3, toKey("active"), toKey("stalled"), toKey(""), millis, ...args) as Array<number>
+      return await redis.call(...renewal(toKey, millis), ...args) as Array<number>
     },
     setProgress: ({ id, token }, value) => isOne(redis.eval(setProgress, 1, toKey(id), token, value)),
     resetAttempts: (id, fromStart) =>

@@ -1,6 +1,8 @@
 import type { RedisQueueBackend } from "bullmq"
-import { Duration, Effect, Queue, type Redacted, type Scope } from "effect"
+import { Duration, Effect, Queue, type Redacted, Scope } from "effect"
+import { once } from "../../../../core/internal/once.js"
 import { optionalPeers, rethrow } from "../../../../core/internal/optionalPeers.js"
+import type { ThreadConnection } from "../../../../core/internal/threadConnection.js"
 import { type Cancellations, makeCancellations, messageOf } from "../../internal/cancellations.js"
 import { endedMessageOf } from "../../internal/jobEnds.js"
 import * as WakeUp from "../../internal/wakeUp.js"
@@ -24,6 +26,8 @@ export interface OpenQueue {
 /** A connection for commands, a subscription that wakes queues, and the queues of BullMQ that are open. */
 export interface Server {
   readonly connection: Connection
+  /** A connection that sends by itself while the event loop is blocked. Started once, when it is run. */
+  readonly thread: Effect.Effect<ThreadConnection>
   readonly queues: ReadonlySet<OpenQueue>
   /** Wakes this queue in all processes. Those that miss the message find the jobs by polling. */
   readonly wake: (name: string) => Effect.Effect<void>
@@ -109,9 +113,16 @@ export const makeServer = (options: {
       return backend
     }
 
+    const scope = yield* Effect.scope
+    // Most apps have no use for it.
+    const thread = Effect.flatMap(
+      Effect.promise(() => import("./redisThread.js")),
+      ({ makeRedisThread }) => makeRedisThread({ redis, target, connectTimeout })
+    )
     const wake = (name: string) => Effect.ignore(Effect.tryPromise(() => redis.publish(channel, name)))
     const server: Server = {
       connection,
+      thread: once(() => Scope.extend(thread, scope))(),
       queues,
       wake,
       cancellations,

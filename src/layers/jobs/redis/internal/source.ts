@@ -5,12 +5,13 @@ import { queueLease } from "../../internal/lease.js"
 import { type Reaped, reapLeases } from "../../internal/leaseReaper.js"
 import { makeOrphanTurn } from "../../internal/orphanTurn.js"
 import { makePausedQueues } from "../../internal/pausedQueues.js"
+import { renewWhileBlocked } from "../../internal/whileBlocked.js"
 import type { Service } from "../../JobSource.js"
 import { endsOf } from "./ends.js"
-import { makeIds } from "./ids.js"
+import { encodeId, makeIds } from "./ids.js"
 import * as RedisQueue from "./queue.js"
 import { makeSend } from "./redisCommands.js"
-import { mostForgotten, scriptsOf } from "./scripts.js"
+import { mostForgotten, renewal, scriptsOf } from "./scripts.js"
 import { makeServer, type Server } from "./server.js"
 
 /** See `JobSourceRedis.layer`. Connected, subscribed and reaping expired leases until the scope closes. */
@@ -22,6 +23,7 @@ export const make = (options: {
   readonly pollInterval: Duration.Duration
   readonly connectTimeout: Duration.Duration
   readonly capacity: number
+  readonly renewWhileBlocked: boolean
 }) =>
   Effect.gen(function*() {
     const { capacity, expireEvery, lease, pollInterval, prefix } = options
@@ -52,6 +54,7 @@ export const make = (options: {
     })
     const { connection, queues, wake } = server
     const { redis } = connection
+    const startThread = options.renewWhileBlocked ? server.thread : undefined
 
     /** Forgets the ids that were kept long enough, in steps. */
     const forget = (backend: RedisQueueBackend) =>
@@ -102,6 +105,15 @@ export const make = (options: {
               paused ? server.tellPaused : Effect.zipRight(server.tellPaused, wake(name))
             )
           const pause = yield* pausedQueues.open({ name, write: setPaused })
+          // Only a pool runs jobs, and has a concurrency.
+          const thread = options.concurrency === undefined ? undefined : startThread
+          const whileBlocked = thread === undefined
+            ? undefined
+            : yield* renewWhileBlocked(yield* thread, {
+              lease: ownLease,
+              message: renewal((type) => queue.backend.toKey(type), Math.ceil(Duration.toMillis(ownLease))),
+              textOf: ({ id, token }) => `${encodeId(id)}:${token}`
+            })
           return {
             ...RedisQueue.make({
               ...queue,
@@ -116,6 +128,7 @@ export const make = (options: {
             }),
             ...pause,
             awaitEnd: jobEnds.open(endsOf(name, queue.backend, connection)),
+            whileBlocked,
             onCancel: server.cancellations.open(name)
           }
         })
