@@ -106,3 +106,15 @@ export const likePooler = (url: string) =>
       return changed
     }
   })
+
+/** A proxy that counts how often the server has said that it is ready for the next message (ReadyForQuery): the round trips. */
+export const countRoundTrips = async (url: string) => {
+  let count = 0
+  const front = await proxy(url, {
+    message: (message) => {
+      if (message[0] === "Z".charCodeAt(0)) count++
+      return message
+    }
+  })
+  return { ...front, count: () => count }
+}

@@ -176,7 +176,7 @@ export const makePgliteStore = Effect.gen(function*() {
       reactivity,
       tag: TransactionTag,
       pool,
-      begin: "BEGIN",
+      begin: ["BEGIN"],
       config: {},
       listen: () => Stream.empty,
       portals: false,

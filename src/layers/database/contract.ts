@@ -3,6 +3,7 @@ import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
 import { Cause, Context, Effect, Exit, Option, Predicate, Schema, type Stream } from "effect"
 import type { ThreadConnection } from "../../core/internal/threadConnection.js"
+import type { Ending } from "./internal/driverConnection.js"
 
 /**
  * What the Tag `Database` provides. See its fields.
@@ -189,4 +190,54 @@ export const transaction = <A, E, R, E2>(
       if (failed !== undefined) return failed
       return Cause.isInterruptedOnly(cause) ? Effect.interrupt : Effect.fail(onError(Cause.squash(cause)))
     })
+  })
+
+/** Where the connection of a transaction has `Connection.endWith`. Those of other clients do not. */
+export const endsWith = Symbol.for("lastcall/Database/endsWith")
+
+/**
+ * Runs `work` in a transaction, and then, as the last of it, the statement that it gives, which has at least one value. That is sent with the commit in one message
+ * where the client can. Returns the rows of the statement too. Errors of the statement go through `onError`. The caller is in no transaction.
+ *
+ * @internal
+ */
+export const transactionEnding = <A, E, R, E2>(
+  sql: SqlClient.SqlClient,
+  work: Effect.Effect<readonly [value: A, text: string, values: ReadonlyArray<unknown>], E, R>,
+  onError: (error: unknown) => E2
+): Effect.Effect<readonly [A, ReadonlyArray<Row>], E | E2, R> =>
+  Effect.suspend(() => {
+    let rows: ReadonlyArray<Row> = []
+    const end = (text: string, values: ReadonlyArray<unknown>) =>
+      Effect.withFiberRuntime<void, E2>((fiber) => {
+        const connection = Context.getOption(fiber.currentContext as Context.Context<never>, TransactionTag)
+        const endWith = Option.isSome(connection) && Predicate.hasProperty(connection.value[0], endsWith)
+          ? connection.value[0][endsWith] as (ending: Ending) => void
+          : undefined
+        if (endWith === undefined) {
+          return Effect.mapBoth(executeOwn(sql, text, values), {
+            onFailure: onError,
+            onSuccess: (result) => {
+              rows = result
+            }
+          })
+        }
+        return Effect.sync(() =>
+          endWith({
+            text: own(text),
+            values,
+            onResult: (result) => {
+              rows = (result as RawResult).rows ?? []
+            }
+          })
+        )
+      })
+    return Effect.map(
+      transaction(
+        sql,
+        Effect.flatMap(work, ([value, text, values]) => Effect.as(end(text, values), value)),
+        onError
+      ),
+      (value) => [value, rows] as const
+    )
   })

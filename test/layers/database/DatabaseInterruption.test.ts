@@ -3,7 +3,7 @@ import * as Sql from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Stream } from "effect"
-import { brief, own, TransactionTag } from "../../../src/layers/database/contract.js"
+import { brief, own, transactionEnding, TransactionTag } from "../../../src/layers/database/contract.js"
 import { Connection } from "../../../src/layers/database/internal/connection.js"
 import { makeConnectionPool } from "../../../src/layers/database/internal/connectionPool.js"
 import { makeErrors } from "../../../src/layers/database/internal/errors.js"
@@ -16,81 +16,99 @@ import { long } from "../../kit/long.js"
 const extent = long ? {} : { sample: 150 }
 
 /** A server with one connection, in memory: it keeps what is committed. */
-const makeServer = Effect.gen(function*() {
-  const state = { transaction: false, pending: [] as Array<string>, committed: [] as Array<string>, leased: 0 }
-  const answer = (text: string) => {
-    const command = text.split(" ")[0]!
-    if (command === "BEGIN") state.transaction = true
-    else if (command === "COMMIT" || command === "ROLLBACK") {
-      if (command === "COMMIT") state.committed.push(...state.pending)
-      state.transaction = false
-      state.pending = []
-    } else state.pending.push(text)
-    return { rows: [], command }
-  }
-  const pool = makeConnectionPool(1, makeErrors(Sql), (done) => {
-    state.leased++
-    done(Exit.succeed({
-      send: (text, _values, _rowMode, done) =>
-        void Promise.resolve().then(() => answer(text)).then((result) => done(Exit.succeed(result))),
-      cancel: Effect.void,
-      destroy: () => undefined,
-      giveBack: () => void state.leased--
-    }))
+const makeServer = (pipelines: boolean) =>
+  Effect.gen(function*() {
+    const state = { transaction: false, pending: [] as Array<string>, committed: [] as Array<string>, leased: 0 }
+    const answer = (text: string) => {
+      const command = text.split(" ")[0]!
+      if (command === "BEGIN") state.transaction = true
+      else if (command === "COMMIT" || command === "ROLLBACK") {
+        if (command === "COMMIT") state.committed.push(...state.pending)
+        state.transaction = false
+        state.pending = []
+      } else state.pending.push(text)
+      return { rows: [], command }
+    }
+    const pool = makeConnectionPool(1, makeErrors(Sql), (done) => {
+      state.leased++
+      done(Exit.succeed({
+        pipelines,
+        send: (text, _values, _rowMode, done, { after, before } = { before: [], after: [] }) =>
+          void Promise.resolve().then(() => {
+            before.forEach(answer)
+            const result = answer(text)
+            after.forEach(answer)
+            return result
+          }).then((result) => done(Exit.succeed(result))),
+        cancel: Effect.void,
+        destroy: () => undefined,
+        giveBack: () => void state.leased--
+      }))
+    })
+    const sql = makeSqlClient({
+      peers: { "@effect/sql": Sql, "@effect/sql-pg": PgClient },
+      reactivity: yield* Reactivity.make,
+      tag: TransactionTag,
+      pool,
+      begin: ["BEGIN"],
+      config: {},
+      listen: () => Stream.empty,
+      portals: false,
+      statementTimeout: Duration.infinity
+    })
+    return { state, pool, sql }
   })
-  const sql = makeSqlClient({
-    peers: { "@effect/sql": Sql, "@effect/sql-pg": PgClient },
-    reactivity: yield* Reactivity.make,
-    tag: TransactionTag,
-    pool,
-    begin: "BEGIN",
-    config: {},
-    listen: () => Stream.empty,
-    portals: false,
-    statementTimeout: Duration.infinity
-  })
-  return { state, pool, sql }
-})
 
 describe("Database: every point of interruption", () => {
-  it.effect(
-    "no transaction stays open or is committed in part, and no connection is lost",
-    () =>
-      Effect.gen(function*() {
-        const report = yield* Interruption.explore({
-          setup: makeServer,
-          ...extent,
-          program: ({ sql }) =>
-            Effect.gen(function*() {
-              const other = yield* Effect.fork(sql.withTransaction(Effect.zipRight(sql`C`, sql`D`)))
-              yield* sql.withTransaction(Effect.zipRight(sql`A`, sql.withTransaction(sql`B`)))
-              yield* Fiber.join(other)
-            }),
-          invariant: ({ pool, sql, state }, exit) =>
-            Effect.gen(function*() {
-              const written = state.committed.filter((text) => /^[A-D]$/.test(text)).join("")
-              if (!["", "AB", "CD", "ABCD", "CDAB"].includes(written)) return yield* Effect.fail(`committed ${written}`)
-              if (Exit.isSuccess(exit) && written.length !== 4) {
-                return yield* Effect.fail(`succeeded, but committed ${written}`)
-              }
-              if (state.transaction) return yield* Effect.fail("a transaction is open")
-              if (state.leased !== 0) return yield* Effect.fail("a connection is still leased")
-              yield* sql`E`
-              yield* pool.awaitIdle
-            })
-        })
-        yield* Interruption.assertSafe(Effect.succeed(report))
-        assert.isAbove(report.operations, 50)
-      }),
-    60_000
-  )
+  for (const pipelines of [false, true]) {
+    it.effect(
+      `no transaction stays open or is committed in part, and no connection is lost, ${
+        pipelines ? "with" : "without"
+      } a driver that pipelines`,
+      () =>
+        Effect.gen(function*() {
+          const report = yield* Interruption.explore({
+            setup: makeServer(pipelines),
+            ...extent,
+            program: ({ sql }) =>
+              Effect.gen(function*() {
+                const write = (text: string) => sql.unsafe(text, [0])
+                const other = yield* Effect.fork(
+                  transactionEnding(sql, Effect.as(write("C"), [undefined, "D", [0]] as const), (error) => error)
+                )
+                yield* sql.withTransaction(Effect.zipRight(write("A"), sql.withTransaction(write("B"))))
+                yield* sql.withTransaction(Effect.void)
+                yield* Fiber.join(other)
+              }),
+            invariant: ({ pool, sql, state }, exit) =>
+              Effect.gen(function*() {
+                const written = state.committed.map((text) => text.replace("/* own */ ", ""))
+                  .filter((text) => /^[A-D]$/.test(text)).join("")
+                if (!["", "AB", "CD", "ABCD", "CDAB"].includes(written)) {
+                  return yield* Effect.fail(`committed ${written}`)
+                }
+                if (Exit.isSuccess(exit) && written.length !== 4) {
+                  return yield* Effect.fail(`succeeded, but committed ${written}`)
+                }
+                if (state.transaction) return yield* Effect.fail("a transaction is open")
+                if (state.leased !== 0) return yield* Effect.fail("a connection is still leased")
+                yield* sql`E`
+                yield* pool.awaitIdle
+              })
+          })
+          yield* Interruption.assertSafe(Effect.succeed(report))
+          assert.isAbove(report.operations, 50)
+        }),
+      60_000
+    )
+  }
 
   it.effect(
     "a connection that is granted at the moment of an interruption goes to the next in the queue",
     () =>
       Effect.gen(function*() {
         const report = yield* Interruption.explore({
-          setup: makeServer,
+          setup: makeServer(false),
           program: ({ pool }) => {
             const hold = Effect.scoped(Effect.zipRight(pool.lease, Effect.yieldNow()))
             return Effect.gen(function*() {
@@ -139,7 +157,7 @@ describe("Database: every point of interruption", () => {
         return looks
       }
       const committing = silent()
-      const commit = yield* Effect.fork(Effect.flip(committing.commit("COMMIT")))
+      const commit = yield* Effect.fork(Effect.flip(committing.commit()))
       yield* Effect.yieldNow()
       assert.strictEqual(look(committing), 3)
       assert.include((yield* Fiber.join(commit)).message, "connection was lost")

@@ -6,69 +6,9 @@
 import type { SqlError } from "@effect/sql"
 import { Effect, Exit, Option } from "effect"
 import { bounded } from "../../../core/internal/bounded.js"
+import type { DriverConnection, Ending, Query, QueryExit, QueryResult, RowMode } from "./driverConnection.js"
 import type { Errors } from "./errors.js"
 import { type Patience, patienceOf } from "./patience.js"
-
-/** The result of one statement. */
-interface StatementResult {
-  readonly rows: ReadonlyArray<unknown>
-  readonly command?: string | undefined
-}
-
-/** One result for one statement, an array of results for a text of several. */
-export type QueryResult = StatementResult | Array<StatementResult>
-
-export type RowMode = "object" | "array"
-
-export type QueryExit = Exit.Exit<QueryResult, SqlError.SqlError>
-
-/** Sends one statement, or a text of several without values. */
-export type Query = (
-  text: string,
-  values: ReadonlyArray<unknown>,
-  rowMode: RowMode
-) => Effect.Effect<QueryResult, SqlError.SqlError>
-
-/** The rows of one statement, fetched in parts. Exists until the end of the transaction in which it was made. */
-export interface Portal {
-  /** Fetches some of the rows that are left: all of them when it is fewer than asked for. The first call runs the statement. */
-  readonly fetch: (rows: number, done: (exit: QueryExit) => void) => void
-  readonly close: (done: (exit: QueryExit) => void) => void
-}
-
-/** The process of the server that a connection belongs to. */
-export interface Backend {
-  readonly pid: number
-  /** See `whichServer`. */
-  readonly server: string
-}
-
-/** A connection of the driver. Takes one statement at a time. */
-export interface DriverConnection {
-  /** `done` is called once: when the connection is ready for the next statement, or lost. */
-  readonly send: (
-    text: string,
-    values: ReadonlyArray<unknown>,
-    rowMode: RowMode,
-    done: (exit: QueryExit) => void
-  ) => void
-  /** Missing where the driver has none. */
-  readonly portals?: {
-    /** Whether a transaction is open, after the last answer. */
-    readonly isInTransaction: () => boolean
-    readonly make: (text: string, values: ReadonlyArray<unknown>) => Portal
-  }
-  /** Missing where the server cannot be asked what it does: there is none, or a pooler is in between. */
-  readonly backend?: () => Backend | undefined
-  /** The bytes that have arrived, and those that wait to be sent. Missing where there is no network. */
-  readonly traffic?: () => { readonly arrived: number; readonly unsent: number }
-  /** Asks the server to cancel the statement in flight. Completes when the request has been sent; never fails. */
-  readonly cancel: Effect.Effect<void>
-  /** Closes the socket at once, without notice to the server. */
-  readonly destroy: () => void
-  /** Returns the connection to the driver's pool, which keeps it if it is usable and in no transaction, and closes it otherwise. */
-  readonly giveBack: (usable: boolean) => void
-}
 
 /** How long a server may take over a cancelled statement, a `ROLLBACK` or a `COMMIT`; normally they take milliseconds. */
 const answerTimeout = "3 seconds"
@@ -86,9 +26,11 @@ export class Statement {
 
   constructor(
     readonly text: string,
-    readonly send: (driver: DriverConnection, done: (exit: QueryExit) => void) => void,
+    readonly send: (driver: DriverConnection, done: (exit: QueryExit) => void, before: ReadonlyArray<string>) => void,
     /** Not called after a cancellation. */
-    private readonly onExit?: (exit: QueryExit) => void
+    private readonly onExit?: (exit: QueryExit) => void,
+    /** Whether statements can be sent in one message before it. */
+    readonly takesOthers = false
   ) {}
 
   end(exit: QueryExit) {
@@ -123,8 +65,19 @@ export const statementOf = (
   text: string,
   values: ReadonlyArray<unknown>,
   rowMode: RowMode,
-  onExit?: (exit: QueryExit) => void
-) => new Statement(text, (driver, done) => driver.send(text, values, rowMode, done), onExit)
+  onExit?: (exit: QueryExit) => void,
+  after: ReadonlyArray<string> = []
+) =>
+  new Statement(
+    text,
+    (driver, done, before) =>
+      before.length + after.length === 0
+        ? driver.send(text, values, rowMode, done)
+        : driver.send(text, values, rowMode, done, { before, after }),
+    onExit,
+    // One without values may be several.
+    values.length > 0
+  )
 
 /** A connection while it is leased. Sends one statement at a time; those that are submitted meanwhile wait in its queue. */
 export class Connection {
@@ -132,6 +85,9 @@ export class Connection {
   private closedBy: (() => SqlError.SqlError) | undefined
   private current: Statement | undefined
   private readonly queue: Array<Statement> = []
+  /** Begins the transaction: sent with its first statement. */
+  private opening: ReadonlyArray<string> = []
+  private ending: Ending | undefined
   constructor(private readonly driver: DriverConnection, private readonly errors: Errors) {}
 
   /** Whether the connection can be leased again. */
@@ -141,7 +97,15 @@ export class Connection {
 
   /** Only where the driver has portals. */
   get isInTransaction() {
-    return this.driver.portals!.isInTransaction()
+    return this.opening.length > 0 || this.driver.portals!.isInTransaction()
+  }
+
+  /** Begins a transaction: with its first statement where the driver pipelines, so that it costs no round trip. One without statements is none then. */
+  begin(statements: ReadonlyArray<string>): Effect.Effect<void, SqlError.SqlError> {
+    if (this.driver.pipelines !== true) return Effect.asVoid(this.query(statements.join("; "), [], "object"))
+    return Effect.sync(() => {
+      this.opening = statements
+    })
   }
 
   /** Sends a statement when the ones before it are answered. */
@@ -153,11 +117,21 @@ export class Connection {
   private start(statement: Statement) {
     if (this.closedBy !== undefined) return statement.end(Exit.fail(this.closedBy()))
     this.current = statement
-    statement.send(this.driver, (exit) => {
+    const done = (exit: QueryExit) => {
       // The next statement waits for the request to cancel this one, which would hit it.
       if (!statement.isCancelled) this.current = undefined
       statement.end(exit)
       this.next()
+    }
+    const { opening } = this
+    this.opening = []
+    if (opening.length === 0 || statement.takesOthers) return statement.send(this.driver, done, opening)
+    this.driver.send(opening.join("; "), [], "object", (exit) => {
+      if (Exit.isFailure(exit)) return done(exit)
+      // It has not been sent, and will not be: a request to cancel it has gone to the server already.
+      if (this.closedBy !== undefined) return done(Exit.fail(this.closedBy()))
+      if (statement.isCancelled) return done(Exit.fail(this.errors.lost()))
+      statement.send(this.driver, done, [])
     })
   }
 
@@ -244,13 +218,53 @@ export class Connection {
     }
   }
 
+  /** Has the commit run this statement before it, in one message where the driver pipelines. A statement that fails is not committed. */
+  endWith(ending: Ending) {
+    this.ending = ending
+  }
+
+  /** Commits the open transaction. A transaction without statements was not begun, and there is nothing to commit. */
+  commit(): Effect.Effect<QueryResult, SqlError.SqlError> {
+    return Effect.suspend(() => {
+      const { ending } = this
+      this.ending = undefined
+      if (ending === undefined) {
+        return this.forgetsOpening() ? Effect.succeed<QueryResult>({ rows: [] }) : this.conclude("COMMIT", [])
+      }
+      const { onResult, text, values } = ending
+      const result = this.driver.pipelines === true
+        ? this.conclude(text, values, ["COMMIT"])
+        : Effect.zipLeft(this.query(text, values, "object"), this.conclude("COMMIT", []))
+      return Effect.map(result, (result) => {
+        onResult(result)
+        return result
+      })
+    })
+  }
+
+  /** Rolls back the open transaction, or destroys the connection when that fails or takes too long. Never fails. */
+  get rollback(): Effect.Effect<void> {
+    return Effect.suspend(() => this.forgetsOpening() ? Effect.void : this.orDestroy(this.conclude("ROLLBACK", [])))
+  }
+
+  /** Whether a transaction was to be begun and had no statement. */
+  private forgetsOpening() {
+    const isUnbegun = this.opening.length > 0 && this.closedBy === undefined
+    this.opening = []
+    return isUnbegun
+  }
+
   /**
-   * Sends a statement whose outcome must be known, `COMMIT`. Interruption does not cancel it: the outcome is awaited all the same,
+   * Sends a statement whose outcome must be known. Interruption does not cancel it: the outcome is awaited all the same,
    * or the connection is destroyed when there is none in time.
    */
-  commit(text: string): Effect.Effect<QueryResult, SqlError.SqlError> {
+  private conclude(
+    text: string,
+    values: ReadonlyArray<unknown>,
+    after?: ReadonlyArray<string>
+  ): Effect.Effect<QueryResult, SqlError.SqlError> {
     return Effect.suspend(() => {
-      const statement = statementOf(text, [], "object")
+      const statement = statementOf(text, values, "object", undefined, after)
       this.submit(statement)
       const exit = Effect.suspend(() => statement.exit ?? Effect.fail(this.errors.lost()))
       return Effect.flatMap(
@@ -258,11 +272,6 @@ export class Connection {
         () => statement.exit ?? Effect.zipRight(this.orDestroy(statement.ended), exit)
       )
     })
-  }
-
-  /** Rolls back the open transaction, or destroys the connection when that fails or takes too long. Never fails. */
-  get rollback(): Effect.Effect<void> {
-    return this.orDestroy(this.commit("ROLLBACK"))
   }
 
   /**

@@ -7,7 +7,8 @@ import { Effect, Exit, type Scope, type Stream } from "effect"
 import type { ThreadConnection } from "../../../core/internal/threadConnection.js"
 import { currentUnitOfWork, type UnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Progress } from "../../../core/Shutdown.js"
-import { Connection, type DriverConnection, type Query, type Statement, statementOf } from "./connection.js"
+import { Connection, type Statement, statementOf } from "./connection.js"
+import type { DriverConnection, Query } from "./driverConnection.js"
 import type { Errors } from "./errors.js"
 import type { Patience } from "./patience.js"
 import { makePermits, PermitRequest } from "./permits.js"
@@ -46,8 +47,8 @@ export interface Driver {
   readonly pool: ConnectionPool
   /** The same as `pool` where there is one connection. */
   readonly reserved: ConnectionPool
-  /** The statement that begins a transaction. */
-  readonly begin: string
+  /** The statements that begin a transaction. */
+  readonly begin: ReadonlyArray<string>
   readonly listen: (channel: string) => Stream.Stream<string, SqlError.SqlError>
   /** The same for the library: it never fails. */
   readonly hear: (channel: string) => Stream.Stream<string>

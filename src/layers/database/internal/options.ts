@@ -81,7 +81,7 @@ export interface Options extends Timeouts, ClientOptions {
   readonly statementTimeout?: Duration.DurationInput | undefined
   /**
    * Whether a connection keeps the statements that it repeats prepared in the server, the last hundred: those with values, outside of
-   * transactions. Such a statement takes about a quarter less time. A statement that the server will not run any more, because its columns
+   * transactions; without a pooler those of lastcall in transactions too. Such a statement takes about a quarter less time. A statement that the server will not run any more, because its columns
    * have changed, is sent again unprepared. By default prepared unless there is a pooler such as PgBouncer in front of the server,
    * which may run each statement on another connection; the first answer shows whether there is. Not used by PGlite.
    */

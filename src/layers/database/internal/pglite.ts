@@ -95,7 +95,7 @@ export const openPglite = (
       kind: "pglite",
       pool,
       reserved: pool,
-      begin: "BEGIN",
+      begin: ["BEGIN"],
       listen,
       hear: listen,
       watch,

@@ -5,7 +5,7 @@
 import type { PGlite, Results } from "@electric-sql/pglite"
 import { Effect, Exit } from "effect"
 import type { CustomTypesConfig } from "pg"
-import type { DriverConnection, QueryResult, RowMode } from "./connection.js"
+import type { DriverConnection, QueryResult, RowMode } from "./driverConnection.js"
 import type { Errors } from "./errors.js"
 import type { Pg } from "./peers.js"
 

@@ -4,22 +4,8 @@
  */
 import { Exit } from "effect"
 import type * as PgTypes from "pg"
-import type { Portal, QueryExit, QueryResult } from "./connection.js"
-import type { ClientInternals, Pg } from "./peers.js"
-
-/** What a query of `pg` does when it is submitted and answered; its types lack it. */
-interface QueryInternals {
-  readonly portal: string
-  submit(connection: ClientInternals["connection"]): Error | null
-  handleCommandComplete(message: unknown): void
-  _result: { addCommandComplete(message: unknown): void }
-}
-
-type QueryClass = new(
-  config: object,
-  values: undefined,
-  done: (error: Error | null, result: unknown) => void
-) => QueryInternals
+import type { Portal, QueryExit, QueryResult } from "./driverConnection.js"
+import { type ClientInternals, type Pg, queryClass } from "./peers.js"
 
 /**
  * A portal of the extended protocol, as `pg-cursor` has it, but with a Sync after each fetch: other statements of the transaction can be
@@ -37,13 +23,13 @@ export const makePortal = (
 ): Portal => {
   const { name, onError, text, values } = options
 
-  class Fetch extends (pg.Query as unknown as QueryClass) {
+  class Fetch extends queryClass(pg) {
     handlePortalSuspended() {}
     handleEmptyQuery() {}
     override handleCommandComplete(message: unknown) {
       this._result.addCommandComplete(message)
     }
-    _getRows(connection: ClientInternals["connection"], rows: number) {
+    override _getRows(connection: ClientInternals["connection"], rows: number) {
       connection.execute({ portal: this.portal, rows })
       connection.sync()
     }

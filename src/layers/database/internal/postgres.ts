@@ -9,11 +9,12 @@ import type * as PgTypes from "pg"
 import { bounded } from "../../../core/internal/bounded.js"
 import { brief, DatabaseError } from "../contract.js"
 import { clientConfigOf, type ServerOptions, timerMillis } from "./clientConfig.js"
-import type { DriverConnection, QueryResult } from "./connection.js"
 import { type Driver, makeConnectionPool } from "./connectionPool.js"
+import type { DriverConnection, QueryResult } from "./driverConnection.js"
 import { driverMessage, type Errors, makeErrors } from "./errors.js"
 import { loadPostgresThread } from "./loadPostgresThread.js"
 import type { ClientInternals, Peers, Pg } from "./peers.js"
+import { pipelinedQuery } from "./pipelined.js"
 import { toDriverConnection } from "./postgresConnection.js"
 import { makeListening } from "./postgresListener.js"
 import { watchSilence, whichServer } from "./silence.js"
@@ -47,6 +48,7 @@ const serverOf = ([row]: ReadonlyArray<unknown>) => (row as { readonly server: s
 const timerOrNone = (duration: Duration.Duration) => Duration.isFinite(duration) ? timerMillis(duration) : 0
 
 const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number) => {
+  const PipelinedQuery = pipelinedQuery(pg)
   const live = new Set<PgTypes.Client & { server: string | undefined }>()
   let prepares = false
   let isDirect = false
@@ -58,8 +60,8 @@ const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number)
       pg,
       this as unknown as PgTypes.PoolClient,
       errors,
-      () => prepares,
-      () => this.server
+      PipelinedQuery,
+      { prepares: () => prepares, isDirect: () => isDirect, server: () => this.server }
     )
     constructor(config?: PgTypes.ClientConfig) {
       super(config)
@@ -147,10 +149,13 @@ const makePool = (pg: Pg, errors: Errors, options: PostgresOptions, max: number)
 const unreachable = (label: string, why: string) =>
   new DatabaseError({ reason: "Unreachable", message: `Cannot use PostgreSQL at ${label}: ${why}` })
 
-/** One message, and `LOCAL` to the transaction: a pooler may give the server connection to another client afterwards. */
-const beginOf = (timeout: Duration.Duration): string => {
+/** `LOCAL` to the transaction: a pooler may give the server connection to another client afterwards. */
+const beginOf = (timeout: Duration.Duration): ReadonlyArray<string> => {
   const ms = Math.ceil(timerMillis(timeout))
-  return Duration.isFinite(timeout) && ms > 0 ? `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${ms}` : "BEGIN"
+  return [
+    "BEGIN",
+    ...Duration.isFinite(timeout) && ms > 0 ? [`SET LOCAL idle_in_transaction_session_timeout = ${ms}`] : []
+  ]
 }
 
 /** Opens a pool, a pool of one for the reserved client, and waits until the server has answered one statement. */

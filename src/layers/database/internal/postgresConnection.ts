@@ -5,9 +5,11 @@
 import { Effect, Exit } from "effect"
 import type { Duplex } from "node:stream"
 import type * as PgTypes from "pg"
-import type { DriverConnection, QueryExit, QueryResult, RowMode } from "./connection.js"
+import { isBrief, isOwn } from "../contract.js"
+import type { Around, DriverConnection, QueryExit, QueryResult, RowMode } from "./driverConnection.js"
 import type { Errors } from "./errors.js"
 import type { ClientInternals, Pg } from "./peers.js"
+import type { PipelinedQueryClass } from "./pipelined.js"
 import { makePortal } from "./portal.js"
 import { isStale, makePreparedStatements } from "./preparedStatements.js"
 
@@ -61,13 +63,21 @@ const whenReady = (client: ClientInternals, done: () => void) => {
   connection.on("end", onReady)
 }
 
-/** `prepares` is asked for each statement; `server` is known once the connection is set up, if it can be. */
+/** What a pool finds out about its server after it has made connections. */
+interface Found {
+  readonly prepares: () => boolean
+  /** Whether no pooler is in front of it. */
+  readonly isDirect: () => boolean
+  /** Known once the connection is set up, if it can be. */
+  readonly server: () => string | undefined
+}
+
 export const toDriverConnection = (
   pg: Pg,
   client: PgTypes.PoolClient,
   errors: Errors,
-  prepares: () => boolean,
-  server: () => string | undefined
+  PipelinedQuery: PipelinedQueryClass,
+  { isDirect, prepares, server }: Found
 ): DriverConnection => {
   const internals = client as unknown as ClientInternals
   const prepared = makePreparedStatements(internals)
@@ -79,24 +89,33 @@ export const toDriverConnection = (
     text: string,
     values: ReadonlyArray<unknown>,
     rowMode: RowMode,
-    done: (exit: QueryExit) => void
+    done: (exit: QueryExit) => void,
+    around?: Around
   ): void => {
     const onEnd = (error: Error | null, result: unknown) => {
       if (error === null) return done(Exit.succeed(result as QueryResult))
       if (name === undefined || !isStale(error)) return fail(error, done)
       whenReady(internals, () => {
         prepared.forget(text)
+        if (client.getTransactionStatus() !== "I") return done(Exit.fail(errors.failed(error)))
         send(undefined, text, values, rowMode, done)
       })
     }
-    if (rowMode === "object" && name === undefined) client.query(text, values as Array<unknown>, onEnd)
-    else client.query({ text, values, name, ...(rowMode === "array" && { rowMode }) } as PgTypes.QueryConfig, onEnd)
+    const config = { text, values, name, ...(rowMode === "array" && { rowMode }) } as PgTypes.QueryConfig
+    // A text without values may be several statements.
+    if (values.length === 0) return void client.query(config, onEnd as never)
+    const query = new PipelinedQuery(config, undefined, onEnd)
+    query.around = around
+    client.query(query as unknown as PgTypes.Submittable)
   }
   return {
-    send: (text, values, rowMode, done) => {
-      // A text without values may be several statements. In a transaction a stale statement could not be sent again.
-      const named = values.length > 0 && prepares() && client.getTransactionStatus() === "I"
-      send(named ? prepared.nameOf(text) : undefined, text, values, rowMode, done)
+    pipelines: true,
+    send: (text, values, rowMode, done, around) => {
+      // In a transaction a stale statement cannot be sent again. One of the library becomes stale only when something deallocates it.
+      const isOutside = client.getTransactionStatus() === "I" && around === undefined
+      const isSafe = isOutside || isDirect() && (isOwn(text) || isBrief(text))
+      const named = isSafe && values.length > 0 && prepares()
+      send(named ? prepared.nameOf(text) : undefined, text, values, rowMode, done, around)
     },
     portals: {
       isInTransaction: () => client.getTransactionStatus() !== "I",

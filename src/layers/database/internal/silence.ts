@@ -5,8 +5,9 @@
 import type { SqlError } from "@effect/sql"
 import { Effect, Schedule } from "effect"
 import { brief } from "../contract.js"
-import type { Backend, Connection, QueryResult, Statement } from "./connection.js"
+import type { Connection, Statement } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
+import type { Backend, QueryResult } from "./driverConnection.js"
 import { lookEvery, patience } from "./patience.js"
 
 /** The server is asked about statements that are silent for half a minute. */

@@ -7,8 +7,10 @@ import type { Reactivity } from "@effect/experimental/Reactivity"
 import type { SqlClient, SqlConnection, SqlError, Statement } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
 import { Chunk, Context, Duration, Effect, Option, Stream } from "effect"
-import type { Connection, Query } from "./connection.js"
+import { endsWith } from "../contract.js"
+import type { Connection } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
+import type { Ending, Query } from "./driverConnection.js"
 import { type Errors, makeErrors } from "./errors.js"
 import type { Peers } from "./peers.js"
 import { cursorStreams, portalStreams, rowsOf, type Streaming, type WithTimeout } from "./streams.js"
@@ -58,7 +60,7 @@ export const makeSqlClient = <I>(options: {
   /** `TransactionTag`, which all users of `SqlClient` share, or `ownTransaction`. */
   readonly tag: Context.Tag<I, Transaction>
   readonly pool: ConnectionPool
-  readonly begin: string
+  readonly begin: ReadonlyArray<string>
   readonly config: PgClient.PgClientConfig
   readonly listen: (channel: string) => Stream.Stream<string, SqlError.SqlError>
   /** Whether the driver has portals. */
@@ -82,9 +84,12 @@ export const makeSqlClient = <I>(options: {
   const pooled = Effect.succeed(makeSqlConnection((...statement) => timed(pool.query(...statement)), ofPool))
   /** The connection of a transaction, or one that was reserved. */
   const ofConnection = (connection: Connection) =>
-    makeSqlConnection(
-      (...statement) => timed(connection.query(...statement)),
-      ofLease(connection)
+    Object.assign(
+      makeSqlConnection(
+        (...statement) => timed(connection.query(...statement)),
+        ofLease(connection)
+      ),
+      { [endsWith]: (ending: Ending) => connection.endWith(ending) }
     )
   const acquirer: SqlConnection.Connection.Acquirer = Effect.withFiberRuntime((fiber) => {
     const around = Context.getOption(fiber.currentContext as Context.Context<never>, tag)

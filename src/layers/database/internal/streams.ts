@@ -4,8 +4,9 @@
  */
 import type { SqlError } from "@effect/sql"
 import { Chunk, Effect, Exit, Option, type Scope, Stream } from "effect"
-import type { Connection, Query, QueryResult } from "./connection.js"
+import type { Connection } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
+import type { Query, QueryResult } from "./driverConnection.js"
 import type { Errors } from "./errors.js"
 import { commit } from "./transaction.js"
 

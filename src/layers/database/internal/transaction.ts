@@ -12,7 +12,7 @@ import type { Errors } from "./errors.js"
 /** Fails also when the server answers with a rollback. */
 export const commit = (connection: Connection, errors: Errors): Effect.Effect<void, SqlError.SqlError> =>
   Effect.flatMap(
-    connection.commit("COMMIT"),
+    connection.commit(),
     (result) => !Array.isArray(result) && result.command === "ROLLBACK" ? errors.notCommitted() : Effect.void
   )
 
@@ -21,6 +21,7 @@ export type Transaction = readonly [connection: SqlConnection.Connection, depth:
 /**
  * A transaction like that of `SqlClient.make`, except that:
  *
+ * - it begins with its first statement, in one message where the driver pipelines: without statements there is none;
  * - waiting for a connection is as interruptible as the caller;
  * - a failed `COMMIT` is an error, not a defect, and a failed `ROLLBACK` does not replace the error that caused it;
  * - a `COMMIT` that the server answers with a rollback fails. Postgres does so, without an error, when a statement failed and the
@@ -30,7 +31,7 @@ export type Transaction = readonly [connection: SqlConnection.Connection, depth:
 export const makeWithTransaction = <I>(options: {
   readonly tag: Context.Tag<I, Transaction>
   readonly pool: ConnectionPool
-  readonly begin: string
+  readonly begin: ReadonlyArray<string>
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
   readonly errors: Errors
   readonly toSqlConnection: (connection: Connection) => SqlConnection.Connection
@@ -41,7 +42,7 @@ export const makeWithTransaction = <I>(options: {
 
     const outermost = (body: (connection: SqlConnection.Connection, depth: number) => Effect.Effect<A, E, R>) =>
       Effect.flatMap(pool.acquire(restore), (connection) =>
-        restore(connection.query(begin, [], "object")).pipe(
+        restore(connection.begin(begin)).pipe(
           Effect.zipRight(body(toSqlConnection(connection), 0)),
           Effect.zipLeft(commit(connection, errors)),
           Effect.exit,

@@ -1,7 +1,14 @@
-import { Duration } from "effect"
+import { Duration, Predicate } from "effect"
 import { brief } from "../../../database/contract.js"
 import { leastKept } from "../../internal/jobEnds.js"
 import { quietlyEnded } from "./quietEnds.js"
+
+/** PostgreSQL says that this is no boolean, when a job that is acknowledged last in its transaction is not leased any more. */
+const leaseIsLost = "lastcall: the lease is lost"
+
+/** Whether this error of the driver is that of `ackLast`. */
+export const isLeaseIsLost = (error: unknown): boolean =>
+  Predicate.hasProperty(error, "message") && String(error.message).includes(leaseIsLost)
 
 /** The statements about the ends of jobs. */
 export const endStatements = (
@@ -17,7 +24,26 @@ export const endStatements = (
   const announced = `CASE WHEN awaited THEN id END AS ended, CASE WHEN key IS NOT NULL THEN
         (SELECT 1 FROM ${table} AS blocked WHERE queue = $1 AND blocked.key = ${table}.key AND state = 'blocked'
           ORDER BY queue, key, number LIMIT 1) IS NOT NULL END AS followed`
+  const done =
+    `state = 'done', due_at = greatest(clock_timestamp() + keep_id_for, unique_until), payload = 'null', cursor = NULL,
+          error = NULL, lease_until = NULL`
+  /** Has the triggers not notify of these jobs. */
+  const quiet = `set_config('${quietlyEnded(table)}', $3::text[]::text, true)`
   return {
+    /**
+     * Acknowledges one job as the last statement of a transaction, which is sent with its commit: `$4` is the result, `$5` as `$6` below. Fails, so that nothing is
+     * committed, when the lease is lost. The row is locked first: what the other parts look for is as it is then, whatever has been committed meanwhile.
+     */
+    ackLast: brief(
+      `WITH held AS MATERIALIZED (SELECT id, keep_id_for IS NOT NULL AS kept FROM ${table} WHERE ${leased} FOR UPDATE),
+      removed AS (DELETE FROM ${table} WHERE queue = $1 AND id = ANY(ARRAY(SELECT id FROM held WHERE NOT kept)) RETURNING ${announced}),
+      kept AS (
+        UPDATE ${table} SET ${done}, result = $4::text::jsonb
+        WHERE queue = $1 AND id = ANY(ARRAY(SELECT id FROM held WHERE kept)) RETURNING ${announced})
+      SELECT max(ended) AS ended, coalesce(bool_or(followed), false) AS followed, CASE WHEN $5::boolean THEN ${quiet} END AS quiet,
+        CASE WHEN count(*) = 0 THEN ('${leaseIsLost}: ' || count(*))::boolean END AS held
+      FROM (SELECT * FROM removed UNION ALL SELECT * FROM kept) AS settled`
+    ),
     /**
      * See `bound` for `$4`. `$5` are the results, as texts, null where there is none. An id that is kept remains as a row of which nothing but the result is
      * left, so that offering it again conflicts. `$6` is whether the caller notifies after the commit, instead of the triggers (`quietlyEnded`): of `ended`, the id of
@@ -26,8 +52,7 @@ export const endStatements = (
     ack: brief(
       `WITH removed AS (DELETE FROM ${table} WHERE ${leased} AND keep_id_for IS NULL RETURNING fence, ${announced}),
       kept AS (
-        UPDATE ${table} SET state = 'done', due_at = greatest(clock_timestamp() + keep_id_for, unique_until), payload = 'null', cursor = NULL,
-          error = NULL, lease_until = NULL, result = ($5::text[])[array_position($3::text[], fence::text)]::jsonb
+        UPDATE ${table} SET ${done}, result = ($5::text[])[array_position($3::text[], fence::text)]::jsonb
         WHERE ${leased} AND keep_id_for IS NOT NULL RETURNING fence, ${announced})
       SELECT fence::text AS fence, ended, followed, ${bound("$4")},
         set_config('${quietlyEnded(table)}', CASE WHEN $6::boolean THEN $3::text[]::text ELSE '{}' END, true) AS quiet

@@ -3,7 +3,7 @@ import { Effect, Exit, Fiber, type Scope } from "effect"
 import { afterCommit, isInTransaction } from "../../../../core/internal/afterCommit.js"
 import { bounded } from "../../../../core/internal/bounded.js"
 import { hasService } from "../../../../core/internal/fiberState.js"
-import { brief, execute, executeOwn, type Row, TransactionTag } from "../../../database/contract.js"
+import { brief, execute, executeOwn, TransactionTag } from "../../../database/contract.js"
 import { everyQueue } from "../../internal/wakeUp.js"
 import type { JobSourceError } from "../../JobSource.js"
 import { failureOf } from "./rows.js"
@@ -16,14 +16,14 @@ const statement = "SELECT pg_notify($1, payload)::text AS sent FROM unnest($2::t
 /** Wakes what waits for jobs, in this process and in others. */
 export interface Notifier {
   /**
-   * Runs a statement, and sends `payloads` of its rows when what it has done is committed; those of `undefined` when the caller is interrupted, because
+   * Runs a statement, or a transaction, and sends `payloads` of what it gives when what it has done is committed; those of `undefined` when the caller is interrupted, because
    * the server may have committed by then. The statement is made for whether that is so: in a transaction that runs nothing after its commit it is not.
    */
-  readonly notifying: (
+  readonly notifying: <A, E, R>(
     queue: string,
-    statement: (afterCommit: boolean) => Effect.Effect<ReadonlyArray<Row>, JobSourceError>,
-    payloads: (rows: ReadonlyArray<Row> | undefined) => ReadonlyArray<string>
-  ) => Effect.Effect<ReadonlyArray<Row>, JobSourceError>
+    statement: (afterCommit: boolean) => Effect.Effect<A, E, R>,
+    payloads: (result: A | undefined) => ReadonlyArray<string>
+  ) => Effect.Effect<A, E | JobSourceError, R>
   /** Whether a notification that has been received is one of this process, which has acted on it already. */
   readonly isEcho: (payload: string) => boolean
 }

@@ -4,19 +4,11 @@ import { randomUUID } from "node:crypto"
 import { hasService } from "../../../../core/internal/fiberState.js"
 import { type Row, transaction, TransactionTag } from "../../../database/contract.js"
 import { dependenciesFault, dependenciesOf, type JobRef } from "../../internal/dependencies.js"
-import { endedMessageOf } from "../../internal/jobEnds.js"
 import { keysFault, keysOf } from "../../internal/jobKeys.js"
 import { toDeadLetter } from "../../internal/jobRecord.js"
 import { defaultPriority, priorityFault } from "../../internal/priority.js"
 import { makeQueueBound } from "../../internal/queueBound.js"
-import {
-  idsFault,
-  isStorableId,
-  isStorableJsonText,
-  keepIdForMillis,
-  storableText,
-  uniqueForMillis
-} from "../../internal/storable.js"
+import { idsFault, isStorableId, keepIdForMillis, storableText, uniqueForMillis } from "../../internal/storable.js"
 import {
   type Claim,
   type JobQueue,
@@ -25,13 +17,13 @@ import {
   type Settlement,
   UnknownDependency
 } from "../../JobSource.js"
-import { type Ack, makeAckBatcher } from "./ackBatcher.js"
+import { makeAcknowledging } from "./acknowledging.js"
 import type { Claiming } from "./claiming.js"
 import { keyedPrefix } from "./keyTable.js"
 import { sqlListing, toStoredJob } from "./listing.js"
 import type { ListStatements } from "./listStatements.js"
 import type { Notifier } from "./notifier.js"
-import { failureOf, type Run, runOn } from "./rows.js"
+import { failureOf, heldOrLost, runOn, settleAll } from "./rows.js"
 import type { Statements } from "./statements.js"
 
 const json = (value: unknown): string => JSON.stringify(value) ?? "null"
@@ -69,76 +61,19 @@ export const make = (options: {
   const count = (operation: string, statement: string, ...values: ReadonlyArray<unknown>) =>
     Effect.map(run(operation, statement, ...values), ([row]) => row?.jobs as number)
 
-  /** Runs a statement over leases, and gives the claims whose lease it did not find. */
-  const settleAll = (run: Run) =>
-  (
-    operation: string,
-    statement: string,
-    claims: ReadonlyArray<Claim>,
-    ...values: ReadonlyArray<unknown>
-  ): Effect.Effect<ReadonlyArray<Claim>, JobSourceError> =>
-    claims.length === 0 ? Effect.succeed([]) : Effect.map(
-      run(
-        operation,
-        statement,
-        claims.map(({ id }) => id),
-        claims.map(({ token }) => token),
-        ...values
-      ),
-      (rows) => {
-        const held = new Set(rows.map(({ fence }) => fence))
-        return claims.filter(({ token }) => !held.has(token))
-      }
-    )
-  const heldOrLost = (claim: Claim, settled: Effect.Effect<ReadonlyArray<Claim>, JobSourceError>) =>
-    Effect.filterOrFail(
-      settled,
-      (lost) => lost.length === 0,
-      () => new LeaseLost({ queue: name, id: claim.id })
-    )
   const settle = (operation: string, statement: string, claim: Claim, ...values: ReadonlyArray<unknown>) =>
-    heldOrLost(claim, settleAll(run)(operation, statement, [claim], ...values))
+    heldOrLost(name, claim, settleAll(run)(operation, statement, [claim], ...values))
 
   const find = (operation: string, id: string): Effect.Effect<Option.Option<Row>, JobSourceError> =>
     isStorableId(id) ? Effect.map(run(operation, statements.find, id), Array.head) : Effect.succeedNone
 
-  /** What the ends of jobs announce: that the next one of a key has its turn, and that one ended for which a process waits. */
-  const endPayloads = (rows: ReadonlyArray<Row> = [{ followed: true }]) => [
-    ...rows.some(({ followed }) => followed === true) ? [`${keyedPrefix}${name}`] : [],
-    ...rows.flatMap(({ ended }) => typeof ended === "string" ? [endedMessageOf(name, ended)] : [])
-  ]
-  const runNotifying: Run = (operation, statement, ...values) =>
-    notifier.notifying(name, (afterCommit) => run(operation, statement, ...values, afterCommit), endPayloads)
-  const ackOnce = (acks: ReadonlyArray<Ack>) =>
-    settleAll(runNotifying)(
-      "acknowledge",
-      statements.ack,
-      acks.map(({ claim }) => claim),
-      idleMillis,
-      acks.map(({ result }) => result)
-    )
-  /**
-   * Looks twice for what was not found: while an id comes to be kept, because another job depends on this one or its end is awaited, both halves of the
-   * statement may miss the job.
-   */
-  const ackAll = (acks: ReadonlyArray<Ack>) =>
-    Effect.flatMap(ackOnce(acks), (lost) => ackOnce(acks.filter(({ claim }) => lost.includes(claim))))
-  const ackTogether = makeAckBatcher(ackAll)
-  const acknowledgeAll = (claims: ReadonlyArray<Claim>) => ackAll(claims.map((claim) => ({ claim, result: null })))
-  /** One that cannot be stored is refused here: the others of its statement would fail with it. */
-  const resultOf = (value: (() => unknown) | undefined): Effect.Effect<string | null, JobSourceError> =>
-    value === undefined ? Effect.succeed(null) : Effect.filterOrFail(
-      encoded("transact", () => json(value())),
-      isStorableJsonText,
-      () => failure("transact")(new Error("the result is no JSON that PostgreSQL stores"))
-    )
-
-  /** In a statement for all that are acknowledged at a time. */
-  const acknowledge = (claim: Claim, value: (() => unknown) | undefined) =>
-    Effect.flatMap(
-      Effect.flatMap(resultOf(value), (result) => ackTogether({ claim, result })),
-      (held) => held ? Effect.void : new LeaseLost({ queue: name, id: claim.id })
-    )
+  const { acknowledge, acknowledgeAll, acknowledgeWithin, commitWith } = makeAcknowledging({
+    queue: name,
+    sql,
+    statements,
+    notifier,
+    idleMillis
+  })
 
   const offerDependent = (
     payload: string,
@@ -158,12 +93,7 @@ export const make = (options: {
   }
 
   const settlement = (claim: Claim, how: Settlement) => {
-    if (how._tag === "Ack") {
-      return Effect.flatMap(
-        resultOf(how.value),
-        (result) => heldOrLost(claim, ackAll([{ claim, result }]))
-      )
-    }
+    if (how._tag === "Ack") return acknowledgeWithin(claim, how.value)
     if (how._tag === "Snooze") {
       return Effect.flatMap(
         encoded("transact", () => Option.getOrNull(Option.map(how.cursor, json))),
@@ -226,15 +156,18 @@ export const make = (options: {
       const inTransaction = Effect.suspend(() =>
         transaction(sql, Effect.zipLeft(writes, Effect.suspend(() => settlement(claim, how))), failure("transact"))
       )
-      if (!Object.is(writes, Effect.void)) return inTransaction
-      // One statement is a transaction by itself, unless the caller has one that it must join.
-      return Effect.flatMap(isInTransaction, (joins) =>
-        joins
-          ? inTransaction
-          : Effect.zipRight(
-            how._tag === "Ack" ? acknowledge(claim, how.value) : Effect.asVoid(settlement(claim, how)),
-            writes
-          ))
+      const writesNothing = Object.is(writes, Effect.void)
+      return Effect.flatMap(isInTransaction, (joins) => {
+        // A transaction of the caller goes on: it must learn now whether the lease is lost.
+        if (joins) return inTransaction
+        if (how._tag === "Ack") {
+          return writesNothing
+            ? Effect.zipRight(acknowledge(claim, how.value), writes)
+            : commitWith(claim, writes, how.value)
+        }
+        // One statement is a transaction by itself.
+        return writesNothing ? Effect.zipRight(settlement(claim, how), writes) : inTransaction
+      })
     },
 
     acknowledge: acknowledgeAll,

@@ -2,7 +2,7 @@ import type { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 import { causeOf, executeOwn, type Row } from "../../../database/contract.js"
 import { toJob } from "../../internal/jobRecord.js"
-import { type Claim, JobSourceError } from "../../JobSource.js"
+import { type Claim, JobSourceError, LeaseLost } from "../../JobSource.js"
 
 /** Runs a statement over the rows of one queue, whose name is `$1`. */
 export type Run = (
@@ -24,3 +24,33 @@ export const toClaim = (row: Row): Claim => ({
   token: row.fence as string,
   orphan: row.orphan as boolean
 })
+
+/** Runs a statement over leases, and gives the claims whose lease it did not find. */
+export const settleAll = (run: Run) =>
+(
+  operation: string,
+  statement: string,
+  claims: ReadonlyArray<Claim>,
+  ...values: ReadonlyArray<unknown>
+): Effect.Effect<ReadonlyArray<Claim>, JobSourceError> =>
+  claims.length === 0 ? Effect.succeed([]) : Effect.map(
+    run(
+      operation,
+      statement,
+      claims.map(({ id }) => id),
+      claims.map(({ token }) => token),
+      ...values
+    ),
+    (rows) => {
+      const held = new Set(rows.map(({ fence }) => fence))
+      return claims.filter(({ token }) => !held.has(token))
+    }
+  )
+
+/** Fails when the lease of this claim is among those that were lost. */
+export const heldOrLost = (
+  queue: string,
+  claim: Claim,
+  settled: Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
+): Effect.Effect<unknown, JobSourceError | LeaseLost> =>
+  Effect.filterOrFail(settled, (lost) => lost.length === 0, () => new LeaseLost({ queue, id: claim.id }))
