@@ -19,6 +19,22 @@ const observed = (calls: Array<string>) => (queue: JobQueue): JobQueue => ({
   }
 })
 
+/** A pool that runs one at a time of these letters, and has claimed `c` ahead. `B` takes 50 ms, the others 10. */
+const claimsAhead = Effect.gen(function*() {
+  const calls: Array<string> = []
+  const { build, open } = yield* makeWorld({ durable: true, wrap: observed(calls) })
+  const queue = yield* open("letters")
+  yield* queue.offer([..."aBc"], { ids: [..."aBc"] })
+  const pool = yield* build(Letters.layer({
+    concurrency: 1,
+    process: (letter) => Effect.sleep(letter === "B" ? "50 millis" : "10 millis")
+  }))
+  yield* until("a job runs", Effect.sync(() => calls.includes("holds a")))
+  yield* TestClock.adjust("10 millis")
+  yield* until("the next is claimed", Effect.sync(() => calls.includes("holds c")))
+  return { ...pool, calls, queue }
+})
+
 describe("The leases of jobs that may block the event loop", () => {
   it.scoped("are held from before each job begins until it has ended, and in a drain no longer than its bound", () =>
     Effect.gen(function*() {
@@ -52,5 +68,40 @@ describe("The leases of jobs that may block the event loop", () => {
         "renews for 7s",
         "lets go of lasts"
       ])
+    }))
+
+  it.scoped("are held for a job that is claimed ahead, before it begins", () =>
+    Effect.gen(function*() {
+      const { calls } = yield* claimsAhead
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(calls, [
+        "holds a",
+        "lets go of a",
+        "holds B",
+        "holds c",
+        "lets go of B",
+        "lets go of c",
+        "holds c",
+        "lets go of c"
+      ])
+    }))
+
+  it.scoped("are let go of when a job that is claimed ahead is cancelled", () =>
+    Effect.gen(function*() {
+      const { calls, queue } = yield* claimsAhead
+      assert.strictEqual(yield* queue.cancel(["c"]), 1)
+      assert.deepStrictEqual(calls.slice(3), ["holds c", "lets go of c"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(calls.slice(5), ["lets go of B"])
+    }))
+
+  it.scoped("are let go of when a job that is claimed ahead is handed back", () =>
+    Effect.gen(function*() {
+      const { calls, stop } = yield* claimsAhead
+      const stopping = yield* Effect.fork(stop)
+      yield* until("it is let go of", Effect.sync(() => calls.includes("lets go of c")))
+      yield* TestClock.adjust("1 second")
+      yield* stopping.await
+      assert.strictEqual(calls.at(-1), "lets go of B")
     }))
 })

@@ -30,14 +30,13 @@ export const makeClaimAhead = (pool: Pool, workers: Workers): ClaimAhead => {
   let isFull = false
   let isQuick = false
   let since = 0
-  const take = (count: number) => claimedAhead.splice(0, count)
 
   return {
     claim: Effect.suspend(() => {
-      const isWorthIt = isPossible && isFull && isQuick && claimedAhead.length === 0 && workers.room() <= 0
+      const isWorthIt = isPossible && isFull && isQuick && claimedAhead.size() === 0 && workers.room() <= 0
       if (!isWorthIt || pool.orphanTurn.isTaken() || !mayStart(pool)) return Effect.succeed(false)
       return Effect.flatMap(pool.queue.claim(workers.ahead, { orphan: false }), (claims) => {
-        claimedAhead.push(...claims)
+        claimedAhead.add(claims)
         isFull = claims.length === workers.ahead
         return Effect.map(monotonicMillis, (now) => {
           since = now
@@ -49,7 +48,7 @@ export const makeClaimAhead = (pool: Pool, workers: Workers): ClaimAhead => {
     awaitRoom: Effect.gen(function*() {
       const isBusy = workers.room() <= 0
       const begun = yield* monotonicMillis
-      if (claimedAhead.length === 0) {
+      if (claimedAhead.size() === 0) {
         yield* Effect.interruptible(workers.awaitRoom)
         if (isBusy) isQuick = (yield* monotonicMillis) - begun < Duration.toMillis(heldAtMost)
         return []
@@ -57,9 +56,9 @@ export const makeClaimAhead = (pool: Pool, workers: Workers): ClaimAhead => {
       const within = Duration.millis(Math.max(0, Math.ceil(Duration.toMillis(heldAtMost) - (begun - since))))
       const waited = Effect.as(Effect.sleep(within), false)
       const inTime = yield* Effect.interruptible(Effect.raceFirst(Effect.as(workers.awaitRoom, true), waited))
-      if (inTime && mayStart(pool)) return take(workers.room())
+      if (inTime && mayStart(pool)) return claimedAhead.take(workers.room())
       isQuick = false
-      const left = take(claimedAhead.length)
+      const left = claimedAhead.take(claimedAhead.size())
       if (left.length > 0) yield* Effect.ignoreLogged(returnToQueue(pool, left))
       return []
     }).pipe(Effect.uninterruptible),
@@ -68,6 +67,6 @@ export const makeClaimAhead = (pool: Pool, workers: Workers): ClaimAhead => {
       isFull = full
     },
 
-    handBack: Effect.suspend(() => handBack(pool, take(claimedAhead.length)))
+    handBack: Effect.suspend(() => handBack(pool, claimedAhead.take(claimedAhead.size())))
   }
 }

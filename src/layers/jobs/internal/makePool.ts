@@ -7,6 +7,7 @@ import { durationOption } from "../../../core/internal/options.js"
 import { Shutdown } from "../../../core/Shutdown.js"
 import { JobEvent } from "../JobEvent.js"
 import type { Service as JobSourceService } from "../JobSource.js"
+import { makeClaimedAhead } from "./claimedAhead.js"
 import type { Codec } from "./codec.js"
 import { type Failures, noFailures } from "./failures.js"
 import { abandonJobs, awaitHandBack, interruptJobs } from "./handBack.js"
@@ -50,9 +51,10 @@ export const makePool = <Job, Success, Failure>(
     const { durable } = source
     const shutdown = yield* Shutdown
     const events = makePoolEvents({ name, durable, onEvent, services: job.services })
+    const queue = yield* source.open({ name, lease, concurrency })
     const pool: Pool = {
       name,
-      queue: yield* source.open({ name, lease, concurrency }),
+      queue,
       orphanTurn: source.orphanTurn,
       durable,
       concurrency,
@@ -64,12 +66,12 @@ export const makePool = <Job, Success, Failure>(
       events,
       pausing: yield* makePausing(name, events.record),
       inFlight: yield* makeInFlight<JobRun>(),
-      claimedAhead: [],
+      claimedAhead: makeClaimedAhead(queue.whileBlocked),
       waitingForSource: new Map(),
       crash: undefined
     }
-    yield* pool.queue.onCancel((token) => cancelRun(pool, token))
-    const { paused } = pool.queue
+    yield* queue.onCancel((token) => cancelRun(pool, token))
+    const { paused } = queue
     yield* pool.pausing.set("Queue", yield* paused.get)
     yield* Effect.forkScoped(Effect.interruptible(
       Stream.runForEach(paused.changes, (paused) => pool.pausing.set("Queue", paused))

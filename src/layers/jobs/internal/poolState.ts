@@ -3,6 +3,7 @@ import type { InFlight } from "../../../core/internal/inFlight.js"
 import type { UnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Progress } from "../../../core/Shutdown.js"
 import type { Claim, JobQueue, OrphanTurn } from "../JobSource.js"
+import type { ClaimedAhead } from "./claimedAhead.js"
 import type { Failures } from "./failures.js"
 import type { Pausing } from "./pausing.js"
 import type { PoolEvents } from "./poolEvents.js"
@@ -119,8 +120,8 @@ export interface Pool {
   readonly events: PoolEvents
   readonly pausing: Pausing
   readonly inFlight: InFlight<JobRun>
-  /** Jobs that are claimed, and have not started, see `ClaimAhead`. */
-  readonly claimedAhead: Array<Claim>
+  /** See `ClaimAhead`. */
+  readonly claimedAhead: ClaimedAhead
   /** The loops that wait for the source, with its errors. */
   readonly waitingForSource: Map<Loop, string>
   /** Why the pool does not restart a loop any more. */

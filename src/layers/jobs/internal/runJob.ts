@@ -43,8 +43,7 @@ export const abortSignals = (pool: Pool): Effect.Effect<void> =>
 export const cancelRun = (pool: Pool, token: string): Effect.Effect<void> =>
   Effect.suspend(() => {
     const unit = pool.inFlight.units().find(({ data }) => data.claim.token === token)
-    const ahead = pool.claimedAhead.findIndex((claim) => claim.token === token)
-    if (ahead >= 0) pool.claimedAhead.splice(ahead, 1)
+    pool.claimedAhead.drop(token)
     if (unit === undefined || !["Undecided", "LeaseLost"].includes(unit.data.outcome)) return Effect.void
     unit.data.outcome = "Cancelled"
     if (isUseless(unit.data)) abort(pool, unit.data)

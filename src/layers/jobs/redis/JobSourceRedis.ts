@@ -98,10 +98,10 @@ export interface Options {
    * each process pays for it with the thread, about 11 MB of memory and one more connection to the server, and only jobs that block for
    * longer than their lease need it.
    *
-   * **Promised:** such a job, and the jobs beside it, keep their leases for up to ten minutes, and in a drain for no longer than its
-   * bound. A process that is frozen or dead loses them at the usual time. **Not promised:** that they are kept when the connection of the
-   * thread is lost meanwhile, which only the event loop can make anew. Where there is no thread or no connection, one warning says why, and
-   * the pool works as without the option.
+   * **Promised:** such a job, the jobs beside it and those that are claimed ahead keep their leases for up to ten minutes, and in a drain for
+   * no longer than its bound. A process that is frozen or dead loses them at the usual time. **Not promised:** that they are kept when the
+   * connection of the thread is lost meanwhile, which only the event loop can make anew; and the leases of a claim whose response the blocked
+   * event loop has not read. Where there is no thread or no connection, one warning says why, and the pool works as without the option.
    *
    * Before Node 22.14 threads have no names, so that the exit takes a computation of `node:crypto` or `node:zlib` in libuv's thread pool
    * for this thread, and overlooks one. `process.exit` then waits until that computation has ended, which may be after the deadline.
