@@ -48,17 +48,15 @@ const renewedLeases = (source: () => Record<string, string>) => {
     assert.notInclude(one.output, "event Succeeded")
   }, timeout)
 
-  it("runs elsewhere when its process is killed meanwhile, within 15 seconds", async () => {
+  it("runs elsewhere when its process is killed meanwhile", async () => {
     const env = source()
     const one = start({ ...env, OFFERS: "c", UNTIL: Path.join(temporaryFolder(), "never") })
     await one.waitFor(/^blocks$/m)
     const other = start(env)
     await other.waitFor(/running; stops within/)
     assert.strictEqual(runs(other.output), 0)
-    const killed = performance.now()
     one.kill("SIGKILL")
     await other.waitFor(/event Succeeded/)
-    assert.isBelow(performance.now() - killed, 15_000)
   }, timeout)
 }
 
