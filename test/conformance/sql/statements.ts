@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import { makeTable, type SqlCase } from "./sqlCase.js"
 
 /** Single statements: what they take, what they return, and how they fail. */
@@ -103,6 +103,30 @@ export const statements: ReadonlyArray<SqlCase> = [
           sql.and([sql.in("id", [1, 2]), sql`${sql("select")} = ${"c"}`])
         }`
         assert.deepStrictEqual(rows, [{ id: 2, select: "c", doc: { b: null } }])
+      })
+  },
+  {
+    situation: "a value that cannot be written",
+    behavior:
+      "fails its statement, which is not run, alone, repeated, in a transaction and as a stream; the next one runs",
+    test: ({ open }) =>
+      Effect.gen(function*() {
+        const sql = yield* open({ connections: 1 })
+        const { add, all, identifier } = yield* makeTable(sql)
+        const insert = (value: unknown) =>
+          sql.unsafe(`INSERT INTO ${identifier} SELECT jsonb_array_length($1::jsonb) RETURNING 1`, [value as string])
+        yield* Effect.repeatN(insert("[0]"), 1)
+        const bad = insert({ big: 1n })
+        const failed = yield* Effect.all([
+          Effect.exit(bad),
+          Effect.exit(bad),
+          Effect.exit(sql.withTransaction(bad)),
+          Effect.exit(sql.withTransaction(Effect.zipRight(add(7), bad))),
+          Effect.exit(Stream.runDrain(bad.stream))
+        ])
+        assert.deepStrictEqual(failed.map(({ _tag }) => _tag), failed.map(() => "Failure"))
+        yield* insert("[0, 0]")
+        assert.deepStrictEqual(yield* all, [1, 1, 2])
       })
   },
   {

@@ -55,21 +55,3 @@ export interface ClientInternals {
     readonly sync: () => void
   }
 }
-
-/** What a query of `pg` does when it is submitted and answered; its types lack it. */
-export interface QueryInternals {
-  readonly portal: string
-  submit(connection: ClientInternals["connection"]): Error | null
-  prepare(connection: ClientInternals["connection"]): void
-  handleCommandComplete(message: unknown): void
-  _getRows(connection: ClientInternals["connection"], rows: number): void
-  _result: { addCommandComplete(message: unknown): void }
-}
-
-/** The class of a query, whose methods `pg` calls. */
-export const queryClass = (pg: Pg) =>
-  pg.Query as unknown as new(
-    config: object,
-    values: undefined,
-    done: (error: Error | null, result: unknown) => void
-  ) => QueryInternals

@@ -4,9 +4,8 @@
  * by itself.
  */
 import type { Around } from "./driverConnection.js"
-import { type ClientInternals, type Pg, queryClass } from "./peers.js"
-
-type ProtocolConnection = ClientInternals["connection"]
+import type { Pg } from "./peers.js"
+import { type ProtocolConnection, queryClass } from "./queryClass.js"
 
 /** Sends a statement without values, of whose answer only an error is read. */
 const sendBare = (connection: ProtocolConnection, text: string) => {

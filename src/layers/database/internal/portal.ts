@@ -5,7 +5,8 @@
 import { Exit } from "effect"
 import type * as PgTypes from "pg"
 import type { Portal, QueryExit, QueryResult } from "./driverConnection.js"
-import { type ClientInternals, type Pg, queryClass } from "./peers.js"
+import type { Pg } from "./peers.js"
+import { type ProtocolConnection, queryClass } from "./queryClass.js"
 
 /**
  * A portal of the extended protocol, as `pg-cursor` has it, but with a Sync after each fetch: other statements of the transaction can be
@@ -29,20 +30,20 @@ export const makePortal = (
     override handleCommandComplete(message: unknown) {
       this._result.addCommandComplete(message)
     }
-    override _getRows(connection: ClientInternals["connection"], rows: number) {
+    override _getRows(connection: ProtocolConnection, rows: number) {
       connection.execute({ portal: this.portal, rows })
       connection.sync()
     }
   }
   class FetchMore extends Fetch {
-    override submit(connection: ClientInternals["connection"]) {
+    override submit(connection: ProtocolConnection) {
       connection.describe({ type: "P", name })
       this._getRows(connection, (this as unknown as { readonly rows: number }).rows)
       return null
     }
   }
   class Close extends Fetch {
-    override submit(connection: ClientInternals["connection"]) {
+    override submit(connection: ProtocolConnection) {
       connection.close({ type: "P", name })
       connection.sync()
       return null
