@@ -11,6 +11,9 @@ export const { NAME = "bench", URL: url = "" } = process.env
 /** Environment: the URL of PostgreSQL, where jobs of another server write their rows. */
 export const { POSTGRES: postgresUrl = "" } = process.env
 
+/** Environment: whether to print the number of acknowledged jobs ten times a second, with the moment of the last one and the CPU time in microseconds. */
+const { PROGRESS } = process.env
+
 /** The number of jobs that run at a time. */
 export const concurrency = Number(CONCURRENCY)
 /** Whether a job inserts a row into the table `results`, in the transaction that acknowledges it where there is one. */
@@ -21,6 +24,8 @@ export const stopTimeout = 500
 export interface Job {
   /** Whether the job never ends. */
   readonly long: boolean
+  /** Whose start is printed, if it has one. */
+  readonly number?: number
 }
 
 export const printLine = (...words: ReadonlyArray<string | number>) => process.stdout.write(`${words.join(" ")}\n`)
@@ -43,15 +48,28 @@ export const jobStarted = (job: Job, attempt: number) => {
   if (job.long) {
     if (++running === 1) printLine("started", now(), attempt)
     if (running === Number(LONG)) printLine("all", now())
-  } else if (started++ === 0) {
+  } else if (job.number !== undefined) printLine(`started${job.number}`, now())
+  else if (started++ === 0) {
     cpu = process.cpuUsage()
     printLine("first", now())
   }
 }
 
-/** Counts acknowledged quick jobs, and prints the CPU time of each after the last one. */
+let lastAt = 0
+let printed = 0
+if (PROGRESS !== undefined) {
+  setInterval(() => {
+    if (printed === acknowledged) return
+    printed = acknowledged
+    const { system, user } = process.cpuUsage()
+    printLine("progress", acknowledged, lastAt, system + user)
+  }, 100).unref()
+}
+
+/** Counts acknowledged quick jobs, and prints the CPU time of each after the last one that the program has offered. */
 export const jobAcknowledged = () => {
-  if (++acknowledged < Number(OFFER)) return
+  lastAt = now()
+  if (++acknowledged !== Number(OFFER)) return
   const { system, user } = process.cpuUsage(cpu)
   printLine("last", now(), (system + user) / acknowledged)
 }

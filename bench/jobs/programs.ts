@@ -16,6 +16,8 @@ export interface Program {
   readonly child: ChildProcess
   /** The numbers of the first line that begins with this word, printed before or after the call; undefined after `within`. */
   readonly parseOutput: (word: string, within?: number) => Promise<ReadonlyArray<number> | undefined>
+  /** The numbers of the last line so far that begins with this word. */
+  readonly latest: (word: string) => ReadonlyArray<number> | undefined
 }
 
 export const start = ([, file, url, own]: Peer, env: NodeJS.ProcessEnv): Program => {
@@ -26,14 +28,18 @@ export const start = ([, file, url, own]: Peer, env: NodeJS.ProcessEnv): Program
   })
   let output = ""
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (output += chunk))
+  const lines = (word: string) =>
+    output.split("\n").slice(0, -1).map((line) => line.split(" ")).filter(([first]) => first === word)
+  const numbers = (line: ReadonlyArray<string> | undefined) => line?.slice(1).map(Number)
   return {
     child,
+    latest: (word) => numbers(lines(word).at(-1)),
     parseOutput: (word, within = 60_000) =>
       new Promise((resolve) => {
         const deadline = setTimeout(() => done(undefined), within)
         const look = () => {
-          const line = output.split("\n").slice(0, -1).find((line) => line.split(" ")[0] === word)
-          if (line !== undefined) done(line.split(" ").slice(1).map(Number))
+          const [line] = lines(word)
+          if (line !== undefined) done(numbers(line))
         }
         const done = (words: ReadonlyArray<number> | undefined) => {
           clearTimeout(deadline)

@@ -1,8 +1,9 @@
 import { NodeRuntime } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
-import { Effect, Layer, Option, Redacted } from "effect"
-import { Database, JobCarrierRedis, JobSourceMemory, JobSourceRedis, JobSourceSql, launch, WorkerPool } from "../../../dist/index.js"
+import { Effect, Layer, Option } from "effect"
+import { launch, WorkerPool } from "../../../dist/index.js"
 import "../../shutdown/watch.js"
+import { sourceOf } from "../lastcallSource.js"
 import {
   concurrency,
   type Job,
@@ -18,15 +19,6 @@ import {
 } from "../program.js"
 
 class Pool extends WorkerPool.Tag(NAME)<Pool, Job>() {}
-
-const OverRedis = JobSourceSql.layerCarried().pipe(
-  Layer.provide(JobCarrierRedis.layer({ url: Redacted.make(url) })),
-  Layer.provideMerge(Database.layer({ url: Redacted.make(postgresUrl) }))
-)
-const OverPostgres = JobSourceSql.layer().pipe(Layer.provideMerge(Database.layer({ url: Redacted.make(url) })))
-const Source = Layer.orDie(
-  url === "" ? JobSourceMemory.layer({ capacity: Infinity }) : !url.startsWith("redis:") ? OverPostgres : writesRow ? OverRedis : JobSourceRedis.layer({ url: Redacted.make(url) })
-)
 
 const Workers = Pool.layer({
   concurrency,
@@ -50,4 +42,4 @@ const Offered = Layer.scopedDiscard(Effect.gen(function*() {
   printLine("ready")
 }))
 
-Offered.pipe(Layer.provide(Workers), Layer.provide(Source), launch(), NodeRuntime.runMain)
+Offered.pipe(Layer.provide(Workers), Layer.provide(sourceOf(url, writesRow ? postgresUrl : undefined)), launch(), NodeRuntime.runMain)

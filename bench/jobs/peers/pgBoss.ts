@@ -15,7 +15,7 @@ import {
 const queue = { notify: true, heartbeatSeconds: 10 }
 const options = { includeMetadata: true, batchSize: concurrency, burstWhenBatchFull: true } as const
 
-const boss = new PgBoss(url)
+const boss = new PgBoss({ connectionString: url, useListenNotify: true })
 boss.on("error", () => undefined)
 await boss.start()
 await boss.createQueue(NAME, queue)

@@ -2,6 +2,7 @@
  * The tightest loop over pg-boss: one transaction for a batch of jobs. `INSERTS` is `each`: an insertion for each of them, or `together`: one
  * for all of them.
  */
+import { setTimeout } from "node:timers/promises"
 import pg from "pg"
 import { PgBoss } from "pg-boss"
 import { concurrency, type Job, jobAcknowledged, jobStarted, NAME, offeredJobs, printLine, url } from "../program.js"
@@ -10,7 +11,7 @@ const boss = new PgBoss({ connectionString: url, supervise: false, schedule: fal
 boss.on("error", () => undefined)
 await boss.start()
 await boss.createQueue(NAME)
-await boss.insert(NAME, offeredJobs.map((data) => ({ data })))
+if (offeredJobs.length > 0) await boss.insert(NAME, offeredJobs.map((data) => ({ data })))
 const client = new pg.Client(url)
 await client.connect()
 const db = { executeSql: (text: string, values?: Array<unknown>) => client.query(text, values) }
@@ -19,7 +20,10 @@ printLine("ready")
 
 for (;;) {
   const jobs = await boss.fetch<Job>(NAME, { batchSize: concurrency })
-  if (jobs.length === 0) break
+  if (jobs.length === 0) {
+    await setTimeout(10)
+    continue
+  }
   const ids = jobs.map(({ id }) => id)
   await client.query("BEGIN")
   for (const { data, id } of jobs) {
