@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Queue } from "bullmq"
-import { Duration, Effect, Exit, Fiber, Layer, Logger, Option, Redacted, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Fiber, Layer, Logger, Option, Redacted, Scope } from "effect"
 import { Redis } from "ioredis"
-import type { Claim } from "../../../../src/layers/jobs/JobSource.js"
+import { type Claim, JobSource } from "../../../../src/layers/jobs/JobSource.js"
 import { connect } from "../../../../src/layers/jobs/redis/internal/connection.js"
 import { parseUrl } from "../../../../src/layers/jobs/redis/internal/url.js"
 import * as JobSourceRedis from "../../../../src/layers/jobs/redis/JobSourceRedis.js"
@@ -24,13 +24,14 @@ const connections = (redis: RedisPlace) =>
     return list.split("\n").filter((line) => line.includes("name=lastcall")).length
   })
 
-describe("JobSourceRedis when it connects", () => {
-  const why = (url: string) =>
-    Layer.launch(JobSourceRedis.layer({ url: Redacted.make(url), connectTimeout: "2 seconds" })).pipe(
-      Effect.flip,
-      Effect.map((error) => `${error.reason}: ${error.message}`)
-    )
+/** Why a source does not start. */
+const why = (url: string) =>
+  Layer.launch(JobSourceRedis.layer({ url: Redacted.make(url), connectTimeout: "2 seconds" })).pipe(
+    Effect.flip,
+    Effect.map((error) => `${error.reason}: ${error.message}`)
+  )
 
+describe("JobSourceRedis when it connects", () => {
   it.live("an invalid URL fails with what is wrong with it, without the password", () =>
     Effect.gen(function*() {
       const expected = "expected redis://user:password@host:port/number, or rediss:// for TLS."
@@ -89,6 +90,25 @@ describeRedis("JobSourceRedis", (redis) => {
       yield* Effect.repeatN(blockEventLoop(1_200), 1)
       const { awayError } = yield* Fiber.join(connecting)
       assert.isUndefined(awayError())
+    }))
+
+  it.scopedLive("the database is that of the URL; one that the server does not have is an error, and not database 0", () =>
+    Effect.gen(function*() {
+      const { host } = new URL(redis.url)
+      const [third, zeroth] = yield* Effect.forEach(
+        [3, 0],
+        (db) =>
+          Effect.flatMap(
+            Layer.build(JobSourceRedis.layer({ url: Redacted.make(`redis://${host}/${db}`) })),
+            (context) => Context.get(context, JobSource).open({ name: "of-one-database" })
+          )
+      )
+      yield* third!.offer(["job"])
+      assert.deepStrictEqual([yield* third!.size, yield* zeroth!.size], [1, 0])
+      assert.strictEqual(
+        yield* why(`redis://${host}/99`),
+        `Unreachable: Redis at ${host}, database 99 cannot be used: ERR DB index is out of range`
+      )
     }))
 
   it.scopedLive("any text is an id", () =>

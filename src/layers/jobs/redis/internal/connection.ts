@@ -84,9 +84,18 @@ export const connect = (options: {
     const unreachable = Effect.suspend(() =>
       new RedisError({ reason: "Unreachable", message: `${label} cannot be reached: ${reason}` })
     )
+    // The driver selects it too, and uses database 0 when the server refuses.
+    const select = db === 0 ? Effect.void : Effect.tryPromise({
+      try: () => redis.select(db),
+      catch: (error) => {
+        const why = error instanceof Error ? error.message : String(error)
+        return new RedisError({ reason: "Unreachable", message: `${label} cannot be used: ${why}` })
+      }
+    })
     yield* Effect.tryPromise(() => redis.connect()).pipe(
       // The driver goes on trying.
       Effect.catchAll(() => isTimeout(reason) ? ready(redis) : unreachable),
+      Effect.zipRight(select),
       Effect.raceFirst(Effect.zipRight(sleepInSlices(connectTimeout), unreachable))
     )
     const away = () => new Error(`${label} is away: ${reason}`)

@@ -79,7 +79,8 @@ export const makeServer = (options: {
     const messages = yield* Queue.unbounded<string>()
     const subscriber = yield* connect({
       Redis,
-      target,
+      // Channels belong to no database, and a subscriber can select none.
+      target: { ...target, db: 0 },
       connectTimeout,
       responseTimeout: undefined,
       onReady: (redis) =>
