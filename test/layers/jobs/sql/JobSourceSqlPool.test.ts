@@ -2,6 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { JobSource, type Settlement } from "../../../../src/layers/jobs/JobSource.js"
 import * as WorkerPool from "../../../../src/layers/jobs/WorkerPool.js"
+import { aroundStatements } from "../../../kit/aroundStatements.js"
 import { takeWaiting } from "../JobSourceWorld.js"
 import { describeEngines, source, twoProcesses } from "./JobSourceSqlWorld.js"
 
@@ -40,5 +41,26 @@ describeEngines("A pool over JobSourceSql", (databases) => {
       yield* Deferred.succeed(elsewhere, void 0)
       assert.match(yield* Deferred.await(refused), /Its work was abandoned/)
       assert.deepStrictEqual(yield* written, ["elsewhere"])
+    }))
+
+  it.scopedLive("a job begins before it is known when the next one is due", () =>
+    Effect.gen(function*() {
+      const { one } = yield* twoProcesses(databases, { name: "pool-over-sql" })
+      const [, second] = yield* databases
+      const begun = yield* Deferred.make<string>()
+      const answered = yield* Deferred.make<void>()
+      let isHeld = false
+      const sql = aroundStatements(second.sql, (statement, text) =>
+        isHeld && text.includes("AS due") ? Effect.zipRight(Deferred.await(answered), statement) : statement)
+      const pool = Pool.layer({
+        concurrency: 2,
+        process: (job) =>
+          Deferred.succeed(begun, job)
+      })
+      yield* Effect.provideService(Layer.build(pool), JobSource, yield* source({ ...second, sql }))
+      isHeld = true
+      yield* one.offer(["job"])
+      assert.strictEqual(yield* Deferred.await(begun), "job")
+      yield* Deferred.succeed(answered, void 0)
     }))
 })

@@ -21,8 +21,21 @@ export const claimingFromTable = (options: {
 }): Claiming => {
   const { lease, queue, run, statements, turns, wakeUp } = options
   const by = claimant()
+  /** After a claim that was not full: whether an orphan may be next. */
+  let unlooked: { readonly orphan: boolean } | undefined
+  /** Looks up when the next job is due. Not in the claim, whose jobs would begin a statement later. */
+  const lookAtDue = Effect.uninterruptible(Effect.suspend(() => {
+    if (unlooked === undefined) return Effect.void
+    const { orphan } = unlooked
+    unlooked = undefined
+    return run("claim", statements.due, orphan).pipe(
+      Effect.flatMap(([row]) => wakeUp.setDue(turns.dueOf(queue, row))),
+      // Then the next claim looks.
+      Effect.catchAllCause(() => wakeUp.notify)
+    )
+  }))
   return {
-    wait: wakeUp.wait,
+    wait: Effect.zipRight(lookAtDue, wakeUp.wait),
 
     claim: (limit, { orphan = true } = {}) =>
       Effect.gen(function*() {
@@ -36,17 +49,11 @@ export const claimingFromTable = (options: {
           () => wakeUp.notify
         )
         const claims = rows.map(toClaim)
-        const another = orphan && !claims.some(({ orphan }) => orphan)
         if (rows.length === limit) {
+          unlooked = undefined
           if (rows[0]!.turns === true) turns.changed(queue)
           yield* wakeUp.notify
-        } else {
-          yield* run("claim", statements.due, another).pipe(
-            Effect.flatMap(([row]) => wakeUp.setDue(turns.dueOf(queue, row))),
-            // The jobs are leased already: an error must not lose them.
-            Effect.catchAllCause(() => wakeUp.notify)
-          )
-        }
+        } else unlooked = { orphan: orphan && !claims.some(({ orphan }) => orphan) }
         return claims
       }).pipe(Effect.uninterruptible)
   }
