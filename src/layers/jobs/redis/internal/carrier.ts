@@ -8,15 +8,13 @@ import { encodePayload, toJob } from "./jobRecord.js"
 import { finished } from "./queue.js"
 import { isLeaseLost, makeSend } from "./redisCommands.js"
 import { makeServer, type OpenQueue, type Server } from "./server.js"
+import { takes } from "./takes.js"
 
 /** The payload of a job that stands for a row of the ledger. */
 const reference = { lastcall: "outbox" }
 
 const isReference = (payload: unknown): boolean =>
   Predicate.hasProperty(payload, "lastcall") && payload.lastcall === reference.lastcall
-
-/** How the number of ids received at a time grows. Starts with one, because the queue may be empty. */
-const receiveGrowth = 4
 
 /** See `JobCarrierRedis.layer`. Connected, subscribed and delivering again until the scope closes. */
 export const makeCarrier = (options: {
@@ -94,6 +92,8 @@ const makeQueue = (server: Server, { backend, key, name, wakeUp }: OpenQueue, pr
     }
   }
 
+  let wasFull = false
+
   return {
     offer: (ids, { first = false, priority = defaultPriority } = {}) =>
       ids.length === 0 ? Effect.void : Effect.gen(function*() {
@@ -121,7 +121,9 @@ const makeQueue = (server: Server, { backend, key, name, wakeUp }: OpenQueue, pr
       Effect.gen(function*() {
         yield* wakeUp.reset
         const deliveries: Array<Delivery> = []
-        for (let count = 1; deliveries.length < limit; count *= receiveGrowth) {
+        const first = wasFull ? limit : takes.first
+        wasFull = false
+        for (let count = first; deliveries.length < limit; count *= takes.growth) {
           const wanted = Math.min(count, limit - deliveries.length)
           const some = yield* Effect.either(send("receive", () => receiveSome(wanted)))
           if (some._tag === "Left") {
@@ -137,6 +139,7 @@ const makeQueue = (server: Server, { backend, key, name, wakeUp }: OpenQueue, pr
             return deliveries
           }
         }
+        wasFull = deliveries.length === limit
         yield* wakeUp.notify
         return deliveries
       }).pipe(Effect.uninterruptible),

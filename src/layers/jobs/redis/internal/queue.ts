@@ -26,6 +26,7 @@ import {
 import { redisListing } from "./listing.js"
 import { redisCommands } from "./redisCommands.js"
 import { scriptsOf } from "./scripts.js"
+import { takes } from "./takes.js"
 
 type Finished = Parameters<RedisQueueBackend["moveToCompleted"]>[0]
 
@@ -33,9 +34,6 @@ type Finished = Parameters<RedisQueueBackend["moveToCompleted"]>[0]
 export const finished = (id: string) => ({ id, opts: { attempts: 1 } }) as unknown as Finished
 
 const noClaims = Effect.succeed<ReadonlyArray<Claim>>([])
-
-/** How the number of claims sent at a time grows. Starts with one, because the queue may be empty, unless it had as many as were asked for before. */
-const claimGrowth = 4
 
 /** One queue of BullMQ. */
 export const make = (options: {
@@ -110,9 +108,9 @@ export const make = (options: {
       if (limit < 1) return []
       yield* wakeUp.reset
       const claims: Array<Claim> = []
-      const first = wasFull ? limit : 1
+      const first = wasFull ? limit : takes.first
       wasFull = false
-      for (let count = first; claims.length < limit; count *= claimGrowth) {
+      for (let count = first; claims.length < limit; count *= takes.growth) {
         const another = orphan && !claims.some(({ orphan }) => orphan)
         const some = yield* Effect.either(
           send("claim", () => claimSome(Math.min(count, limit - claims.length), another))
