@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, type Context, Duration, Effect, Exit, Fiber, Option, Schedule, Schema, TestClock } from "effect"
-import { runAfterCommit } from "../../../src/core/internal/afterCommit.js"
+import { Committing } from "../../../src/core/internal/afterCommit.js"
 import * as WorkerPool from "../../../src/layers/jobs/WorkerPool.js"
 import { Choices, seed } from "../../kit/random.js"
 import { until } from "../../kit/until.js"
@@ -149,7 +149,9 @@ describe("offerAndWait", () => {
         "JobSourceError: letters: awaitResult failed: the transaction around would stay open meanwhile: " +
         "offer the job in it, and await it after its commit"
       const lines = yield* Effect.provide(
-        runAfterCommit(Effect.all([outcome(Letters.offerAndWait("a")), outcome(Letters.awaitResult("a"))])),
+        Effect.all([outcome(Letters.offerAndWait("a")), outcome(Letters.awaitResult("a"))]).pipe(
+          Effect.provideService(Committing, [])
+        ),
         context
       )
       assert.deepStrictEqual(lines, [refused, refused])

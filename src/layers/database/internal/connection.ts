@@ -100,12 +100,14 @@ export class Connection {
     return this.opening.length > 0 || this.driver.portals!.isInTransaction()
   }
 
-  /** Begins a transaction: with its first statement where the driver pipelines, so that it costs no round trip. One without statements is none then. */
-  begin(statements: ReadonlyArray<string>): Effect.Effect<void, SqlError.SqlError> {
-    if (this.driver.pipelines !== true) return Effect.asVoid(this.query(statements.join("; "), [], "object"))
-    return Effect.sync(() => {
-      this.opening = statements
-    })
+  /**
+   * Begins a transaction: with its first statement where the driver pipelines, so that it costs no round trip. One without statements is none
+   * then. The effect is run at once.
+   */
+  begin(statements: ReadonlyArray<string>): Effect.Effect<unknown, SqlError.SqlError> {
+    if (this.driver.pipelines !== true) return this.query(statements.join("; "), [], "object")
+    this.opening = statements
+    return Effect.void
   }
 
   /** Sends a statement when the ones before it are answered. */

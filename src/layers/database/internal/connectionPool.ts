@@ -157,12 +157,13 @@ export const makeConnectionPool = (
   const acquire = (restore: Restore) =>
     Effect.flatMap(currentUnitOfWork, (unit) => {
       let takeBack: (() => void) | undefined
-      return Effect.onError(
-        restore(Effect.async<Connection, SqlError.SqlError>((resume) => {
-          takeBack = checkOut(unit, resume)
-        })),
-        () => Effect.sync(() => takeBack?.())
-      )
+      const acquired = Effect.async<Connection, SqlError.SqlError>((resume) => {
+        takeBack = checkOut(unit, resume)
+      })
+      return Effect.flatMap(Effect.exit(restore(acquired)), (exit) => {
+        if (Exit.isFailure(exit)) takeBack?.()
+        return exit
+      })
     })
 
   return {

@@ -3,8 +3,9 @@
  * answered `COMMIT` with a rollback (sql-pg-commit), dies when a `COMMIT` fails, and runs nothing after the commit.
  */
 import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
-import { Context, Effect, Exit, FiberRef, Option, Tracer } from "effect"
-import { forgetAfterRollback, runAfterCommit } from "../../../core/internal/afterCommit.js"
+import { Context, Effect, Exit, Option, Tracer } from "effect"
+import { Committing, forgetAfterRollback, type Hooks, runHooks } from "../../../core/internal/afterCommit.js"
+import { withContext } from "../../../core/internal/fiberState.js"
 import type { Connection } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
 import type { Errors } from "./errors.js"
@@ -26,7 +27,7 @@ export type Transaction = readonly [connection: SqlConnection.Connection, depth:
  * - a failed `COMMIT` is an error, not a defect, and a failed `ROLLBACK` does not replace the error that caused it;
  * - a `COMMIT` that the server answers with a rollback fails. Postgres does so, without an error, when a statement failed and the
  *   transaction caught its error;
- * - what waits for the commit (`runAfterCommit`) runs then, and is forgotten with a savepoint that is rolled back.
+ * - what waits for the commit (`afterCommit`) runs then, and is forgotten with a savepoint that is rolled back.
  */
 export const makeWithTransaction = <I>(options: {
   readonly tag: Context.Tag<I, Transaction>
@@ -40,30 +41,35 @@ export const makeWithTransaction = <I>(options: {
   Effect.uninterruptibleMask((restore) => {
     const { begin, errors, pool, spanAttributes, tag, toSqlConnection } = options
 
-    const outermost = (body: (connection: SqlConnection.Connection, depth: number) => Effect.Effect<A, E, R>) =>
-      Effect.flatMap(pool.acquire(restore), (connection) =>
-        restore(connection.begin(begin)).pipe(
-          Effect.zipRight(body(toSqlConnection(connection), 0)),
-          Effect.zipLeft(commit(connection, errors)),
-          Effect.exit,
-          Effect.flatMap((exit) => {
-            const end = Effect.suspend(() => {
-              pool.giveBack(connection)
-              return exit
-            })
-            return Exit.isSuccess(exit) ? end : Effect.zipRight(connection.rollback, end)
+    const outermost = (context: Context.Context<R>): Effect.Effect<A, E | SqlError.SqlError> =>
+      Effect.flatMap(pool.acquire(restore), (connection) => {
+        const hooks: Hooks = []
+        const inside = Context.add(context, tag, [toSqlConnection(connection), 0]).pipe(Context.add(Committing, hooks))
+        const committed = restore(connection.begin(begin)).pipe(
+          Effect.zipRight(withContext(inside, restore(effect))),
+          Effect.flatMap((value) => Effect.as(commit(connection, errors), value))
+        )
+        return Effect.flatMap(Effect.exit(committed), (exit) => {
+          const end = Effect.suspend(() => {
+            pool.giveBack(connection)
+            return exit
           })
-        ))
+          if (Exit.isFailure(exit)) return Effect.zipRight(connection.rollback, end)
+          return hooks.length === 0 ? end : Effect.zipLeft(end, runHooks(hooks))
+        })
+      })
 
     const nested = (
-      [connection, outer]: Transaction,
-      body: (connection: SqlConnection.Connection, depth: number) => Effect.Effect<A, E, R>
-    ): Effect.Effect<A, E | SqlError.SqlError, R> => {
+      context: Context.Context<R>,
+      [connection, outer]: Transaction
+    ): Effect.Effect<A, E | SqlError.SqlError> => {
       const depth = outer + 1
       const savepoint = `effect_sql_${depth}`
       const run = (sql: string) => connection.executeUnprepared(sql, [], undefined)
       return restore(run(`SAVEPOINT ${savepoint}`)).pipe(
-        Effect.zipRight(Effect.exit(body(connection, depth))),
+        Effect.zipRight(
+          Effect.exit(withContext(Context.add(context, tag, [connection, depth]), restore(effect)))
+        ),
         Effect.flatMap((exit): Effect.Effect<A, E | SqlError.SqlError> =>
           Exit.isSuccess(exit)
             ? Effect.as(restore(run(`RELEASE SAVEPOINT ${savepoint}`)), exit.value)
@@ -79,18 +85,9 @@ export const makeWithTransaction = <I>(options: {
       (span) =>
         Effect.withFiberRuntime<A, E | SqlError.SqlError, R>((fiber) => {
           for (const [key, value] of spanAttributes) span.attribute(key, value)
-          const body = (connection: SqlConnection.Connection, depth: number) =>
-            Effect.withFiberRuntime<A, E, R>((fiber) =>
-              Effect.locally(
-                restore(effect),
-                FiberRef.currentContext,
-                Context.add(fiber.currentContext, tag, [connection, depth]).pipe(Context.add(Tracer.ParentSpan, span))
-              )
-            )
           const around = Context.getOption(fiber.currentContext as Context.Context<never>, tag)
-          return Option.isSome(around)
-            ? forgetAfterRollback(nested(around.value, body))
-            : runAfterCommit(outermost(body))
+          const context = Context.add(fiber.currentContext as Context.Context<R>, Tracer.ParentSpan, span)
+          return Option.isSome(around) ? forgetAfterRollback(nested(context, around.value)) : outermost(context)
         })
     )
   })
