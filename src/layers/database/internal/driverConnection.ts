@@ -52,7 +52,7 @@ export interface DriverConnection {
     done: (exit: QueryExit) => void,
     around?: Around
   ) => void
-  /** Whether it sends other statements in one message with one that has values (`around`), which saves their round trips. */
+  /** Whether it sends other statements in one message with one that has values (`around`), which saves their round trips. Known once the server is. */
   readonly pipelines?: boolean
   /** Missing where the driver has none. */
   readonly portals?: {

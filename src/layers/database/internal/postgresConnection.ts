@@ -109,7 +109,10 @@ export const toDriverConnection = (
     client.query(query as unknown as PgTypes.Submittable)
   }
   return {
-    pipelines: true,
+    // Where a silent statement cannot be asked about, `BEGIN` by itself finds out within half a minute that the connection is dead.
+    get pipelines() {
+      return server() !== undefined
+    },
     send: (text, values, rowMode, done, around) => {
       // In a transaction a stale statement cannot be sent again. One of the library becomes stale only when something deallocates it.
       const isOutside = client.getTransactionStatus() === "I" && around === undefined
