@@ -1,6 +1,5 @@
 import { Reactivity } from "@effect/experimental"
 import * as Sql from "@effect/sql"
-import { PgClient } from "@effect/sql-pg"
 import { PGlite } from "@electric-sql/pglite"
 import {
   Clock,
@@ -17,15 +16,15 @@ import {
   Subscribable
 } from "effect"
 import pg from "pg"
-import { Database, execute, TransactionTag } from "../../src/layers/database/contract.js"
+import { Database, execute } from "../../src/layers/database/contract.js"
 import { makeConnectionPool } from "../../src/layers/database/internal/connectionPool.js"
 import { makeErrors } from "../../src/layers/database/internal/errors.js"
 import { connectPglite } from "../../src/layers/database/internal/pgliteConnection.js"
-import { makeSqlClient } from "../../src/layers/database/internal/sqlClient.js"
 import { makeMemoryQueue } from "../../src/layers/jobs/internal/memoryQueue.js"
 import { makeOrphanTurn } from "../../src/layers/jobs/internal/orphanTurn.js"
 import { type JobQueue, JobSource, LeaseLost } from "../../src/layers/jobs/JobSource.js"
 import * as JobSourceSql from "../../src/layers/jobs/sql/JobSourceSql.js"
+import { sqlClientOver } from "../kit/sqlClientOver.js"
 
 /** Writes an effect of a job, in the transaction around it. */
 export class Ledger extends Context.Tag("Ledger")<Ledger, (effect: string) => Effect.Effect<void>>() {}
@@ -171,17 +170,7 @@ export const makePgliteStore = Effect.gen(function*() {
     }
     const errors = makeErrors(Sql)
     const pool = makeConnectionPool(1, errors, connectPglite(connection, pg, pg.types, errors))
-    const sql = makeSqlClient({
-      peers: { "@effect/sql": Sql, "@effect/sql-pg": PgClient },
-      reactivity,
-      tag: TransactionTag,
-      pool,
-      begin: ["BEGIN"],
-      config: {},
-      listen: () => Stream.empty,
-      portals: false,
-      statementTimeout: Duration.infinity
-    })
+    const sql = sqlClientOver(pool, reactivity)
     return Context.make(Sql.SqlClient.SqlClient, sql).pipe(Context.add(Database, {
       kind: "pglite",
       connections: Option.some(1),

@@ -22,8 +22,7 @@ export const afterCommit = (effect: Effect.Effect<void>): Effect.Effect<void> =>
   })
 
 /** Runs the effects that were registered in a transaction which has succeeded. */
-export const runHooks = (hooks: Hooks): Effect.Effect<void> =>
-  hooks.length === 0 ? Effect.void : Effect.forEach(hooks, (hook) => hook, { discard: true })
+export const runHooks = (hooks: Hooks): Effect.Effect<void> => Effect.forEach(hooks, (hook) => hook, { discard: true })
 
 /** Forgets the effects that were registered in a savepoint when it fails. */
 export const forgetAfterRollback = <A, E, R>(savepoint: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

@@ -2,6 +2,7 @@
 import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
 import { Cause, Context, Effect, Exit, Option, Predicate, Schema, type Stream } from "effect"
+import { findService } from "../../core/internal/fiberState.js"
 import type { ThreadConnection } from "../../core/internal/threadConnection.js"
 import type { Ending } from "./internal/driverConnection.js"
 
@@ -209,12 +210,9 @@ export const transactionEnding = <A, E, R, E2>(
   Effect.suspend(() => {
     let rows: ReadonlyArray<Row> = []
     const end = (text: string, values: ReadonlyArray<unknown>) =>
-      Effect.withFiberRuntime<void, E2>((fiber) => {
-        const connection = Context.getOption(fiber.currentContext as Context.Context<never>, TransactionTag)
-        const endWith = Option.isSome(connection) && Predicate.hasProperty(connection.value[0], endsWith)
-          ? connection.value[0][endsWith] as (ending: Ending) => void
-          : undefined
-        if (endWith === undefined) {
+      Effect.flatMap(findService(TransactionTag), (transaction): Effect.Effect<void, E2> => {
+        const connection = transaction?.[0]
+        if (!Predicate.hasProperty(connection, endsWith)) {
           return Effect.mapBoth(executeOwn(sql, text, values), {
             onFailure: onError,
             onSuccess: (result) => {
@@ -222,15 +220,15 @@ export const transactionEnding = <A, E, R, E2>(
             }
           })
         }
-        return Effect.sync(() =>
-          endWith({
-            text: own(text),
-            values,
-            onResult: (result) => {
-              rows = (result as RawResult).rows ?? []
-            }
-          })
-        )
+        const endWith = connection[endsWith] as (ending: Ending) => void
+        endWith({
+          text: own(text),
+          values,
+          onResult: (result) => {
+            rows = (result as RawResult).rows ?? []
+          }
+        })
+        return Effect.void
       })
     return Effect.map(
       transaction(

@@ -1,16 +1,15 @@
 import { Reactivity } from "@effect/experimental"
 import * as Sql from "@effect/sql"
-import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Stream } from "effect"
-import { brief, own, transactionEnding, TransactionTag } from "../../../src/layers/database/contract.js"
+import { Effect, Exit, Fiber } from "effect"
+import { brief, own, transactionEnding } from "../../../src/layers/database/contract.js"
 import { Connection } from "../../../src/layers/database/internal/connection.js"
 import { makeConnectionPool } from "../../../src/layers/database/internal/connectionPool.js"
 import { makeErrors } from "../../../src/layers/database/internal/errors.js"
 import { makePermits, PermitRequest } from "../../../src/layers/database/internal/permits.js"
-import { makeSqlClient } from "../../../src/layers/database/internal/sqlClient.js"
 import * as Interruption from "../../../src/testing/Interruption.js"
 import { long } from "../../kit/long.js"
+import { sqlClientOver } from "../../kit/sqlClientOver.js"
 
 /** Every point in the long form, some in the short one. */
 const extent = long ? {} : { sample: 150 }
@@ -45,17 +44,7 @@ const makeServer = (pipelines: boolean) =>
         giveBack: () => void state.leased--
       }))
     })
-    const sql = makeSqlClient({
-      peers: { "@effect/sql": Sql, "@effect/sql-pg": PgClient },
-      reactivity: yield* Reactivity.make,
-      tag: TransactionTag,
-      pool,
-      begin: ["BEGIN"],
-      config: {},
-      listen: () => Stream.empty,
-      portals: false,
-      statementTimeout: Duration.infinity
-    })
+    const sql = sqlClientOver(pool, yield* Reactivity.make)
     return { state, pool, sql }
   })
 

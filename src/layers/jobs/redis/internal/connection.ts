@@ -1,5 +1,6 @@
 import { Duration, Effect, type Scope } from "effect"
 import type { Redis, RedisOptions } from "ioredis"
+import { errorMessage } from "../../../../core/internal/errorMessage.js"
 import { RedisError, type Target } from "./url.js"
 
 /** A connection that reconnects until its scope closes. */
@@ -87,10 +88,8 @@ export const connect = (options: {
     // The driver selects it too, and uses database 0 when the server refuses.
     const select = db === 0 ? Effect.void : Effect.tryPromise({
       try: () => redis.select(db),
-      catch: (error) => {
-        const why = error instanceof Error ? error.message : String(error)
-        return new RedisError({ reason: "Unreachable", message: `${label} cannot be used: ${why}` })
-      }
+      catch: (error) =>
+        new RedisError({ reason: "Unreachable", message: `${label} cannot be used: ${errorMessage(error)}` })
     })
     yield* Effect.tryPromise(() => redis.connect()).pipe(
       // The driver goes on trying.

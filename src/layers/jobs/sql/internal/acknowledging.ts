@@ -8,7 +8,7 @@ import { type Ack, makeAckBatcher } from "./ackBatcher.js"
 import { isLeaseIsLost } from "./endStatements.js"
 import { keyedPrefix } from "./keyTable.js"
 import type { Notifier } from "./notifier.js"
-import { failureOf, heldOrLost, type Run, runOn, settleAll } from "./rows.js"
+import { failureOf, heldOrLost, json, type Run, runOn, settleAll } from "./rows.js"
 import type { Statements } from "./statements.js"
 
 /** Gives the result of a job, if it has one. */
@@ -54,7 +54,7 @@ export const makeAcknowledging = (options: {
   /** One that cannot be stored is refused here: the others of its statement would fail with it. */
   const resultOf = (result: Result): Effect.Effect<string | null, JobSourceError> =>
     result === undefined ? Effect.succeed(null) : Effect.filterOrFail(
-      Effect.try({ try: () => JSON.stringify(result()) ?? "null", catch: failure }),
+      Effect.try({ try: () => json(result()), catch: failure }),
       isStorableJsonText,
       () => failure(new Error("the result is no JSON that PostgreSQL stores"))
     )

@@ -23,10 +23,8 @@ import { keyedPrefix } from "./keyTable.js"
 import { sqlListing, toStoredJob } from "./listing.js"
 import type { ListStatements } from "./listStatements.js"
 import type { Notifier } from "./notifier.js"
-import { failureOf, heldOrLost, runOn, settleAll } from "./rows.js"
+import { failureOf, heldOrLost, json, runOn, settleAll } from "./rows.js"
 import type { Statements } from "./statements.js"
-
-const json = (value: unknown): string => JSON.stringify(value) ?? "null"
 
 /** One queue of the table. */
 export const make = (options: {

@@ -11,6 +11,9 @@ export type Run = (
   ...values: ReadonlyArray<unknown>
 ) => Effect.Effect<ReadonlyArray<Row>, JobSourceError>
 
+/** A value of a column of JSON, as it is written. */
+export const json = (value: unknown): string => JSON.stringify(value) ?? "null"
+
 /** The error of an operation on a queue. */
 export const failureOf = (queue: string) => (operation: string) => (error: unknown): JobSourceError =>
   new JobSourceError({ operation, queue, cause: causeOf(error) })
