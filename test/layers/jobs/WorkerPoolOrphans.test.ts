@@ -136,4 +136,31 @@ describe("A job that ends its process", () => {
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(done, ["b", "c"])
     }))
+
+  it.scoped("does not wait until the queue of its pool is empty", () =>
+    Effect.gen(function*() {
+      const { kill, source, start } = yield* makeStore
+      const done: Array<string> = []
+      const letters = yield* source.open({ name: "letters" })
+      const orphans = ["orphan 1", "orphan 2", "orphan 3"]
+      const endless = Letters.layer({
+        concurrency: 3,
+        process: (job) =>
+          Effect.zipRight(
+            Effect.sleep("80 millis"),
+            orphans.includes(job) ? Effect.void : Effect.orDie(letters.offer([job]))
+          ),
+        onEvent: succeeded(done)
+      })
+      yield* letters.offer(orphans, { ids: orphans })
+      yield* start(Letters.layer({ concurrency: 3, process: () => Effect.never }))
+      yield* TestClock.adjust("1 second")
+      yield* kill
+      yield* letters.offer(Array.from({ length: 20 }, () => "endless"))
+      yield* start(endless)
+      // The leases of the dead process run out while this one is busy.
+      for (let turn = 0; turn < 140; turn++) yield* TestClock.adjust("80 millis")
+      assert.isAbove(done.length, 400)
+      assert.deepStrictEqual(done.filter((id) => orphans.includes(id)), orphans)
+    }))
 })

@@ -14,12 +14,14 @@ const heldAtMost = Duration.millis(100)
  * this matters: the last slot became free within `heldAtMost`, and the last claim was full.
  */
 export interface ClaimAhead {
-  /** Claims jobs for which there is no room yet, if that is worth it. Tells whether it did. */
-  readonly claim: Effect.Effect<boolean, JobSourceError>
+  /** Whether jobs are claimed now for which there is no room yet. */
+  readonly isWorthIt: () => boolean
+  /** Claims jobs for which there is room, and gives them. Claims more, and keeps them, if that is worth it. */
+  readonly claim: (room: number) => Effect.Effect<ReadonlyArray<Claim>, JobSourceError>
+  /** Whether the last claim was full, so that there may be more jobs. */
+  readonly wasFull: () => boolean
   /** Waits for room. Gives those of the claims that may start now. Only the wait is interruptible. */
   readonly awaitRoom: Effect.Effect<ReadonlyArray<Claim>>
-  /** Tells whether the last claim was full. */
-  readonly claimed: (full: boolean) => void
   /** Hands back the jobs that have not started. */
   readonly handBack: Effect.Effect<void>
 }
@@ -27,23 +29,30 @@ export interface ClaimAhead {
 export const makeClaimAhead = (pool: Pool, workers: Workers): ClaimAhead => {
   const { claimedAhead } = pool
   const isPossible = pool.durable && Object.is(pool.rateLimit, unlimited)
-  let isFull = false
+  let wasFull = false
   let isQuick = false
   let since = 0
+  const isWorthIt = () =>
+    isPossible && wasFull && isQuick && claimedAhead.size() === 0 && !pool.orphanTurn.isTaken() && mayStart(pool)
 
   return {
-    claim: Effect.suspend(() => {
-      const isWorthIt = isPossible && isFull && isQuick && claimedAhead.size() === 0 && workers.room() <= 0
-      if (!isWorthIt || pool.orphanTurn.isTaken() || !mayStart(pool)) return Effect.succeed(false)
-      return Effect.flatMap(pool.queue.claim(workers.ahead, { orphan: false }), (claims) => {
-        claimedAhead.add(claims)
-        isFull = claims.length === workers.ahead
-        return Effect.map(monotonicMillis, (now) => {
-          since = now
-          return true
+    isWorthIt,
+    wasFull: () => wasFull,
+
+    // With an orphan also ahead: while the queue is never empty there are no other claims.
+    claim: (room) =>
+      Effect.suspend(() => {
+        const limit = room + (isWorthIt() ? workers.ahead : 0)
+        return Effect.flatMap(pool.queue.claim(limit, { orphan: !pool.orphanTurn.isTaken() }), (claims) => {
+          wasFull = claims.length === limit
+          if (claims.length <= room) return Effect.succeed(claims)
+          claimedAhead.add(claims.slice(room))
+          return Effect.map(monotonicMillis, (now) => {
+            since = now
+            return claims.slice(0, room)
+          })
         })
-      })
-    }),
+      }),
 
     awaitRoom: Effect.gen(function*() {
       const isBusy = workers.room() <= 0
@@ -62,10 +71,6 @@ export const makeClaimAhead = (pool: Pool, workers: Workers): ClaimAhead => {
       if (left.length > 0) yield* Effect.ignoreLogged(returnToQueue(pool, left))
       return []
     }).pipe(Effect.uninterruptible),
-
-    claimed: (full) => {
-      isFull = full
-    },
 
     handBack: Effect.suspend(() => handBack(pool, claimedAhead.take(claimedAhead.size())))
   }

@@ -32,7 +32,10 @@ const startClaims = (pool: Pool, workers: Workers, claims: ReadonlyArray<Claim>)
 const claimJobs = (pool: Pool, workers: Workers, ahead: ClaimAhead): Effect.Effect<boolean, JobSourceError> =>
   Effect.uninterruptible(
     Effect.gen(function*() {
-      if (yield* ahead.claim) yield* sourceAvailable(pool, "dispatcher")
+      if (workers.room() <= 0 && ahead.isWorthIt()) {
+        yield* ahead.claim(0)
+        yield* sourceAvailable(pool, "dispatcher")
+      }
       const early = yield* ahead.awaitRoom
       if (early.length > 0) return yield* Effect.as(startClaims(pool, workers, early), true)
       if (!mayStart(pool)) return false
@@ -40,11 +43,10 @@ const claimJobs = (pool: Pool, workers: Workers, ahead: ClaimAhead): Effect.Effe
       if (workers.room() <= 0) return true
       const room = yield* pool.rateLimit.room(workers.room())
       if (room === 0) return false
-      const claims = yield* pool.queue.claim(room, { orphan: !pool.orphanTurn.isTaken() })
+      const claims = yield* ahead.claim(room)
       yield* sourceAvailable(pool, "dispatcher")
       yield* startClaims(pool, workers, claims)
-      ahead.claimed(claims.length === room)
-      return claims.length === room
+      return ahead.wasFull()
     })
   )
 
@@ -157,8 +159,19 @@ const sourceAvailable = (pool: Pool, loop: Loop): Effect.Effect<void> =>
       : Effect.void
   )
 
-const retryUntilAvailable = (pool: Pool, loop: Loop) => <A>(effect: Effect.Effect<A, JobSourceError>) =>
-  effect.pipe(Effect.tapError(sourceUnavailable(pool, loop)), Effect.retry(untilAvailable), Effect.orDie)
+/** `Effect.retry` costs as much as a claim, also when nothing fails: it runs only what has failed once, and begins with that failure. */
+const retryUntilAvailable = (pool: Pool, loop: Loop) => <A>(effect: Effect.Effect<A, JobSourceError>) => {
+  const tried = Effect.tapError(effect, sourceUnavailable(pool, loop))
+  return Effect.catchAll(tried, (error) => {
+    let first: Effect.Effect<never, JobSourceError> | undefined = Effect.fail(error)
+    const next = Effect.suspend(() => {
+      const failed = first
+      first = undefined
+      return failed ?? tried
+    })
+    return Effect.orDie(Effect.retry(next, untilAvailable))
+  })
+}
 
 /** More crashes than this within the window are not transient, so the service ends and its supervisor restarts it. */
 const maxCrashes = 5
