@@ -1,5 +1,5 @@
 import { Context, Effect } from "effect"
-import { findService, hasService } from "./fiberState.js"
+import { hasService, serviceOf } from "./fiberState.js"
 
 /** What runs once the transaction around has committed, in order. */
 export type Hooks = Array<Effect.Effect<void>>
@@ -15,7 +15,8 @@ export const isInTransaction: Effect.Effect<boolean> = hasService(Committing)
  * caller; at once when there is none. It does not run when that transaction, or a savepoint around, is rolled back.
  */
 export const afterCommit = (effect: Effect.Effect<void>): Effect.Effect<void> =>
-  Effect.flatMap(findService(Committing), (hooks) => {
+  Effect.withFiberRuntime((fiber) => {
+    const hooks = serviceOf(fiber, Committing)
     if (hooks === undefined) return effect
     hooks.push(effect)
     return Effect.void
@@ -26,7 +27,8 @@ export const runHooks = (hooks: Hooks): Effect.Effect<void> => Effect.forEach(ho
 
 /** Forgets the effects that were registered in a savepoint when it fails. */
 export const forgetAfterRollback = <A, E, R>(savepoint: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(findService(Committing), (hooks) => {
+  Effect.withFiberRuntime((fiber) => {
+    const hooks = serviceOf(fiber, Committing)
     if (hooks === undefined) return savepoint
     const before = hooks.length
     return Effect.onError(savepoint, () =>

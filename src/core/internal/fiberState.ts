@@ -1,4 +1,4 @@
-import { Context, Effect, type FiberId, FiberRef, FiberRefs, Tracer } from "effect"
+import { Context, Effect, type Fiber, type FiberId, FiberRef, FiberRefs, Tracer } from "effect"
 import { replaceRefs } from "./effectInternals.js"
 
 /** A fiber ref, and a value for it. */
@@ -9,37 +9,33 @@ export const refValue = <A>(ref: FiberRef.FiberRef<A>, value: A): RefValue => [
   value
 ]
 
-/** Whether the fiber has the service. One operation, where `Effect.serviceOption` is several. */
+/** A fiber that runs now. */
+export type RunningFiber = Fiber.RuntimeFiber<unknown, unknown>
+
+/** The service, if the fiber has it. No operation of the run loop, where `Effect.serviceOption` is several. */
+export const serviceOf = <I, S>(fiber: RunningFiber, tag: Context.Tag<I, S>): S | undefined =>
+  fiber.currentContext.unsafeMap.get(tag.key) as S | undefined
+
+/** Whether the fiber has the service. */
 export const hasService = <I, S>(tag: Context.Tag<I, S>): Effect.Effect<boolean> =>
-  Effect.withFiberRuntime((fiber) => Effect.succeed(fiber.currentContext.unsafeMap.has(tag.key)))
+  Effect.withFiberRuntime((fiber) => Effect.succeed(serviceOf(fiber, tag) !== undefined))
 
-/** The service, if the fiber has it. One operation, as `hasService`. */
-export const findService = <I, S>(tag: Context.Tag<I, S>): Effect.Effect<S | undefined> =>
-  Effect.withFiberRuntime((fiber) => Effect.succeed(fiber.currentContext.unsafeMap.get(tag.key) as S | undefined))
-
-/** A copy. Faster than the constructor of `Map`. */
+/** A copy. Faster than the constructor of `Map`, and without an array for each entry. */
 const copyOf = <K, V>(map: ReadonlyMap<K, V>): Map<K, V> => {
   const copy = new Map<K, V>()
-  for (const [key, value] of map) copy.set(key, value)
+  map.forEach((value, key) => copy.set(key, value))
   return copy
 }
 
 /**
- * Gives the fiber refs these values for good. For the fiber of one unit of work: `Effect.locally` copies the refs twice for
+ * Gives refs of the fiber these values for good. For the fiber of one unit of work: `Effect.locally` copies the refs twice for
  * each value, in an acquire-release. `FiberRefs.updateManyAs` compares values first, and hashes contexts for that.
  */
-export const setRefs = (...values: ReadonlyArray<RefValue>): Effect.Effect<void> =>
-  Effect.updateFiberRefs((id, refs) => {
-    const locals = copyOf(refs.locals)
-    for (const [ref, value] of values) locals.set(ref, [[id, value]])
-    return FiberRefs.unsafeMake(locals)
-  })
-
-export const restoreRefs = (refs: FiberRefs.FiberRefs): Effect.Effect<void> =>
-  Effect.withFiberRuntime((fiber) => {
-    replaceRefs(fiber, refs)
-    return Effect.void
-  })
+export const setRefs = (fiber: RunningFiber, ...values: ReadonlyArray<RefValue>): void => {
+  const locals = copyOf(fiber.getFiberRefs().locals)
+  for (const [ref, value] of values) locals.set(ref, [[fiber.id(), value]])
+  replaceRefs(fiber, FiberRefs.unsafeMake(locals))
+}
 
 /** The refs of this fiber with a span, see `setRefs`. */
 export const withSpan = (refs: FiberRefs.FiberRefs, id: FiberId.Single, span: Tracer.AnySpan): FiberRefs.FiberRefs => {

@@ -1,16 +1,5 @@
-import {
-  Chunk,
-  Clock,
-  Context,
-  DefaultServices,
-  type Exit,
-  type Fiber,
-  FiberRef,
-  FiberRefs,
-  HashMap,
-  Option,
-  Tracer
-} from "effect"
+import { Chunk, Clock, Context, DefaultServices, type Exit, FiberRef, FiberRefs, HashMap, Option, Tracer } from "effect"
+import type { RunningFiber } from "./fiberState.js"
 
 /**
  * A span of Effect's own tracer, which exports it nowhere: it is made when something reads it, such as a span below it, or an
@@ -81,12 +70,16 @@ export class LazySpan implements Tracer.Span {
 }
 
 /** The tracer of the fiber when it is Effect's own. Any other one may look at every span, so that each has to be made. */
-const tracerOfEffect = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Tracer.Tracer | undefined => {
+const tracerOfEffect = (fiber: RunningFiber): Tracer.Tracer | undefined => {
   const services = fiber.currentDefaultServices as Context.Context<Tracer.Tracer>
   const tracer = Context.get(services, Tracer.Tracer)
   const ofEffect = Context.get(DefaultServices.liveServices as Context.Context<Tracer.Tracer>, Tracer.Tracer)
-  return tracer === ofEffect && fiber.getFiberRef(FiberRef.currentTracerEnabled) ? tracer : undefined
+  return tracer === ofEffect ? tracer : undefined
 }
+
+/** Whether nothing exports the spans of the fiber. */
+export const exportsNoSpans = (fiber: RunningFiber): boolean =>
+  tracerOfEffect(fiber) !== undefined || !fiber.getFiberRef(FiberRef.currentTracerEnabled)
 
 /** What a span is made of. */
 interface SpanOptions {
@@ -108,9 +101,9 @@ export interface LazyRootSpans {
  * Spans without a parent in this process for what this fiber runs, each made when something reads it; undefined unless the
  * tracer of the fiber is Effect's own. They are made by the refs that the fiber has now.
  */
-export const lazyRootSpans = (fiber: Fiber.RuntimeFiber<unknown, unknown>): LazyRootSpans | undefined => {
+export const lazyRootSpans = (fiber: RunningFiber): LazyRootSpans | undefined => {
   const tracer = tracerOfEffect(fiber)
-  if (tracer === undefined) return undefined
+  if (tracer === undefined || !fiber.getFiberRef(FiberRef.currentTracerEnabled)) return undefined
   const refs = fiber.getFiberRefs()
   const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
   const timed = fiber.getFiberRef(FiberRef.currentTracerTimingEnabled)

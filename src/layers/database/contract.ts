@@ -2,7 +2,7 @@
 import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
 import { Cause, Context, Effect, Exit, Option, Predicate, Schema, type Stream } from "effect"
-import { findService } from "../../core/internal/fiberState.js"
+import { serviceOf } from "../../core/internal/fiberState.js"
 import type { ThreadConnection } from "../../core/internal/threadConnection.js"
 import type { Ending } from "./internal/driverConnection.js"
 
@@ -132,6 +132,12 @@ export const own = (text: string): string => isBrief(text) ? text : ownMark + te
 /** @internal */
 export const isOwn = (text: string): boolean => text.startsWith(ownMark)
 
+/** Runs a text as `unsafe(text, values).raw` does. */
+export type RunRaw = (text: string, values?: ReadonlyArray<unknown>) => Effect.Effect<unknown, SqlError.SqlError>
+
+/** Where clients of `Database` have a `RunRaw` that is shorter. */
+export const runsRaw = Symbol.for("lastcall/Database/runsRaw")
+
 interface RawResult {
   readonly rows?: ReadonlyArray<Row>
 }
@@ -152,7 +158,7 @@ export const execute = (
   values?: ReadonlyArray<unknown>
 ): Effect.Effect<ReadonlyArray<Row>, SqlError.SqlError> =>
   Effect.map(
-    sql.unsafe(text, values).raw,
+    Predicate.hasProperty(sql, runsRaw) ? (sql[runsRaw] as RunRaw)(text, values) : sql.unsafe(text, values).raw,
     (raw) => (Array.isArray(raw) ? raw as Array<RawResult> : [raw as RawResult]).flatMap((result) => result.rows ?? [])
   )
 
@@ -210,8 +216,8 @@ export const transactionEnding = <A, E, R, E2>(
   Effect.suspend(() => {
     let rows: ReadonlyArray<Row> = []
     const end = (text: string, values: ReadonlyArray<unknown>) =>
-      Effect.flatMap(findService(TransactionTag), (transaction): Effect.Effect<void, E2> => {
-        const connection = transaction?.[0]
+      Effect.withFiberRuntime<void, E2>((fiber) => {
+        const connection = serviceOf(fiber, TransactionTag)?.[0]
         if (!Predicate.hasProperty(connection, endsWith)) {
           return Effect.mapBoth(executeOwn(sql, text, values), {
             onFailure: onError,

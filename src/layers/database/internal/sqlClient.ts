@@ -7,7 +7,9 @@ import type { Reactivity } from "@effect/experimental/Reactivity"
 import type { SqlClient, SqlConnection, SqlError, Statement } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
 import { Chunk, Context, Duration, Effect, Option, Stream } from "effect"
-import { endsWith } from "../contract.js"
+import { serviceOf } from "../../../core/internal/fiberState.js"
+import { exportsNoSpans } from "../../../core/internal/lazySpan.js"
+import { endsWith, type RunRaw, runsRaw } from "../contract.js"
 import type { Connection } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
 import type { Ending, Query } from "./driverConnection.js"
@@ -81,7 +83,8 @@ export const makeSqlClient = <I>(options: {
   const transformRows = transformResultNames && Statement.defaultTransforms(transformResultNames, transformJson).array
   const timed = withTimeout(options.statementTimeout, errors)
   const { ofLease, ofPool } = options.portals ? portalStreams(pool, errors, timed) : cursorStreams(pool)
-  const pooled = Effect.succeed(makeSqlConnection((...statement) => timed(pool.query(...statement)), ofPool))
+  const anyConnection = makeSqlConnection((...statement) => timed(pool.query(...statement)), ofPool)
+  const pooled = Effect.succeed(anyConnection)
   /** The connection of a transaction, or one that was reserved. */
   const ofConnection = (connection: Connection) =>
     Object.assign(
@@ -92,8 +95,8 @@ export const makeSqlClient = <I>(options: {
       { [endsWith]: (ending: Ending) => connection.endWith(ending) }
     )
   const acquirer: SqlConnection.Connection.Acquirer = Effect.withFiberRuntime((fiber) => {
-    const around = Context.getOption(fiber.currentContext as Context.Context<never>, tag)
-    return Option.isSome(around) ? Effect.succeed(around.value[0]) : pooled
+    const around = serviceOf(fiber, tag)
+    return around === undefined ? pooled : Effect.succeed(around[0])
   })
   const own = {
     [SqlClient.TypeId as SqlClient.TypeId]: SqlClient.TypeId as SqlClient.TypeId,
@@ -106,6 +109,17 @@ export const makeSqlClient = <I>(options: {
     reactive: reactivity.stream,
     reactiveMailbox: reactivity.query
   }
+  /**
+   * Without the span of a statement where nothing exports it, and without its scope: a statement takes three times as many operations of Effect's run loop.
+   * Transformers of statements see each statement as ever.
+   */
+  const runRaw = (client: PgClient.PgClient): RunRaw => (text, values = []) =>
+    Effect.withFiberRuntime((fiber) => {
+      const isBare = exportsNoSpans(fiber) && Option.isNone(fiber.getFiberRef(Statement.currentTransformer))
+      if (!isBare) return client.unsafe(text, values).raw
+      const [connection] = serviceOf(fiber, tag) ?? [anyConnection]
+      return connection.executeRaw(text, values)
+    })
   const make = (withTransforms: boolean): PgClient.PgClient => {
     const client = Object.assign(
       withTransforms
@@ -115,6 +129,7 @@ export const makeSqlClient = <I>(options: {
       {
         notify: (channel: string, payload: string) =>
           Effect.asVoid(client.unsafe("SELECT pg_notify($1, $2)", [channel, payload]).raw),
+        [runsRaw]: (text: string, values?: ReadonlyArray<unknown>) => runRaw(client)(text, values),
         withoutTransforms: (): PgClient.PgClient =>
           transformRows === undefined || !withTransforms ? client : make(false)
       }

@@ -1,6 +1,7 @@
 import { Cause, Context, Effect, Either, type Exit, FiberRef, HashMap, Option, Predicate, Tracer } from "effect"
 import { delayAfter } from "../../../core/internal/delayAfter.js"
-import { type RefValue, refValue, restoreRefs, setRefs } from "../../../core/internal/fiberState.js"
+import { replaceRefs } from "../../../core/internal/effectInternals.js"
+import { type RefValue, refValue, type RunningFiber, setRefs } from "../../../core/internal/fiberState.js"
 import { lazyRootSpans } from "../../../core/internal/lazySpan.js"
 import { ofUnitOfWork, type UnitOfWork } from "../../../core/internal/unitOfWork.js"
 import { Cancelled, Draining } from "../JobContext.js"
@@ -35,14 +36,14 @@ export const decodeError = (pool: Pool, run: JobRun, what: "payload" | "cursor",
   (what === "cursor" ? ", or redrive it from the start." : ", or discard it.")
 
 /** Makes the fiber one of the pool's: it has the services, and its logs the name of the pool, and the id of a single job. */
-export const ofPool = (pool: Pool, id?: string): Effect.Effect<void> =>
-  Effect.withFiberRuntime((fiber) => {
-    const logs = HashMap.set(fiber.getFiberRef(FiberRef.currentLogAnnotations), "pool", pool.name as unknown)
-    return setRefs(
-      refValue(FiberRef.currentLogAnnotations, id === undefined ? logs : HashMap.set(logs, "job", id as unknown)),
-      refValue(FiberRef.currentContext, pool.events.withServices(fiber.currentContext))
-    )
-  })
+export const ofPool = (fiber: RunningFiber, pool: Pool, id?: string): void => {
+  const logs = HashMap.set(fiber.getFiberRef(FiberRef.currentLogAnnotations), "pool", pool.name as unknown)
+  setRefs(
+    fiber,
+    refValue(FiberRef.currentLogAnnotations, id === undefined ? logs : HashMap.set(logs, "job", id as unknown)),
+    refValue(FiberRef.currentContext, pool.events.withServices(fiber.currentContext))
+  )
+}
 
 /** Runs the process of jobs, on a fiber of the pool, in its span, its unit of work and the ownership of the pool. */
 export const runProcess = (
@@ -68,30 +69,36 @@ export const runProcess = (
     const context = span === undefined
       ? fiber.currentContext
       : Context.add(fiber.currentContext, Tracer.ParentSpan, span)
-    return setRefs(ofUnitOfWork(unit), owner, refValue(FiberRef.currentContext, context)).pipe(
-      Effect.zipRight(exitOf(inSpan)),
-      Effect.flatMap((exit) => {
-        if (span !== undefined) spans?.end(span, exit)
-        return Effect.as(restoreRefs(refs), exit)
-      })
-    )
+    setRefs(fiber, ofUnitOfWork(unit), owner, refValue(FiberRef.currentContext, context))
+    return Effect.flatMap(exitOf(inSpan), (exit) => {
+      if (span !== undefined) spans?.end(span, exit)
+      replaceRefs(fiber, refs)
+      return Effect.succeed(exit)
+    })
   })
 
-/** The payload of a job that has an attempt left and decodes. A job that has none, or does not, is moved to the dead letters. */
-export const payloadOf = <Job>(pool: Pool, codec: Codec<Job>, run: JobRun): Effect.Effect<Option.Option<Job>> => {
+/** Goes on with the payload of a job that has an attempt left and decodes. A job that has none, or does not, is moved to the dead letters. */
+export const withPayload = <Job>(
+  pool: Pool,
+  codec: Codec<Job>,
+  run: JobRun,
+  next: (payload: Job) => Effect.Effect<void>
+): Effect.Effect<void> => {
   const { attempt, payload } = run.claim
-  const fail = (error: string) => Effect.as(deadLetter(pool, run, error), Option.none())
   const decode = () => {
     const decoded = codec.decode(payload)
     return Either.isLeft(decoded)
-      ? fail(decodeError(pool, run, "payload", payload, decoded.left))
-      : Effect.succeed(Option.some(decoded.right))
+      ? deadLetter(pool, run, decodeError(pool, run, "payload", payload, decoded.left))
+      : next(decoded.right)
   }
-  if (attempt === 1) return Effect.suspend(decode)
+  if (attempt === 1) return decode()
   // Processes that died have spent attempts as well, so a job that kills its process ends here.
   return Effect.flatMap(
     delayAfter(pool.retry, attempt - 1),
-    (delay) => Option.isNone(delay) ? fail(`attempt ${attempt} is one more than its schedule allows`) : decode()
+    (delay) =>
+      Option.isNone(delay)
+        ? deadLetter(pool, run, `attempt ${attempt} is one more than its schedule allows`)
+        : decode()
   )
 }
 

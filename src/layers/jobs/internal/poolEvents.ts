@@ -1,4 +1,5 @@
-import { Context, Effect, type Fiber, MetricKey } from "effect"
+import { Context, Effect, MetricKey } from "effect"
+import type { RunningFiber } from "../../../core/internal/fiberState.js"
 import { labelsOf, makeMeasure, tagged, timerKey } from "../../../core/internal/workMetrics.js"
 import { JobEvent, type RunFields } from "../JobEvent.js"
 import type { Claim, JobSourceError } from "../JobSource.js"
@@ -7,13 +8,15 @@ import type { Claim, JobSourceError } from "../JobSource.js"
 export interface PoolEvents {
   readonly counts: { finished: number; handedBack: number; cut: number }
   readonly record: (event: JobEvent) => Effect.Effect<void>
+  /** The same on a fiber that runs now, before the next effect. */
+  readonly recordBefore: (fiber: RunningFiber, event: JobEvent, next: () => Effect.Effect<void>) => Effect.Effect<void>
   readonly recordAll: (events: ReadonlyArray<JobEvent>) => Effect.Effect<void>
   readonly runFields: (claim: Claim) => RunFields
   readonly recordLeaseLost: (claim: Claim) => Effect.Effect<void>
   /** The source stayed unavailable, so the leases of these jobs will expire. */
   readonly recordCut: (claims: ReadonlyArray<Claim>, what: string, error: JobSourceError) => Effect.Effect<void>
   /** Publishes that jobs run, for as long as their fiber does, and then how long that was. */
-  readonly measure: (fiber: Fiber.RuntimeFiber<unknown, unknown>, count: number) => void
+  readonly measure: (fiber: RunningFiber, count: number) => void
   /** A context with the services of the pool's jobs and of `onEvent`. In such a one events need not provide them. */
   readonly withServices: (context: Context.Context<never>) => Context.Context<never>
 }
@@ -72,7 +75,7 @@ export const makePoolEvents = (options: {
     }
   }
   /** Counts an event. Returns what `onEvent` does about it. */
-  const count = (event: JobEvent, fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> => {
+  const count = (event: JobEvent, fiber: RunningFiber): Effect.Effect<void> => {
     const { _tag } = event
     if (endsRun.has(_tag)) counts.finished++
     // A job that returns to a queue in memory is not safe there: it runs again, or counts as cut at the end.
@@ -81,14 +84,14 @@ export const makePoolEvents = (options: {
     counterOf(_tag).unsafeUpdate("count" in event ? event.count : 1, labelsOf(fiber))
     const handler = handlerOf(event)
     // Most listeners do nothing about most events.
-    return Object.is(handler, Effect.void) ? Effect.void : Effect.catchAllCause(
-      Effect.asVoid(handler),
-      (cause) => Effect.logWarning(`${name}: onEvent failed`, cause)
-    )
+    return Object.is(handler, Effect.void) ? Effect.void : Effect.matchCauseEffect(handler, {
+      onSuccess: () => Effect.void,
+      onFailure: (cause) => Effect.logWarning(`${name}: onEvent failed`, cause)
+    })
   }
   const withServices = makeWithServices(services)
   /** To provide the services costs more than most listeners do. */
-  const provided = (fiber: Fiber.RuntimeFiber<unknown, unknown>, handled: Effect.Effect<void>) =>
+  const provided = (fiber: RunningFiber, handled: Effect.Effect<void>) =>
     handled === Effect.void || withServices(fiber.currentContext) === fiber.currentContext
       ? handled
       : Effect.provide(handled, services)
@@ -99,11 +102,16 @@ export const makePoolEvents = (options: {
     })
   const record = (event: JobEvent): Effect.Effect<void> =>
     Effect.withFiberRuntime((fiber) => provided(fiber, count(event, fiber)))
+  const recordBefore: PoolEvents["recordBefore"] = (fiber, event, next) => {
+    const handled = provided(fiber, count(event, fiber))
+    return handled === Effect.void ? next() : Effect.flatMap(handled, next)
+  }
   const runFields = ({ attempt, id }: Claim): RunFields => ({ pool: name, id, attempt })
 
   return {
     counts,
     record,
+    recordBefore,
     recordAll,
     runFields,
     recordLeaseLost: (claim) =>

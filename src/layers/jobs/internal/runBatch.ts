@@ -12,9 +12,9 @@ import {
   idempotencyKey,
   isLeaseLost,
   ofPool,
-  payloadOf,
   rolledBack,
-  runProcess
+  runProcess,
+  withPayload
 } from "./jobProcess.js"
 import { type Batch, type JobRun, mayStart, mayStop, type Pool } from "./poolState.js"
 import { acknowledgeAll, isCooperativeStop, recordSucceeded, settle } from "./settle.js"
@@ -200,16 +200,6 @@ const runUntilSettled = <Job>(pool: Pool, process: BatchProcess<Job>, members: M
     }
   })
 
-/** A job that has an attempt left and decodes. */
-const toMember = <Job>(pool: Pool, { payload }: BatchProcess<Job>, run: JobRun) =>
-  Effect.map(
-    payloadOf(pool, payload, run),
-    Option.map((payload): Member<Job> => {
-      const { attempt, id } = run.claim
-      return { run, job: { id, attempt, payload, idempotencyKey: idempotencyKey(pool, id) } }
-    })
-  )
-
 /** Runs claimed jobs on one fiber, and settles them. Only the user's process is interruptible, as in `runJob`. */
 export const runBatch = <Job>(
   pool: Pool,
@@ -217,13 +207,19 @@ export const runBatch = <Job>(
   runs: Array.NonEmptyReadonlyArray<JobRun>
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
-    yield* ofPool(pool)
+    yield* Effect.withFiberRuntime<void>((fiber) => Effect.sync(() => ofPool(fiber, pool)))
     const { recordAll, runFields } = pool.events
     yield* recordAll(runs.map(({ claim }) => JobEvent.Started(runFields(claim))))
     const members: Array<Member<Job>> = []
     for (const run of runs) {
-      const member = yield* cutOnDefect(pool, run)(toMember(pool, process, run))
-      if (member !== undefined && Option.isSome(member)) members.push(member.value)
+      const { attempt, id } = run.claim
+      const decoded = Effect.suspend(() =>
+        withPayload(pool, process.payload, run, (payload) => {
+          members.push({ run, job: { id, attempt, payload, idempotencyKey: idempotencyKey(pool, id) } })
+          return Effect.void
+        })
+      )
+      yield* cutOnDefect(pool, run)(decoded)
     }
     if (Array.isNonEmptyArray(members)) yield* runUntilSettled(pool, process, members)
   })

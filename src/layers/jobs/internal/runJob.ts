@@ -13,9 +13,9 @@ import {
   idempotencyKey,
   isLeaseLost,
   ofPool,
-  payloadOf,
   rolledBack,
-  runProcess
+  runProcess,
+  withPayload
 } from "./jobProcess.js"
 import { interruptRun, isUseless, type JobRun, mayStop, type Pool } from "./poolState.js"
 import { deadLetter, settle } from "./settle.js"
@@ -153,8 +153,7 @@ const makeContext = <Cursor>(
 
 /** Runs a job that has an attempt left, unless what is stored of it does not decode. */
 const decodeAndProcess = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>, run: JobRun): Effect.Effect<void> =>
-  Effect.flatMap(payloadOf(pool, job.payload, run), (payload) => {
-    if (Option.isNone(payload)) return Effect.void
+  withPayload(pool, job.payload, run, (payload) => {
     const { attempt, cursor, id } = run.claim
     const decodedCursor = Option.map(cursor, job.cursor.decode)
     if (Option.isSome(decodedCursor) && Either.isLeft(decodedCursor.value)) {
@@ -166,7 +165,7 @@ const decodeAndProcess = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>,
       runProcess(
         job.owner,
         { unit: run.unit, name: `${pool.name}.process`, attributes: { id, attempt } },
-        withResult(job, run, Effect.suspend(() => job.process(payload.value, context)))
+        withResult(job, run, Effect.suspend(() => job.process(payload, context)))
       ),
       (exit) => {
         if (Exit.isFailure(exit)) abort(pool, run)
@@ -180,8 +179,8 @@ const decodeAndProcess = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>,
  * settled, or left to its lease with an event that says so.
  */
 export const runJob = <Job, Cursor>(pool: Pool, job: JobProcess<Job, Cursor>, run: JobRun): Effect.Effect<void> =>
-  ofPool(pool, run.claim.id).pipe(
-    Effect.zipRight(pool.events.record(JobEvent.Started(pool.events.runFields(run.claim)))),
-    Effect.zipRight(decodeAndProcess(pool, job, run)),
-    cutOnDefect(pool, run)
-  )
+  cutOnDefect(pool, run)(Effect.withFiberRuntime<void>((fiber) => {
+    const { recordBefore, runFields } = pool.events
+    ofPool(fiber, pool, run.claim.id)
+    return recordBefore(fiber, JobEvent.Started(runFields(run.claim)), () => decodeAndProcess(pool, job, run))
+  }))

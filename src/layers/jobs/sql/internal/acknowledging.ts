@@ -63,11 +63,13 @@ export const makeAcknowledging = (options: {
     /** In one statement, which joins the transaction of the caller. Gives the claims whose lease is lost. */
     acknowledgeAll: (claims: ReadonlyArray<Claim>) => ackAll(claims.map((claim) => ({ claim, result: null }))),
 
-    /** In a statement for all that are acknowledged at a time. */
-    acknowledge: (claim: Claim, result: Result) =>
+    /** In a statement for all that are acknowledged at a time, and then goes on. */
+    acknowledge: <A, E, R>(claim: Claim, result: Result, next: Effect.Effect<A, E, R>) =>
       Effect.flatMap(
-        Effect.flatMap(resultOf(result), (result) => ackTogether({ claim, result })),
-        (held) => held ? Effect.void : new LeaseLost({ queue, id: claim.id })
+        result === undefined
+          ? ackTogether({ claim, result: null })
+          : Effect.flatMap(resultOf(result), (result) => ackTogether({ claim, result })),
+        (held): Effect.Effect<A, E | LeaseLost, R> => held ? next : new LeaseLost({ queue, id: claim.id })
       ),
 
     /** In the transaction of the caller. */

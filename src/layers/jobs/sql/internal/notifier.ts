@@ -1,8 +1,8 @@
 import type { SqlClient } from "@effect/sql"
 import { Effect, Exit, Fiber, type Scope } from "effect"
-import { afterCommit, isInTransaction } from "../../../../core/internal/afterCommit.js"
+import { afterCommit, Committing } from "../../../../core/internal/afterCommit.js"
 import { bounded } from "../../../../core/internal/bounded.js"
-import { hasService } from "../../../../core/internal/fiberState.js"
+import { type RunningFiber, serviceOf } from "../../../../core/internal/fiberState.js"
 import { brief, execute, executeOwn, TransactionTag } from "../../../database/contract.js"
 import { everyQueue } from "../../internal/wakeUp.js"
 import type { JobSourceError } from "../../JobSource.js"
@@ -104,20 +104,23 @@ export const makeNotifier = (options: {
         ? Effect.void
         : Effect.mapError(executeOwn(sql, statement, [channel, payloads]), failureOf(queue)("notify"))
     /** A transaction that runs nothing after its commit. */
-    const isForeign = Effect.flatMap(
-      hasService(TransactionTag),
-      (joins) => joins ? Effect.negate(isInTransaction) : Effect.succeed(false)
-    )
+    const isForeign = (fiber: RunningFiber) =>
+      serviceOf(fiber, TransactionTag) !== undefined && serviceOf(fiber, Committing) === undefined
 
     return {
-      notifying: (queue, statement, payloads) =>
-        Effect.flatMap(isForeign, (foreign) =>
-          foreign
+      notifying: <A, E, R>(
+        queue: string,
+        statement: (afterCommit: boolean) => Effect.Effect<A, E, R>,
+        payloads: (result: A | undefined) => ReadonlyArray<string>
+      ) =>
+        Effect.withFiberRuntime<A, E | JobSourceError, R>((fiber) =>
+          isForeign(fiber)
             ? Effect.tap(statement(false), (rows) => notifyWithin(queue, payloads(rows)))
             : Effect.onExit(statement(true), (exit) =>
               Exit.isSuccess(exit) || Exit.isInterrupted(exit)
                 ? afterCommit(notify(payloads(Exit.isSuccess(exit) ? exit.value : undefined)))
-                : Effect.void)),
+                : Effect.void)
+        ),
       isEcho
     }
   })

@@ -1,7 +1,7 @@
 import type { SqlClient } from "@effect/sql"
 import { Array, DateTime, Duration, Effect, Option } from "effect"
 import { randomUUID } from "node:crypto"
-import { hasService } from "../../../../core/internal/fiberState.js"
+import { hasService, serviceOf } from "../../../../core/internal/fiberState.js"
 import { type Row, transaction, TransactionTag } from "../../../database/contract.js"
 import { dependenciesFault, dependenciesOf, type JobRef } from "../../internal/dependencies.js"
 import { keysFault, keysOf } from "../../internal/jobKeys.js"
@@ -155,13 +155,11 @@ export const make = (options: {
         transaction(sql, Effect.zipLeft(writes, Effect.suspend(() => settlement(claim, how))), failure("transact"))
       )
       const writesNothing = Object.is(writes, Effect.void)
-      return Effect.flatMap(isInTransaction, (joins) => {
+      return Effect.withFiberRuntime((fiber) => {
         // A transaction of the caller goes on: it must learn now whether the lease is lost.
-        if (joins) return inTransaction
+        if (serviceOf(fiber, TransactionTag) !== undefined) return inTransaction
         if (how._tag === "Ack") {
-          return writesNothing
-            ? Effect.zipRight(acknowledge(claim, how.value), writes)
-            : commitWith(claim, writes, how.value)
+          return writesNothing ? acknowledge(claim, how.value, writes) : commitWith(claim, writes, how.value)
         }
         // One statement is a transaction by itself.
         return writesNothing ? Effect.zipRight(settlement(claim, how), writes) : inTransaction
