@@ -8,7 +8,7 @@ import { encodePayload, toJob } from "./jobRecord.js"
 import { finished } from "./queue.js"
 import { isLeaseLost, makeSend } from "./redisCommands.js"
 import { makeServer, type OpenQueue, type Server } from "./server.js"
-import { takes } from "./takes.js"
+import { makeTakes, takeAtOnce } from "./takes.js"
 
 /** The payload of a job that stands for a row of the ledger. */
 const reference = { lastcall: "outbox" }
@@ -59,12 +59,9 @@ const makeQueue = (server: Server, { backend, key, name, wakeUp }: OpenQueue, pr
   /** The locks of deliveries, for as long as their receiver has them. */
   const tokens = new WeakMap<Delivery, string>()
 
-  /** Takes up to `count` jobs at once. Returns when the next job of another program is due, if BullMQ said so. */
-  const receiveSome = async (count: number) => {
-    const results = await Promise.allSettled(Array.from({ length: count }, async () => {
-      const token = randomUUID()
-      const [json, jobId, , due] = await backend.moveToActive(token) as [JobJson | undefined, string, number, number]
-      if (!json) return { due }
+  const take = makeTakes(wakeUp)
+  const receiveAtOnce = (count: number) =>
+    takeAtOnce(backend, count, randomUUID, (jobId, json, token) => {
       const { payload } = toJob(jobId, json)
       const delivery: Delivery = {
         id: decodeId(jobId),
@@ -72,14 +69,8 @@ const makeQueue = (server: Server, { backend, key, name, wakeUp }: OpenQueue, pr
         attempt: (json.attemptsMade ?? 0) + 1
       }
       tokens.set(delivery, token)
-      return { delivery }
-    }))
-    const failed = results.find((result) => result.status === "rejected")
-    const received = results.flatMap((result) => result.status === "fulfilled" ? [result.value] : [])
-    const deliveries = received.flatMap(({ delivery }) => delivery ?? [])
-    if (failed !== undefined && deliveries.length === 0) throw failed.reason
-    return { deliveries, due: received.find(({ due }) => due !== undefined)?.due, failed }
-  }
+      return delivery
+    })
 
   /** Removes the job, so that its id can be offered again; unless it was delivered again meanwhile. */
   const acknowledge = async (delivery: Delivery) => {
@@ -91,8 +82,6 @@ const makeQueue = (server: Server, { backend, key, name, wakeUp }: OpenQueue, pr
       if (!isLeaseLost(error)) throw error
     }
   }
-
-  let wasFull = false
 
   return {
     offer: (ids, { first = false, priority = defaultPriority } = {}) =>
@@ -117,32 +106,7 @@ const makeQueue = (server: Server, { backend, key, name, wakeUp }: OpenQueue, pr
 
     wait: wakeUp.wait,
 
-    receive: (limit) =>
-      Effect.gen(function*() {
-        yield* wakeUp.reset
-        const deliveries: Array<Delivery> = []
-        const first = wasFull ? limit : takes.first
-        wasFull = false
-        for (let count = first; deliveries.length < limit; count *= takes.growth) {
-          const wanted = Math.min(count, limit - deliveries.length)
-          const some = yield* Effect.either(send("receive", () => receiveSome(wanted)))
-          if (some._tag === "Left") {
-            yield* wakeUp.notify
-            return deliveries.length > 0 ? deliveries : yield* some.left
-          }
-          deliveries.push(...some.right.deliveries)
-          if (some.right.failed !== undefined) break
-          if (some.right.deliveries.length < wanted) {
-            const { due } = some.right
-            const now = yield* Clock.currentTimeMillis
-            yield* wakeUp.setDue(due ? due - now : undefined)
-            return deliveries
-          }
-        }
-        wasFull = deliveries.length === limit
-        yield* wakeUp.notify
-        return deliveries
-      }).pipe(Effect.uninterruptible),
+    receive: (limit) => take<Delivery>(limit, (count) => send("receive", () => receiveAtOnce(count))),
 
     ack: (deliveries) => send("ack", () => Promise.all(deliveries.map(acknowledge))),
 

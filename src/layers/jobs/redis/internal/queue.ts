@@ -26,7 +26,7 @@ import {
 import { redisListing } from "./listing.js"
 import { redisCommands } from "./redisCommands.js"
 import { scriptsOf } from "./scripts.js"
-import { takes } from "./takes.js"
+import { makeTakes, takeAtOnce, type Taken } from "./takes.js"
 
 type Finished = Parameters<RedisQueueBackend["moveToCompleted"]>[0]
 
@@ -75,63 +75,24 @@ export const make = (options: {
   const awaited = new WeakSet<Claim>()
   const announce = (claim: Claim) => awaited.has(claim) ? tellEnded(claim.id) : Effect.void
 
-  /** Claims up to `count` jobs at once. Returns when the next one is due, if BullMQ said so. */
-  const claimSome = async (count: number, orphan: boolean) => {
+  /** Claims up to `count` jobs at once, among them at most one orphan, and none unless `orphan`. */
+  const claimAtOnce = async (count: number, orphan: boolean): Promise<Taken<Claim>> => {
     // On one connection: the claims come after it.
-    const orphanTaken = orphan ? scripts.takeOrphan() : undefined
-    const results = await Promise.allSettled(Array.from({ length: count }, async () => {
-      const token = lockToken(by)
-      const [json, id, , due] = await backend.moveToActive(token) as [JobJson | undefined, string, number, number]
-      if (!json) return { due }
+    const orphanTaken = orphan ? scripts.takeOrphan().catch(() => undefined) : undefined
+    const all = await takeAtOnce(backend, count, () => lockToken(by), (id, json, token) => {
       const claim = toClaim(id, json, token)
       if (keepsId(json)) idKept.add(claim)
       if (isAwaited(json)) awaited.add(claim)
-      return { claim }
-    }))
-    await orphanTaken?.catch(() => undefined)
-    const failed = results.find((result) => result.status === "rejected")
-    const received = results.flatMap((result) => result.status === "fulfilled" ? [result.value] : [])
-    const leased = received.flatMap(({ claim }) => claim ?? [])
-    const orphans = leased.filter((claim) => claim.orphan)
+      return claim
+    })
+    await orphanTaken
+    const orphans = all.taken.filter((claim) => claim.orphan)
     // If the server is away, too, their leases expire.
     const left = new Set(orphan ? orphans.slice(1) : orphans)
     await Promise.allSettled(Array.from(left, (claim) => scripts.setAside(leaseOf(claim))))
-    const claims = leased.filter((claim) => !left.has(claim))
-    // The jobs that were received are leased: an error of another command must not lose them.
-    if (failed !== undefined && leased.length === 0) throw failed.reason
-    return { claims, empty: leased.length < count, due: received.find(({ due }) => due !== undefined)?.due, failed }
+    return { ...all, taken: all.taken.filter((claim) => !left.has(claim)) }
   }
-
-  let wasFull = false
-  const claim: JobQueue["claim"] = (limit, { orphan = true } = {}) =>
-    Effect.gen(function*() {
-      if (limit < 1) return []
-      yield* wakeUp.reset
-      const claims: Array<Claim> = []
-      const first = wasFull ? limit : takes.first
-      wasFull = false
-      for (let count = first; claims.length < limit; count *= takes.growth) {
-        const another = orphan && !claims.some(({ orphan }) => orphan)
-        const some = yield* Effect.either(
-          send("claim", () => claimSome(Math.min(count, limit - claims.length), another))
-        )
-        if (some._tag === "Left") {
-          yield* wakeUp.notify
-          return claims.length > 0 ? claims : yield* some.left
-        }
-        claims.push(...some.right.claims)
-        if (some.right.failed !== undefined) break
-        if (some.right.empty) {
-          const { due } = some.right
-          const now = yield* Clock.currentTimeMillis
-          yield* wakeUp.setDue(due ? due - now : undefined)
-          return claims
-        }
-      }
-      wasFull = claims.length === limit
-      yield* wakeUp.notify
-      return claims
-    }).pipe(Effect.uninterruptible)
+  const take = makeTakes(wakeUp)
 
   /** Returns the claims whose lease is lost. In reverse, because BullMQ puts each job in front of the others. */
   const handBack = (claims: ReadonlyArray<Claim>) =>
@@ -225,7 +186,11 @@ export const make = (options: {
       }),
 
     wait: wakeUp.wait,
-    claim,
+    claim: (limit, { orphan = true } = {}) =>
+      take<Claim>(
+        limit,
+        (count, before) => send("claim", () => claimAtOnce(count, orphan && !before.some((claim) => claim.orphan)))
+      ),
 
     // The writes belong to another system: the lease is checked before them, and the job settled after them.
     transact: (claim, writes, how) =>
