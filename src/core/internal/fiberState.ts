@@ -37,10 +37,19 @@ export const setRefs = (fiber: RunningFiber, ...values: ReadonlyArray<RefValue>)
   replaceRefs(fiber, FiberRefs.unsafeMake(locals))
 }
 
+/** The context with these services. One copy for all of them, where `Context.add` makes one for each. */
+export const addServices = <R>(
+  context: Context.Context<R>,
+  ...services: ReadonlyArray<readonly [tag: { readonly key: string }, service: unknown]>
+): Context.Context<R> => {
+  const map = copyOf(context.unsafeMap)
+  for (const [{ key }, service] of services) map.set(key, service)
+  return Context.unsafeMake(map)
+}
+
 /** The refs of this fiber with a span, see `setRefs`. */
 export const withSpan = (refs: FiberRefs.FiberRefs, id: FiberId.Single, span: Tracer.AnySpan): FiberRefs.FiberRefs => {
-  const { unsafeMap } = FiberRefs.getOrDefault(refs, FiberRef.currentContext)
-  const context: Context.Context<never> = Context.unsafeMake(copyOf(unsafeMap).set(Tracer.ParentSpan.key, span))
+  const context = addServices(FiberRefs.getOrDefault(refs, FiberRef.currentContext), [Tracer.ParentSpan, span])
   return FiberRefs.unsafeMake(copyOf(refs.locals).set(FiberRef.currentContext, [[id, context]]))
 }
 

@@ -86,22 +86,22 @@ interface SpanOptions {
   readonly name: string
   /** `internal` by default. */
   readonly kind?: Tracer.SpanKind
-  /** The span of another process. None by default. */
-  readonly parent?: () => Option.Option<Tracer.ExternalSpan>
+  /** None by default. */
+  readonly parent?: () => Option.Option<Tracer.AnySpan>
   readonly attributes: () => Readonly<Record<string, unknown>>
 }
 
 /** Starts and ends spans, now or at this time of the clock. */
-export interface LazyRootSpans {
+export interface LazySpans {
   readonly start: (options: SpanOptions, at?: bigint) => LazySpan
   readonly end: (span: LazySpan, exit: Exit.Exit<unknown, unknown>, at?: bigint) => void
 }
 
 /**
- * Spans without a parent in this process for what this fiber runs, each made when something reads it; undefined unless the
- * tracer of the fiber is Effect's own. They are made by the refs that the fiber has now.
+ * Spans for what this fiber runs, each made when something reads it; undefined unless the tracer of the fiber is Effect's own. They are made by
+ * the refs that the fiber has now.
  */
-export const lazyRootSpans = (fiber: RunningFiber): LazyRootSpans | undefined => {
+export const lazySpans = (fiber: RunningFiber): LazySpans | undefined => {
   const tracer = tracerOfEffect(fiber)
   if (tracer === undefined || !fiber.getFiberRef(FiberRef.currentTracerEnabled)) return undefined
   const refs = fiber.getFiberRefs()

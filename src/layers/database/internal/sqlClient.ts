@@ -73,12 +73,13 @@ export const makeSqlClient = <I>(options: {
   const { SqlClient, Statement } = peers["@effect/sql"]
   const { transformJson, transformQueryNames, transformResultNames } = config
   const errors = makeErrors(peers["@effect/sql"])
-  const spanAttributes: ReadonlyArray<readonly [string, unknown]> = Object.entries({
+  const spanAttributes: Readonly<Record<string, unknown>> = {
     ...config.spanAttributes,
     "db.system.name": "postgresql",
     "db.namespace": config.database,
     ...(config.host !== undefined && { "server.address": config.host, "server.port": config.port })
-  })
+  }
+  const spanEntries = Object.entries(spanAttributes)
   const compiler = peers["@effect/sql-pg"].makeCompiler(transformQueryNames, transformJson)
   const transformRows = transformResultNames && Statement.defaultTransforms(transformResultNames, transformJson).array
   const timed = withTimeout(options.statementTimeout, errors)
@@ -123,8 +124,8 @@ export const makeSqlClient = <I>(options: {
   const make = (withTransforms: boolean): PgClient.PgClient => {
     const client = Object.assign(
       withTransforms
-        ? Statement.make(acquirer, compiler, spanAttributes, transformRows)
-        : Statement.make(acquirer, compiler.withoutTransform, spanAttributes, undefined),
+        ? Statement.make(acquirer, compiler, spanEntries, transformRows)
+        : Statement.make(acquirer, compiler.withoutTransform, spanEntries, undefined),
       own,
       {
         notify: (channel: string, payload: string) =>

@@ -3,9 +3,10 @@
  * answered `COMMIT` with a rollback (sql-pg-commit), dies when a `COMMIT` fails, and runs nothing after the commit.
  */
 import type { SqlClient, SqlConnection, SqlError } from "@effect/sql"
-import { Context, Effect, Exit, Option, Tracer } from "effect"
+import { type Context, Effect, Exit, Option, Tracer } from "effect"
 import { Committing, forgetAfterRollback, type Hooks, runHooks } from "../../../core/internal/afterCommit.js"
-import { withContext } from "../../../core/internal/fiberState.js"
+import { addServices, serviceOf, withContext } from "../../../core/internal/fiberState.js"
+import { lazySpans } from "../../../core/internal/lazySpan.js"
 import type { Connection } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
 import type { Errors } from "./errors.js"
@@ -33,7 +34,7 @@ export const makeWithTransaction = <I>(options: {
   readonly tag: Context.Tag<I, Transaction>
   readonly pool: ConnectionPool
   readonly begin: ReadonlyArray<string>
-  readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
+  readonly spanAttributes: Readonly<Record<string, unknown>>
   readonly errors: Errors
   readonly toSqlConnection: (connection: Connection) => SqlConnection.Connection
 }): SqlClient.SqlClient["withTransaction"] =>
@@ -44,7 +45,7 @@ export const makeWithTransaction = <I>(options: {
     const outermost = (context: Context.Context<R>): Effect.Effect<A, E | SqlError.SqlError> =>
       Effect.flatMap(pool.acquire(restore), (connection) => {
         const hooks: Hooks = []
-        const inside = Context.add(context, tag, [toSqlConnection(connection), 0]).pipe(Context.add(Committing, hooks))
+        const inside = addServices(context, [tag, [toSqlConnection(connection), 0]], [Committing, hooks])
         const committed = restore(connection.begin(begin)).pipe(
           Effect.zipRight(withContext(inside, restore(effect))),
           Effect.flatMap((value) => Effect.as(commit(connection, errors), value))
@@ -68,7 +69,7 @@ export const makeWithTransaction = <I>(options: {
       const run = (sql: string) => connection.executeUnprepared(sql, [], undefined)
       return restore(run(`SAVEPOINT ${savepoint}`)).pipe(
         Effect.zipRight(
-          Effect.exit(withContext(Context.add(context, tag, [connection, depth]), restore(effect)))
+          Effect.exit(withContext(addServices(context, [tag, [connection, depth]]), restore(effect)))
         ),
         Effect.flatMap((exit): Effect.Effect<A, E | SqlError.SqlError> =>
           Exit.isSuccess(exit)
@@ -79,15 +80,30 @@ export const makeWithTransaction = <I>(options: {
       )
     }
 
-    return Effect.useSpan(
-      "sql.transaction",
-      { kind: "client", captureStackTrace: false },
-      (span) =>
-        Effect.withFiberRuntime<A, E | SqlError.SqlError, R>((fiber) => {
-          for (const [key, value] of spanAttributes) span.attribute(key, value)
-          const around = Context.getOption(fiber.currentContext as Context.Context<never>, tag)
-          const context = Context.add(fiber.currentContext as Context.Context<R>, Tracer.ParentSpan, span)
-          return Option.isSome(around) ? forgetAfterRollback(nested(context, around.value)) : outermost(context)
-        })
-    )
+    return Effect.withFiberRuntime<A, E | SqlError.SqlError, R>((fiber) => {
+      const around = serviceOf(fiber, tag)
+      const inSpan = (span: Tracer.Span) => {
+        const context = addServices(fiber.currentContext as Context.Context<R>, [Tracer.ParentSpan, span])
+        return around === undefined ? outermost(context) : forgetAfterRollback(nested(context, around))
+      }
+      const spans = lazySpans(fiber)
+      if (spans === undefined) {
+        return Effect.useSpan(
+          "sql.transaction",
+          { kind: "client", captureStackTrace: false, attributes: spanAttributes },
+          inSpan
+        )
+      }
+      const parent = Option.fromNullable(serviceOf(fiber, Tracer.ParentSpan))
+      const span = spans.start({
+        name: "sql.transaction",
+        kind: "client",
+        parent: () => parent,
+        attributes: () => spanAttributes
+      })
+      return Effect.flatMap(Effect.exit(inSpan(span)), (exit) => {
+        spans.end(span, exit)
+        return exit
+      })
+    })
   })

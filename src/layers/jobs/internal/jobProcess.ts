@@ -1,8 +1,8 @@
-import { Cause, Context, Effect, Either, type Exit, FiberRef, HashMap, Option, Predicate, Tracer } from "effect"
+import { Cause, Effect, Either, type Exit, FiberRef, HashMap, Option, Predicate, Tracer } from "effect"
 import { delayAfter } from "../../../core/internal/delayAfter.js"
 import { replaceRefs } from "../../../core/internal/effectInternals.js"
-import { type RefValue, refValue, type RunningFiber, setRefs } from "../../../core/internal/fiberState.js"
-import { lazyRootSpans } from "../../../core/internal/lazySpan.js"
+import { addServices, type RefValue, refValue, type RunningFiber, setRefs } from "../../../core/internal/fiberState.js"
+import { lazySpans } from "../../../core/internal/lazySpan.js"
 import { ofUnitOfWork, type UnitOfWork } from "../../../core/internal/unitOfWork.js"
 import { Cancelled, Draining } from "../JobContext.js"
 import { JobEvent } from "../JobEvent.js"
@@ -61,14 +61,14 @@ export const runProcess = (
   Effect.withFiberRuntime((fiber) => {
     const refs = fiber.getFiberRefs()
     const { attributes, exitOf = (process) => Effect.exit(Effect.interruptible(process)), name, unit } = options
-    const spans = lazyRootSpans(fiber)
+    const spans = lazySpans(fiber)
     const span = spans?.start({ name, attributes: () => attributes })
     const inSpan = span === undefined
       ? Effect.withSpan(process, name, { root: true, captureStackTrace: false, attributes })
       : process
     const context = span === undefined
       ? fiber.currentContext
-      : Context.add(fiber.currentContext, Tracer.ParentSpan, span)
+      : addServices(fiber.currentContext, [Tracer.ParentSpan, span])
     setRefs(fiber, ofUnitOfWork(unit), owner, refValue(FiberRef.currentContext, context))
     return Effect.flatMap(exitOf(inSpan), (exit) => {
       if (span !== undefined) spans?.end(span, exit)

@@ -2,7 +2,7 @@ import * as Headers from "@effect/platform/Headers"
 import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
 import { Effect, type Exit, type Fiber, type FiberRefs, Option, type Tracer } from "effect"
 import { withSpan } from "../../../core/internal/fiberState.js"
-import { lazyRootSpans } from "../../../core/internal/lazySpan.js"
+import { lazySpans } from "../../../core/internal/lazySpan.js"
 import type { KafkaHeaders, KafkaRecord } from "../contract.js"
 import type { Consumer } from "./consumerState.js"
 import type { Delivery } from "./generation.js"
@@ -56,7 +56,7 @@ export const recordSpans = (
   consumer: Consumer,
   fiber: Fiber.RuntimeFiber<unknown, unknown>
 ): StartRecordSpan | undefined => {
-  const spans = lazyRootSpans(fiber)
+  const spans = lazySpans(fiber)
   if (spans === undefined) return undefined
   const refs = fiber.getFiberRefs()
   const name = nameOf(consumer)

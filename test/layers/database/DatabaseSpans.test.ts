@@ -1,6 +1,6 @@
 import * as Statement from "@effect/sql/Statement"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Tracer } from "effect"
+import { Effect, Option, Tracer } from "effect"
 import { execute } from "../../../src/layers/database/contract.js"
 import { openDatabase } from "../../kit/database.js"
 import { databaseFolder } from "../../kit/pglite.js"
@@ -50,5 +50,29 @@ describe("`execute` on a client of `Database`", () => {
       yield* Effect.ignore(sql.withTransaction(Effect.zipRight(insert(1), Effect.fail("rolled back"))))
       yield* sql.withTransaction(insert(2))
       assert.deepStrictEqual(yield* execute(sql, "SELECT n FROM numbers"), [{ n: 2 }])
+    }))
+})
+
+describe("A transaction of `Database`", () => {
+  it.scopedLive("is a span under that of its caller, also where nothing exports it", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* open
+      const inside = Effect.map(
+        Effect.orDie(Effect.currentSpan),
+        ({ attributes, kind, name, parent }) => ({
+          name,
+          kind,
+          system: attributes.get("db.system.name"),
+          parent: Option.getOrThrow(Option.filter(parent, ({ _tag }) => _tag === "Span")) as Tracer.Span
+        })
+      )
+      const { exported, tracer } = yield* makeTracer
+      const transaction = Effect.withSpan(sql.withTransaction(inside), "caller")
+      for (const ran of [transaction, Effect.withTracer(transaction, tracer)]) {
+        const { parent, ...span } = yield* ran
+        assert.deepStrictEqual(span, { name: "sql.transaction", kind: "client", system: "postgresql" })
+        assert.strictEqual(parent.name, "caller")
+      }
+      assert.deepStrictEqual(exported, ["caller", "sql.transaction"])
     }))
 })
