@@ -60,15 +60,12 @@ export const withContext = <A, E, R>(
 ): Effect.Effect<A, E> =>
   Effect.withFiberRuntime((fiber) => {
     const before = fiber.getFiberRefs().locals.get(FiberRef.currentContext)
-    const set = (value: typeof before) => {
-      const locals = copyOf(fiber.getFiberRefs().locals)
-      if (value === undefined) locals.delete(FiberRef.currentContext)
-      else locals.set(FiberRef.currentContext, value)
-      replaceRefs(fiber, FiberRefs.unsafeMake(locals))
-    }
-    set([[fiber.id(), context]])
+    setRefs(fiber, refValue(FiberRef.currentContext, context))
     return Effect.flatMap(Effect.exit(effect as Effect.Effect<A, E>), (exit) => {
-      set(before)
+      const locals = copyOf(fiber.getFiberRefs().locals)
+      if (before === undefined) locals.delete(FiberRef.currentContext)
+      else locals.set(FiberRef.currentContext, before)
+      replaceRefs(fiber, FiberRefs.unsafeMake(locals))
       return exit
     })
   })

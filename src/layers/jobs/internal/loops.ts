@@ -163,13 +163,8 @@ const sourceAvailable = (pool: Pool, loop: Loop): Effect.Effect<void> =>
 const retryUntilAvailable = (pool: Pool, loop: Loop) => <A>(effect: Effect.Effect<A, JobSourceError>) => {
   const tried = Effect.tapError(effect, sourceUnavailable(pool, loop))
   return Effect.catchAll(tried, (error) => {
-    let first: Effect.Effect<never, JobSourceError> | undefined = Effect.fail(error)
-    const next = Effect.suspend(() => {
-      const failed = first
-      first = undefined
-      return failed ?? tried
-    })
-    return Effect.orDie(Effect.retry(next, untilAvailable))
+    const failed = [Effect.fail(error)]
+    return Effect.orDie(Effect.retry(Effect.suspend(() => failed.pop() ?? tried), untilAvailable))
   })
 }
 

@@ -1,4 +1,4 @@
-import { Context, Effect, MetricKey } from "effect"
+import { Context, Effect, type Fiber, MetricKey } from "effect"
 import type { RunningFiber } from "../../../core/internal/fiberState.js"
 import { labelsOf, makeMeasure, tagged, timerKey } from "../../../core/internal/workMetrics.js"
 import { JobEvent, type RunFields } from "../JobEvent.js"
@@ -16,7 +16,7 @@ export interface PoolEvents {
   /** The source stayed unavailable, so the leases of these jobs will expire. */
   readonly recordCut: (claims: ReadonlyArray<Claim>, what: string, error: JobSourceError) => Effect.Effect<void>
   /** Publishes that jobs run, for as long as their fiber does, and then how long that was. */
-  readonly measure: (fiber: RunningFiber, count: number) => void
+  readonly measure: (fiber: Fiber.RuntimeFiber<unknown, unknown>, count: number) => void
   /** A context with the services of the pool's jobs and of `onEvent`. In such a one events need not provide them. */
   readonly withServices: (context: Context.Context<never>) => Context.Context<never>
 }

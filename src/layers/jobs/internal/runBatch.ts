@@ -207,7 +207,10 @@ export const runBatch = <Job>(
   runs: Array.NonEmptyReadonlyArray<JobRun>
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
-    yield* Effect.withFiberRuntime<void>((fiber) => Effect.sync(() => ofPool(fiber, pool)))
+    yield* Effect.withFiberRuntime<void>((fiber) => {
+      ofPool(fiber, pool)
+      return Effect.void
+    })
     const { recordAll, runFields } = pool.events
     yield* recordAll(runs.map(({ claim }) => JobEvent.Started(runFields(claim))))
     const members: Array<Member<Job>> = []

@@ -51,7 +51,7 @@ export const makeTakes = (wakeUp: WakeUp) => {
   let wasFull = false
   return <A>(
     limit: number,
-    takeAtOnce: (count: number, before: ReadonlyArray<A>) => Effect.Effect<Taken<A>, JobSourceError>
+    take: (count: number, before: ReadonlyArray<A>) => Effect.Effect<Taken<A>, JobSourceError>
   ): Effect.Effect<ReadonlyArray<A>, JobSourceError> =>
     Effect.gen(function*() {
       if (limit < 1) return []
@@ -60,7 +60,7 @@ export const makeTakes = (wakeUp: WakeUp) => {
       let count = wasFull ? limit : first
       wasFull = false
       for (; all.length < limit; count *= growth) {
-        const some = yield* Effect.either(takeAtOnce(Math.min(count, limit - all.length), all))
+        const some = yield* Effect.either(take(Math.min(count, limit - all.length), all))
         if (some._tag === "Left") {
           yield* wakeUp.notify
           return all.length > 0 ? all : yield* some.left
