@@ -12,6 +12,13 @@ export const observersOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Readon
 /** How many observers a fiber without a parent has that was only forked: its supervisor, and `Fiber.roots`. */
 export const observersOfForked = 2
 
+/**
+ * The fiber refs of the fiber. `getFiberRefs` copies them for each call, to put the runtime flags of the fiber among them, which only
+ * a join reads.
+ */
+export const refsOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): FiberRefs.FiberRefs =>
+  (fiber as { readonly _fiberRefs?: FiberRefs.FiberRefs })._fiberRefs ?? fiber.getFiberRefs()
+
 /** Replaces the fiber refs of the fiber that runs now. `Effect.updateFiberRefs` copies them first. */
 export const replaceRefs = (fiber: Fiber.RuntimeFiber<unknown, unknown>, refs: FiberRefs.FiberRefs): void =>
   (fiber as unknown as { readonly setFiberRefs: (refs: FiberRefs.FiberRefs) => void }).setFiberRefs(refs)

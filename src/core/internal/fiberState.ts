@@ -1,5 +1,5 @@
 import { Context, Effect, type Fiber, type FiberId, FiberRef, FiberRefs, Tracer } from "effect"
-import { replaceRefs } from "./effectInternals.js"
+import { refsOf, replaceRefs } from "./effectInternals.js"
 
 /** A fiber ref, and a value for it. */
 export type RefValue = readonly [FiberRef.FiberRef<unknown>, unknown]
@@ -32,7 +32,7 @@ const copyOf = <K, V>(map: ReadonlyMap<K, V>): Map<K, V> => {
  * each value, in an acquire-release. `FiberRefs.updateManyAs` compares values first, and hashes contexts for that.
  */
 export const setRefs = (fiber: RunningFiber, ...values: ReadonlyArray<RefValue>): void => {
-  const locals = copyOf(fiber.getFiberRefs().locals)
+  const locals = copyOf(refsOf(fiber).locals)
   for (const [ref, value] of values) locals.set(ref, [[fiber.id(), value]])
   replaceRefs(fiber, FiberRefs.unsafeMake(locals))
 }
@@ -53,19 +53,26 @@ export const withSpan = (refs: FiberRefs.FiberRefs, id: FiberId.Single, span: Tr
   return FiberRefs.unsafeMake(copyOf(refs.locals).set(FiberRef.currentContext, [[id, context]]))
 }
 
+/** The refs with the context of other refs. */
+const withContextOf = (source: FiberRefs.FiberRefs, refs: FiberRefs.FiberRefs): FiberRefs.FiberRefs => {
+  const locals = copyOf(refs.locals)
+  const context = source.locals.get(FiberRef.currentContext)
+  if (context === undefined) locals.delete(FiberRef.currentContext)
+  else locals.set(FiberRef.currentContext, context)
+  return FiberRefs.unsafeMake(locals)
+}
+
 /** Runs the effect with this context, as `Effect.provide` does, in fewer operations. The caller is uninterruptible. */
 export const withContext = <A, E, R>(
   context: Context.Context<R>,
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E> =>
   Effect.withFiberRuntime((fiber) => {
-    const before = fiber.getFiberRefs().locals.get(FiberRef.currentContext)
+    const before = refsOf(fiber)
     setRefs(fiber, refValue(FiberRef.currentContext, context))
+    const during = refsOf(fiber)
     return Effect.flatMap(Effect.exit(effect as Effect.Effect<A, E>), (exit) => {
-      const locals = copyOf(fiber.getFiberRefs().locals)
-      if (before === undefined) locals.delete(FiberRef.currentContext)
-      else locals.set(FiberRef.currentContext, before)
-      replaceRefs(fiber, FiberRefs.unsafeMake(locals))
+      replaceRefs(fiber, refsOf(fiber) === during ? before : withContextOf(before, refsOf(fiber)))
       return exit
     })
   })

@@ -1,4 +1,4 @@
-import { Effect, Fiber } from "effect"
+import { Effect, type Fiber } from "effect"
 import { turn } from "./eventLoop.js"
 
 /** A unit of work in flight: its fiber, and the data that its owner attached. */
@@ -32,7 +32,7 @@ export interface InFlight<in out D> {
 }
 
 /** Interrupting 100,000 fibers in one turn would block the event loop for seconds, and delay every deadline. This many end within a few milliseconds. */
-const batch = 100
+const batch = 250
 
 export const makeInFlight = <D>(): Effect.Effect<InFlight<D>> =>
   Effect.sync(() => {
@@ -64,18 +64,18 @@ export const makeInFlight = <D>(): Effect.Effect<InFlight<D>> =>
       })
 
     // Uninterruptible: past the deadline, every fiber must still be interrupted.
-    const interrupt = Effect.uninterruptible(Effect.fiberIdWith((id) =>
-      Effect.forEach(
-        Array.from(running).filter(({ interrupted }) => !interrupted),
-        (unit, index) => {
+    const interrupt = Effect.uninterruptible(Effect.gen(function*() {
+      const id = yield* Effect.fiberId
+      const units = Array.from(running).filter(({ interrupted }) => !interrupted)
+      for (let from = 0; from < units.length; from += batch) {
+        // A turn, not a yield: timers and sockets must run between two batches.
+        if (from > 0) yield* turn
+        for (const unit of units.slice(from, from + batch)) {
           unit.interrupted = true
-          const interrupt = Fiber.interruptAsFork(unit.fiber, id)
-          // A turn, not a yield: timers and sockets must run between two batches.
-          return index > 0 && index % batch === 0 ? Effect.zipRight(turn, interrupt) : interrupt
-        },
-        { discard: true }
-      )
-    ))
+          unit.fiber.unsafeInterruptAsFork(id)
+        }
+      }
+    }))
 
     return {
       size: () => running.size,

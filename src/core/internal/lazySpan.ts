@@ -1,4 +1,5 @@
 import { Chunk, Clock, Context, DefaultServices, type Exit, FiberRef, FiberRefs, HashMap, Option, Tracer } from "effect"
+import { refsOf } from "./effectInternals.js"
 import type { RunningFiber } from "./fiberState.js"
 
 /**
@@ -91,37 +92,51 @@ interface SpanOptions {
   readonly attributes: () => Readonly<Record<string, unknown>>
 }
 
-/** Starts and ends spans, now or at this time of the clock. */
-export interface LazySpans {
-  readonly start: (options: SpanOptions, at?: bigint) => LazySpan
-  readonly end: (span: LazySpan, exit: Exit.Exit<unknown, unknown>, at?: bigint) => void
+/** Starts and ends spans, each made when something reads it, by the refs that the fiber had when it asked for this. */
+export class LazySpans {
+  private readonly refs: FiberRefs.FiberRefs
+  private readonly clock: Clock.Clock
+  private readonly timed: boolean
+
+  constructor(fiber: RunningFiber, private readonly tracer: Tracer.Tracer) {
+    this.refs = refsOf(fiber)
+    this.clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+    this.timed = fiber.getFiberRef(FiberRef.currentTracerTimingEnabled)
+  }
+
+  /** Now, or at this time of the clock. */
+  start(options: SpanOptions, at?: bigint): LazySpan {
+    const startTime = this.time(at)
+    return new LazySpan(options.kind ?? "internal", () => this.make(options, startTime))
+  }
+
+  end(span: LazySpan, exit: Exit.Exit<unknown, unknown>, at?: bigint): void {
+    span.end(this.time(at), exit)
+  }
+
+  private make(
+    { attributes, kind = "internal", name, parent = Option.none }: SpanOptions,
+    startTime: bigint
+  ): Tracer.Span {
+    const links = Chunk.toReadonlyArray(FiberRefs.getOrDefault(this.refs, FiberRef.currentTracerSpanLinks))
+    const made = this.tracer.span(name, parent(), Context.empty(), links, startTime, kind)
+    HashMap.forEach(
+      FiberRefs.getOrDefault(this.refs, FiberRef.currentTracerSpanAnnotations),
+      (value, key) => made.attribute(key, value)
+    )
+    for (const [key, value] of Object.entries(attributes())) made.attribute(key, value)
+    return made
+  }
+
+  private time(at: bigint | undefined): bigint {
+    return this.timed ? at ?? this.clock.unsafeCurrentTimeNanos() : BigInt(0)
+  }
 }
 
-/**
- * Spans for what this fiber runs, each made when something reads it; undefined unless the tracer of the fiber is Effect's own. They are made by
- * the refs that the fiber has now.
- */
+/** Undefined unless the tracer of the fiber is Effect's own. */
 export const lazySpans = (fiber: RunningFiber): LazySpans | undefined => {
   const tracer = tracerOfEffect(fiber)
-  if (tracer === undefined || !fiber.getFiberRef(FiberRef.currentTracerEnabled)) return undefined
-  const refs = fiber.getFiberRefs()
-  const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-  const timed = fiber.getFiberRef(FiberRef.currentTracerTimingEnabled)
-  const time = (at = clock.unsafeCurrentTimeNanos()) => timed ? at : BigInt(0)
-  return {
-    start: ({ attributes, kind = "internal", name, parent = Option.none }, at) => {
-      const startTime = time(at)
-      return new LazySpan(kind, () => {
-        const links = Chunk.toReadonlyArray(FiberRefs.getOrDefault(refs, FiberRef.currentTracerSpanLinks))
-        const made = tracer.span(name, parent(), Context.empty(), links, startTime, kind)
-        HashMap.forEach(
-          FiberRefs.getOrDefault(refs, FiberRef.currentTracerSpanAnnotations),
-          (value, key) => made.attribute(key, value)
-        )
-        for (const [key, value] of Object.entries(attributes())) made.attribute(key, value)
-        return made
-      })
-    },
-    end: (span, exit, at) => span.end(time(at), exit)
-  }
+  return tracer === undefined || !fiber.getFiberRef(FiberRef.currentTracerEnabled)
+    ? undefined
+    : new LazySpans(fiber, tracer)
 }

@@ -11,24 +11,33 @@ export interface UnitOfWork {
   readonly revoke: Effect.Effect<void>
 }
 
-export const makeUnitOfWork = (): UnitOfWork => {
-  const holds = new Set<Effect.Effect<void>>()
-  let revoked = false
-  return {
-    isRevoked: () => revoked,
-    hold: (revoke) => {
-      const entry = Effect.suspend(() => revoke)
-      holds.add(entry)
-      return () => void holds.delete(entry)
-    },
-    revoke: Effect.suspend(() => {
-      revoked = true
-      const entries = [...holds]
-      holds.clear()
+class Holds implements UnitOfWork {
+  /** Most units hold nothing. */
+  private entries: Set<Effect.Effect<void>> | undefined = undefined
+  private revoked = false
+
+  isRevoked(): boolean {
+    return this.revoked
+  }
+
+  hold(revoke: Effect.Effect<void>): () => void {
+    const entry = Effect.suspend(() => revoke)
+    const entries = this.entries ??= new Set()
+    entries.add(entry)
+    return () => void entries.delete(entry)
+  }
+
+  get revoke(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.revoked = true
+      const entries = [...this.entries ?? []]
+      this.entries?.clear()
       return Effect.all(entries, { concurrency: "unbounded", discard: true })
     })
   }
 }
+
+export const makeUnitOfWork = (): UnitOfWork => new Holds()
 
 /** The unit of work that the current fiber belongs to. Forks inherit it. */
 const current = FiberRef.unsafeMake<UnitOfWork | undefined>(undefined)

@@ -8,6 +8,7 @@ import {
   Exit,
   Fiber,
   FiberRef,
+  FiberRefs,
   FiberSet,
   Layer,
   RuntimeFlags,
@@ -24,6 +25,7 @@ import {
   type Operation,
   operationOf,
   opOf,
+  refsOf,
   replaceRefs
 } from "../../../src/core/internal/effectInternals.js"
 import { mainFiber } from "../../../src/core/internal/mainFiber.js"
@@ -74,6 +76,21 @@ describe("The refs of a fiber of Effect", () => {
       yield* FiberRef.set(ref, "b")
       yield* Effect.withFiberRuntime<void>((fiber) => Effect.sync(() => replaceRefs(fiber, refs)))
       assert.strictEqual(yield* FiberRef.get(ref), "a")
+    }))
+
+  it.effect("can be read without a copy", () =>
+    Effect.withFiberRuntime((fiber) => {
+      const ref = FiberRef.unsafeMake("a")
+      const before = refsOf(fiber)
+      assert.strictEqual(
+        refsOf(fiber),
+        before,
+        "fiber._fiberRefs is gone: jobs and transactions copy their refs several times"
+      )
+      return Effect.map(FiberRef.set(ref, "b"), () => {
+        assert.notStrictEqual(refsOf(fiber), before)
+        assert.strictEqual(FiberRefs.getOrDefault(refsOf(fiber), ref), "b")
+      })
     }))
 })
 

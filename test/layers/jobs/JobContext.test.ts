@@ -31,6 +31,22 @@ describe("JobContext", () => {
       assert.deepStrictEqual(entries.sort(), ["3s Draining: letters is draining", "3s draining completed"])
     }))
 
+  it.scoped("can be spread into another object, which has the same signal", () =>
+    Effect.gen(function*() {
+      const { build, entries, note } = yield* makeWorld({ durable: true })
+      const { context, stop } = yield* build(Letters.layer({
+        concurrency: 1,
+        process: (_, context) => {
+          const copy = { ...context, attempt: 7 }
+          return Effect.zipRight(note(`attempt ${copy.attempt}, ${copy.signal === context.signal}`), copy.draining)
+        }
+      }))
+      yield* Letters.offer("a").pipe(Effect.provide(context))
+      yield* running(1).pipe(Effect.provide(context))
+      yield* stop
+      assert.deepStrictEqual(entries, ["0s attempt 7, true"])
+    }))
+
   it.scoped("hands back a job that stops because of the drain, with its attempt kept, however it ends", () =>
     Effect.gen(function*() {
       const { lines, onEvent } = makeJournal()

@@ -42,15 +42,15 @@ export const handBack = (pool: Pool, claims: ReadonlyArray<Claim>): Effect.Effec
 
 /** Hands back one interrupted job: with the current batch, or alone when that is on its way. */
 export const handBackInterrupted = (pool: Pool, claim: Claim): Effect.Effect<void> =>
-  Effect.zipRight(
-    pool.events.record(JobEvent.Interrupted(pool.events.runFields(claim))),
-    Effect.suspend(() => {
+  Effect.withFiberRuntime((fiber) => {
+    const { recordBefore, runFields } = pool.events
+    return recordBefore(fiber, JobEvent.Interrupted(runFields(claim)), () => {
       const state = pool.lifecycle.state()
       if (state._tag !== "Interrupting" || state.batch.claims === undefined) return handBack(pool, [claim])
       state.batch.claims.push(claim)
       return Effect.void
     })
-  )
+  })
 
 const flush = (pool: Pool, batch: HandBackBatch): Effect.Effect<void> =>
   Effect.suspend(() => {

@@ -1,6 +1,6 @@
-import { Cause, Effect, Either, type Exit, FiberRef, HashMap, Option, Predicate, Tracer } from "effect"
+import { Cause, Effect, Either, Exit, FiberRef, HashMap, Option, Predicate, Tracer } from "effect"
 import { delayAfter } from "../../../core/internal/delayAfter.js"
-import { replaceRefs } from "../../../core/internal/effectInternals.js"
+import { refsOf, replaceRefs } from "../../../core/internal/effectInternals.js"
 import { addServices, type RefValue, refValue, type RunningFiber, setRefs } from "../../../core/internal/fiberState.js"
 import { lazySpans } from "../../../core/internal/lazySpan.js"
 import { ofUnitOfWork, type UnitOfWork } from "../../../core/internal/unitOfWork.js"
@@ -45,8 +45,8 @@ export const ofPool = (fiber: RunningFiber, pool: Pool, id?: string): void => {
   )
 }
 
-/** Runs the process of jobs, on a fiber of the pool, in its span, its unit of work and the ownership of the pool. */
-export const runProcess = (
+/** Runs the process of jobs, on a fiber of the pool, in its span, its unit of work and the ownership of the pool, and goes on with its exit. */
+export const runProcess = <A>(
   owner: RefValue,
   options: {
     readonly unit: UnitOfWork
@@ -56,11 +56,12 @@ export const runProcess = (
     /** Runs it until it ends. On this fiber, and interruptible, by default. */
     readonly exitOf?: (process: Effect.Effect<unknown, unknown>) => Effect.Effect<Exit.Exit<unknown, unknown>>
   },
-  process: Effect.Effect<unknown, unknown>
-): Effect.Effect<Exit.Exit<unknown, unknown>> =>
+  process: Effect.Effect<unknown, unknown>,
+  next: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<A>
+): Effect.Effect<A> =>
   Effect.withFiberRuntime((fiber) => {
-    const refs = fiber.getFiberRefs()
-    const { attributes, exitOf = (process) => Effect.exit(Effect.interruptible(process)), name, unit } = options
+    const refs = refsOf(fiber)
+    const { attributes, exitOf, name, unit } = options
     const spans = lazySpans(fiber)
     const span = spans?.start({ name, attributes: () => attributes })
     const inSpan = span === undefined
@@ -70,11 +71,17 @@ export const runProcess = (
       ? fiber.currentContext
       : addServices(fiber.currentContext, [Tracer.ParentSpan, span])
     setRefs(fiber, ofUnitOfWork(unit), owner, refValue(FiberRef.currentContext, context))
-    return Effect.flatMap(exitOf(inSpan), (exit) => {
+    const ended = (exit: Exit.Exit<unknown, unknown>) => {
       if (span !== undefined) spans?.end(span, exit)
       replaceRefs(fiber, refs)
-      return Effect.succeed(exit)
-    })
+      return next(exit)
+    }
+    return exitOf === undefined
+      ? Effect.matchCauseEffect(Effect.interruptible(inSpan), {
+        onFailure: (cause) => ended(Exit.failCause(cause)),
+        onSuccess: (value) => ended(Exit.succeed(value))
+      })
+      : Effect.flatMap(exitOf(inSpan), ended)
   })
 
 /** Goes on with the payload of a job that has an attempt left and decodes. A job that has none, or does not, is moved to the dead letters. */
@@ -83,22 +90,28 @@ export const withPayload = <Job>(
   codec: Codec<Job>,
   run: JobRun,
   next: (payload: Job) => Effect.Effect<void>
-): Effect.Effect<void> => {
-  const { attempt, payload } = run.claim
-  const decode = () => {
-    const decoded = codec.decode(payload)
-    return Either.isLeft(decoded)
-      ? deadLetter(pool, run, decodeError(pool, run, "payload", payload, decoded.left))
-      : next(decoded.right)
-  }
-  if (attempt === 1) return decode()
-  // Processes that died have spent attempts as well, so a job that kills its process ends here.
+): Effect.Effect<void> =>
+  run.claim.attempt === 1
+    ? decodePayload(pool, codec, run, next)
+    : withAttemptLeft(pool, run, () => decodePayload(pool, codec, run, next))
+
+const decodePayload: typeof withPayload = (pool, codec, run, next) => {
+  const { payload } = run.claim
+  const decoded = codec.decode(payload)
+  return Either.isLeft(decoded)
+    ? deadLetter(pool, run, decodeError(pool, run, "payload", payload, decoded.left))
+    : next(decoded.right)
+}
+
+/** Processes that died have spent attempts as well, so a job that kills its process ends here. */
+const withAttemptLeft = (pool: Pool, run: JobRun, next: () => Effect.Effect<void>): Effect.Effect<void> => {
+  const { attempt } = run.claim
   return Effect.flatMap(
     delayAfter(pool.retry, attempt - 1),
     (delay) =>
       Option.isNone(delay)
         ? deadLetter(pool, run, `attempt ${attempt} is one more than its schedule allows`)
-        : decode()
+        : next()
   )
 }
 

@@ -1,7 +1,8 @@
 import { Option } from "effect"
 import type { DeadLetter } from "../JobSource.js"
 import type { JobState } from "../QueueControl.js"
-import type { JobRef } from "./dependencies.js"
+import { type JobRef, refKey } from "./dependencies.js"
+import { defaultPriority } from "./priority.js"
 
 /** A job without its lease. */
 export interface Job {
@@ -28,8 +29,37 @@ export interface Job {
   readonly uniqueUntil: number | undefined
 }
 
-/** What a job has before its first run. */
-export const neverRun = { attempt: 1, cursor: Option.none(), orphan: false, error: undefined } as const
+/** What a job waits for that depends on none. Nothing is added to it. */
+const noJobs: Job["waitsFor"] = new Map()
+
+/** A job before its first run. Written out: a literal with two spreads takes V8 longer than all else that an offer does. */
+export const newJob = ({ dependsOn, dueAt, id, keepIdFor, key, offeredAt, order, payload, priority, uniqueUntil }: {
+  readonly id: string
+  readonly order: number
+  readonly payload: unknown
+  readonly priority: number | undefined
+  readonly key: string | undefined
+  readonly dependsOn: ReadonlyArray<JobRef> | undefined
+  readonly offeredAt: number
+  readonly dueAt: number
+  readonly keepIdFor: number | undefined
+  readonly uniqueUntil: number | undefined
+}): Job => ({
+  id,
+  order,
+  payload,
+  attempt: 1,
+  cursor: Option.none(),
+  orphan: false,
+  priority: priority ?? defaultPriority,
+  key,
+  waitsFor: dependsOn === undefined ? noJobs : new Map(dependsOn.map((ref) => [refKey(ref), ref])),
+  offeredAt,
+  dueAt,
+  error: undefined,
+  keepIdFor,
+  uniqueUntil
+})
 
 /** How jobs are added, in milliseconds. */
 export interface AddOptions {

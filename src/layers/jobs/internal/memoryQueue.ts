@@ -2,15 +2,13 @@ import { DateTime, Option } from "effect"
 import { randomUUID } from "node:crypto"
 import type { Claim, DeadLetter } from "../JobSource.js"
 import type { JobState } from "../QueueControl.js"
-import { refKey } from "./dependencies.js"
 import { makeKeptIds } from "./keptIds.js"
 import { makeMemoryAvailable } from "./memoryAvailable.js"
 import { makeMemoryDependents, type MemoryStore } from "./memoryDependents.js"
 import { makeMemoryEnds } from "./memoryEnds.js"
-import { type Entry, type Job, type Lease, neverRun } from "./memoryJob.js"
+import { type Entry, type Job, type Lease, newJob } from "./memoryJob.js"
 import { makeMemoryKeys } from "./memoryKeys.js"
 import type { MemoryQueue } from "./memoryQueueContract.js"
-import { defaultPriority } from "./priority.js"
 
 const waitingStates: ReadonlyArray<JobState> = ["Waiting", "Delayed", "Blocked"]
 
@@ -37,6 +35,7 @@ export const makeMemoryQueue = (options: {
   let nextDue = Number.POSITIVE_INFINITY
 
   const notify = () => {
+    if (listeners.size === 0) return
     const callbacks = Array.from(listeners)
     listeners.clear()
     for (const callback of callbacks) callback()
@@ -149,16 +148,18 @@ export const makeMemoryQueue = (options: {
         const id = given?.[index] ?? randomUUID()
         if (has(now, id)) return id
         ids.add(id)
-        const offered = {
+        const job = newJob({
           id,
           order,
           payload,
-          priority: priority ?? defaultPriority,
+          priority,
+          key: ofKeys?.[index],
+          dependsOn: dependsOn?.[index],
           offeredAt: now,
-          dueAt: now + delay
-        }
-        const waitsFor = new Map(dependsOn?.[index]?.map((ref) => [refKey(ref), ref]))
-        const job = { ...neverRun, ...offered, key: ofKeys?.[index], waitsFor, keepIdFor, uniqueUntil }
+          dueAt: now + delay,
+          keepIdFor,
+          uniqueUntil
+        })
         dependents.listen(job)
         enter(job, now)
         return id

@@ -173,14 +173,20 @@ const runTogether = <Job>(pool: Pool, process: BatchProcess<Job>, members: Membe
     }
     const context = makeContext(pool, members)
     const jobs = Array.map(members, ({ job }) => job)
-    const exit = yield* runProcess(process.owner, {
-      unit,
-      name: `${pool.name}.processAll`,
-      attributes: members.length === 1 ? { id, attempt } : { jobs: members.length },
-      exitOf: exitOf(batch)
-    }, Effect.suspend(() => process.processAll(jobs, context)))
-    if (Exit.isFailure(exit)) abort(pool, members[0].run)
-    return yield* settleBatch(pool, members, exit)
+    return yield* runProcess(
+      process.owner,
+      {
+        unit,
+        name: `${pool.name}.processAll`,
+        attributes: members.length === 1 ? { id, attempt } : { jobs: members.length },
+        exitOf: exitOf(batch)
+      },
+      Effect.suspend(() => process.processAll(jobs, context)),
+      (exit) => {
+        if (Exit.isFailure(exit)) abort(pool, members[0].run)
+        return settleBatch(pool, members, exit)
+      }
+    )
   })
 
 /**
