@@ -203,8 +203,9 @@ export const transaction = <A, E, R, E2>(
 export const endsWith = Symbol.for("lastcall/Database/endsWith")
 
 /**
- * Runs `work` in a transaction, and then, as the last of it, the statement that it gives, which has at least one value. That is sent with the commit in one message
- * where the client can. Returns the rows of the statement too. Errors of the statement go through `onError`. The caller is in no transaction.
+ * Runs `work` in a transaction, and then, as the last of it, the statement that it gives, which has at least one value and finds its rows by a
+ * primary key. That is sent with the commit in one message, and planned once, where the client can. Returns the rows of the statement too. Errors of
+ * the statement go through `onError`. The caller is in no transaction.
  *
  * @internal
  */

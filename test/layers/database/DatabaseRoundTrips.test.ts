@@ -82,6 +82,32 @@ describePostgres("Database on PostgreSQL: the round trips of a transaction", (se
       assert.deepStrictEqual(yield* all, [1, 2, 3])
     }))
 
+  it.scopedLive("its last statement is planned once, and only that: deferred triggers and later statements have the settings of the session", () =>
+    Effect.gen(function*() {
+      const { all, last, sql } = yield* open
+      const settings = "current_setting('plan_cache_mode') || ' ' || current_setting('enable_seqscan')"
+      yield* sql.unsafe(`CREATE OR REPLACE FUNCTION trips_seen() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM set_config('trips.seen', ${settings}, false); RETURN NULL; END $$`)
+      yield* sql`CREATE CONSTRAINT TRIGGER trips_seen AFTER INSERT ON trips DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION trips_seen()`
+      for (const n of [1, 2, 3]) {
+        yield* transactionEnding(sql, Effect.succeed(["value", ...last(n)] as const), () => "the last failed")
+      }
+      assert.deepStrictEqual(yield* all, [1, 2, 3])
+      assert.deepStrictEqual(
+        yield* sql.unsafe(
+          `SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%INSERT INTO trips (n) VALUES%'`
+        ),
+        // It is prepared when it comes again.
+        [{ generic_plans: "2", custom_plans: "0" }]
+      )
+      const session = "force_custom_plan on"
+      assert.deepStrictEqual(
+        yield* sql.unsafe(`SELECT current_setting('trips.seen') AS deferred, ${settings} AS later`),
+        [{ deferred: session, later: session }]
+      )
+    }))
+
   it.scopedLive("a statement of the library is prepared in it; one that was deallocated fails it once", () =>
     Effect.gen(function*() {
       const { add, all, sql } = yield* open

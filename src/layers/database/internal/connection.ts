@@ -6,78 +6,21 @@
 import type { SqlError } from "@effect/sql"
 import { Effect, Exit, Option } from "effect"
 import { bounded } from "../../../core/internal/bounded.js"
-import type { DriverConnection, Ending, Query, QueryExit, QueryResult, RowMode } from "./driverConnection.js"
+import {
+  type Around,
+  committing,
+  type DriverConnection,
+  type Ending,
+  type Query,
+  type QueryExit,
+  type QueryResult
+} from "./driverConnection.js"
 import type { Errors } from "./errors.js"
 import { type Patience, patienceOf } from "./patience.js"
+import { Statement, statementOf } from "./statement.js"
 
 /** How long a server may take over a cancelled statement, a `ROLLBACK` or a `COMMIT`; normally they take milliseconds. */
 const answerTimeout = "3 seconds"
-
-/** A statement that was given to a connection. */
-export class Statement {
-  exit: QueryExit | undefined
-  isCancelled = false
-  /** How often `destroyIfSilent` has found it in flight since something arrived. */
-  sightings = 0
-  /** How often in a row the server has said that it does not work on it. */
-  denials = 0
-  private arrived = 0
-  private waiters: Array<() => void> | undefined
-
-  constructor(
-    readonly text: string,
-    readonly send: (driver: DriverConnection, done: (exit: QueryExit) => void, before: ReadonlyArray<string>) => void,
-    /** Not called after a cancellation. */
-    private readonly onExit?: (exit: QueryExit) => void,
-    /** Whether statements can be sent in one message before it. */
-    readonly takesOthers = false
-  ) {}
-
-  end(exit: QueryExit) {
-    this.exit = exit
-    if (!this.isCancelled) this.onExit?.(exit)
-    this.waiters?.forEach((waiter) => waiter())
-  }
-
-  /** Counts one more look at it, while nothing arrives. Returns how many there were. */
-  sight(arrived: number): number {
-    if (this.sightings > 0 && this.arrived !== arrived) this.isWorkedOn()
-    this.arrived = arrived
-    return ++this.sightings
-  }
-
-  /** The server works on it: it is not silent. */
-  isWorkedOn() {
-    this.sightings = 0
-    this.denials = 0
-  }
-
-  /** Completes with the answer. */
-  get ended(): Effect.Effect<void> {
-    return Effect.async((resume) => {
-      if (this.exit !== undefined) resume(Effect.void)
-      else (this.waiters ??= []).push(() => resume(Effect.void))
-    })
-  }
-}
-
-export const statementOf = (
-  text: string,
-  values: ReadonlyArray<unknown>,
-  rowMode: RowMode,
-  onExit?: (exit: QueryExit) => void,
-  after: ReadonlyArray<string> = []
-) =>
-  new Statement(
-    text,
-    (driver, done, before) =>
-      before.length + after.length === 0
-        ? driver.send(text, values, rowMode, done)
-        : driver.send(text, values, rowMode, done, { before, after }),
-    onExit,
-    // One without values may be several.
-    values.length > 0
-  )
 
 /** A connection while it is leased. Sends one statement at a time; those that are submitted meanwhile wait in its queue. */
 export class Connection {
@@ -235,7 +178,7 @@ export class Connection {
       }
       const { onResult, text, values } = ending
       const result = this.driver.pipelines === true
-        ? this.conclude(text, values, ["COMMIT"])
+        ? this.conclude(text, values, committing)
         : Effect.zipLeft(this.query(text, values, "object"), this.conclude("COMMIT", []))
       return Effect.map(result, (result) => {
         onResult(result)
@@ -263,10 +206,10 @@ export class Connection {
   private conclude(
     text: string,
     values: ReadonlyArray<unknown>,
-    after?: ReadonlyArray<string>
+    around?: Around
   ): Effect.Effect<QueryResult, SqlError.SqlError> {
     return Effect.suspend(() => {
-      const statement = statementOf(text, values, "object", undefined, after)
+      const statement = statementOf(text, values, "object", undefined, around)
       this.submit(statement)
       const exit = Effect.suspend(() => statement.exit ?? Effect.fail(this.errors.lost()))
       return Effect.flatMap(

@@ -7,11 +7,12 @@ import { Effect, Exit, type Scope, type Stream } from "effect"
 import type { ThreadConnection } from "../../../core/internal/threadConnection.js"
 import { currentUnitOfWork, type UnitOfWork } from "../../../core/internal/unitOfWork.js"
 import type { Progress } from "../../../core/Shutdown.js"
-import { Connection, type Statement, statementOf } from "./connection.js"
+import { Connection } from "./connection.js"
 import type { DriverConnection, Query } from "./driverConnection.js"
 import type { Errors } from "./errors.js"
 import type { Patience } from "./patience.js"
 import { makePermits, PermitRequest } from "./permits.js"
+import { type Statement, statementOf } from "./statement.js"
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 

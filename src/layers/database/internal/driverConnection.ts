@@ -36,10 +36,27 @@ export interface Backend {
   readonly server: string
 }
 
+/**
+ * The `plan_cache_mode` of a session. A prepared statement is planned for its values each time, as every other is: a plan made once stays what it was for the table of
+ * then, which for a queue is often an empty one.
+ */
+export const planCacheMode = "force_custom_plan"
+
 /** Statements without values and rows that are sent in one message with another one, whose result is given. One that fails is the last. */
 export interface Around {
   readonly before: ReadonlyArray<string>
   readonly after: ReadonlyArray<string>
+}
+
+export const alone: Around = { before: [], after: [] }
+
+/**
+ * Around an `Ending`, which is planned once in a connection, because to plan it takes several times as long as to run it: as if its tables were big, because they may be
+ * later. The commit, with its deferred triggers, has the settings of the session again.
+ */
+export const committing: Around = {
+  before: ["SET LOCAL plan_cache_mode = force_generic_plan", "SET LOCAL enable_seqscan = off"],
+  after: [`SET LOCAL plan_cache_mode = ${planCacheMode}`, "SET LOCAL enable_seqscan TO DEFAULT", "COMMIT"]
 }
 
 /** A connection of the driver. Takes one statement at a time. */
@@ -72,7 +89,10 @@ export interface DriverConnection {
   readonly giveBack: (usable: boolean) => void
 }
 
-/** A statement that is sent with the commit. Its result is given when it is committed. */
+/**
+ * A statement that is sent with the commit. Its result is given when it is committed. It finds its rows by a primary key: its plan must be good for every table, see
+ * `committing`.
+ */
 export interface Ending {
   readonly text: string
   /** At least one. */

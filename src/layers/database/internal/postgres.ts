@@ -10,7 +10,7 @@ import { bounded } from "../../../core/internal/bounded.js"
 import { brief, DatabaseError } from "../contract.js"
 import { clientConfigOf, type ServerOptions, timerMillis } from "./clientConfig.js"
 import { type Driver, makeConnectionPool } from "./connectionPool.js"
-import type { DriverConnection, QueryResult } from "./driverConnection.js"
+import { type DriverConnection, planCacheMode, type QueryResult } from "./driverConnection.js"
 import { driverMessage, type Errors, makeErrors } from "./errors.js"
 import { loadPostgresThread } from "./loadPostgresThread.js"
 import type { ClientInternals, Peers, Pg } from "./peers.js"
@@ -34,9 +34,7 @@ export interface PostgresOptions extends ServerOptions {
 
 /** Settings of the session: not for a pooler, which would pass them on with the connection. */
 const settings = [
-  // A prepared statement is planned for its values each time, as every other is: a plan made once stays what it was for the table of
-  // then, which for a queue is often an empty one.
-  "SET plan_cache_mode = force_custom_plan",
+  `SET plan_cache_mode = ${planCacheMode}`,
   // Lets the server notice within half a minute that this machine is gone, and end what it does for it. Not on every platform.
   "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4; SET tcp_user_timeout = 30000"
 ]

@@ -5,10 +5,11 @@
 import type { SqlError } from "@effect/sql"
 import { Effect, Schedule } from "effect"
 import { brief } from "../contract.js"
-import type { Connection, Statement } from "./connection.js"
+import type { Connection } from "./connection.js"
 import type { ConnectionPool } from "./connectionPool.js"
 import type { Backend, QueryResult } from "./driverConnection.js"
 import { lookEvery, patience } from "./patience.js"
+import type { Statement } from "./statement.js"
 
 /** The server is asked about statements that are silent for half a minute. */
 const askedFrom = patience.transaction

@@ -101,6 +101,40 @@ describeEngines("The table of JobSourceSql", (databases) => {
       }
     }))
 
+  it.scopedLive("an acknowledgement that was planned when the table was empty reads no row of others", () =>
+    Effect.gen(function*() {
+      const table = "planned"
+      const [opened] = yield* databases
+      const { sql } = opened
+      yield* Effect.flatMap(source(opened, { table }), ({ open }) => open({ name: "one" }))
+      yield* sql`VACUUM ANALYZE ${sql(table)}`
+      const { ackLast } = statementsOf(table)
+      const plan = (id: string, fence: number) =>
+        Effect.map(
+          sql.unsafe<Record<string, string>>(
+            `EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) EXECUTE acknowledge('one', '${id}', '${fence}', NULL, false)`
+          ),
+          (rows) => rows.map((row) => row["QUERY PLAN"]!).join("\n")
+        )
+      yield* sql.withTransaction(Effect.gen(function*() {
+        yield* sql`SET LOCAL plan_cache_mode = force_generic_plan`
+        yield* sql`SET LOCAL enable_seqscan = off`
+        yield* sql.unsafe(`PREPARE acknowledge AS ${ackLast}`)
+        yield* sql`SAVEPOINT planned`
+        assert.include((yield* Effect.flip(plan("job 1", 1))).message, "the lease is lost")
+        yield* sql`ROLLBACK TO SAVEPOINT planned`
+        yield* sql`INSERT INTO ${sql(table)} (queue, id, payload, due_at, state, fence, lease_until)
+          SELECT 'one', 'job ' || n, '1', now(), CASE WHEN n % 2 = 0 THEN 'waiting' ELSE 'running' END, n, now() + interval '1 hour'
+          FROM generate_series(1, 20000) AS n`
+        const planned = yield* plan("job 10001", 10_001)
+        assert.include(planned, "$1", planned)
+        assert.notInclude(planned, "Seq Scan")
+        assert.isAtMost(read(planned), 1, planned)
+        assert.deepStrictEqual(yield* sql`SELECT id FROM ${sql(table)} WHERE fence = 10001`, [])
+        yield* sql`DEALLOCATE acknowledge`
+      }))
+    }))
+
   it.scopedLive("a table that a newer version has migrated is used as it is", () =>
     Effect.gen(function*() {
       const [first, second] = yield* databases

@@ -86,8 +86,7 @@ export const makeAcknowledging = (options: {
             Effect.flatMap(writes, (written) =>
               Effect.map(
                 resultOf(result),
-                (result) =>
-                  [written, statements.ackLast, [queue, [claim.id], [claim.token], result, afterCommit]] as const
+                (result) => [written, statements.ackLast, [queue, claim.id, claim.token, result, afterCommit]] as const
               )),
             (error) => isLeaseIsLost(causeOf(error)) ? new LeaseLost({ queue, id: claim.id }) : failure(error)
           ),

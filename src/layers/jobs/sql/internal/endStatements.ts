@@ -21,26 +21,33 @@ export const endStatements = (
   }
 ) => {
   const { bound, ids, leased } = parts
-  const announced = `CASE WHEN awaited THEN id END AS ended, CASE WHEN key IS NOT NULL THEN
-        (SELECT 1 FROM ${table} AS blocked WHERE queue = $1 AND blocked.key = ${table}.key AND state = 'blocked'
-          ORDER BY queue, key, number LIMIT 1) IS NOT NULL END AS followed`
+  const followedBy = (key: string) =>
+    `(SELECT 1 FROM ${table} AS blocked WHERE queue = $1 AND blocked.key = ${key} AND state = 'blocked'
+          ORDER BY queue, key, number LIMIT 1) IS NOT NULL`
+  const announced = `CASE WHEN awaited THEN id END AS ended,
+        CASE WHEN key IS NOT NULL THEN ${followedBy(`${table}.key`)} END AS followed`
   const done =
     `state = 'done', due_at = greatest(clock_timestamp() + keep_id_for, unique_until), payload = 'null', cursor = NULL,
           error = NULL, lease_until = NULL`
-  /** Has the triggers not notify of these jobs. */
-  const quiet = `set_config('${quietlyEnded(table)}', $3::text[]::text, true)`
   return {
     /**
-     * Acknowledges one job as the last statement of a transaction, which is sent with its commit: `$4` is the result, `$5` as `$6` below. Fails, so that nothing is
-     * committed, when the lease is lost. The row is locked first: what the other parts look for is as it is then, whatever has been committed meanwhile.
+     * Acknowledges the job `$2` of the fence `$3` as the last statement of a transaction, which is sent with its commit: `$4` is the result, `$5` as `$6` below. Fails, so that
+     * nothing is committed, when the lease is lost. The row is locked first: what the other parts look for is as it is then, whatever has been committed meanwhile.
+     *
+     * It is planned once (`transactionEnding`). So it looks for the row by the primary key alone, and for its state afterwards: an index of the running jobs is the
+     * smaller one as long as few of them run.
      */
     ackLast: brief(
-      `WITH held AS MATERIALIZED (SELECT id, keep_id_for IS NOT NULL AS kept FROM ${table} WHERE ${leased} FOR UPDATE),
-      removed AS (DELETE FROM ${table} WHERE queue = $1 AND id = ANY(ARRAY(SELECT id FROM held WHERE NOT kept)) RETURNING ${announced}),
+      `WITH locked AS MATERIALIZED (
+        SELECT id, state, keep_id_for IS NOT NULL AS kept FROM ${table} WHERE queue = $1 AND id = $2 AND fence = $3::bigint FOR UPDATE),
+      held AS (SELECT id, kept FROM locked WHERE state = 'running'),
+      removed AS (DELETE FROM ${table} WHERE queue = $1 AND id = (SELECT id FROM held WHERE NOT kept) RETURNING id, awaited, key),
       kept AS (
         UPDATE ${table} SET ${done}, result = $4::text::jsonb
-        WHERE queue = $1 AND id = ANY(ARRAY(SELECT id FROM held WHERE kept)) RETURNING ${announced})
-      SELECT max(ended) AS ended, coalesce(bool_or(followed), false) AS followed, CASE WHEN $5::boolean THEN ${quiet} END AS quiet,
+        WHERE queue = $1 AND id = (SELECT id FROM held WHERE kept) RETURNING id, awaited, key)
+      SELECT max(CASE WHEN awaited THEN id END) AS ended,
+        coalesce(bool_or(CASE WHEN key IS NOT NULL THEN ${followedBy("settled.key")} END), false) AS followed,
+        CASE WHEN $5::boolean THEN set_config('${quietlyEnded(table)}', ARRAY[$3]::text, true) END AS quiet,
         CASE WHEN count(*) = 0 THEN ('${leaseIsLost}: ' || count(*))::boolean END AS held
       FROM (SELECT * FROM removed UNION ALL SELECT * FROM kept) AS settled`
     ),
