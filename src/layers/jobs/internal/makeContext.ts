@@ -24,7 +24,7 @@ export const setResult = <E>(run: JobRun, encoded: Effect.Effect<unknown, E>): E
 
 const readSignal = Symbol("lastcall/JobContext/signal")
 
-/** One getter for all contexts: a literal with a getter has a hidden class of its own, which takes as long as ten other properties, and a kilobyte. */
+/** One getter for all contexts: every literal with a getter gets a hidden class of its own, which takes V8 a microsecond. */
 const signal: PropertyDescriptor & ThisType<{ readonly [readSignal]: () => AbortSignal }> = {
   enumerable: true,
   get() {
