@@ -48,8 +48,6 @@ export interface Around {
   readonly after: ReadonlyArray<string>
 }
 
-export const alone: Around = { before: [], after: [] }
-
 /**
  * Around an `Ending`, which is planned once in a connection, because to plan it takes several times as long as to run it: as if its tables were big, because they may be
  * later. The commit, with its deferred triggers, has the settings of the session again.

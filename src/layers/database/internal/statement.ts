@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { alone, type Around, type DriverConnection, type QueryExit, type RowMode } from "./driverConnection.js"
+import type { Around, DriverConnection, QueryExit, RowMode } from "./driverConnection.js"
 
 /** A statement that was given to a connection. */
 export class Statement {
@@ -55,14 +55,18 @@ export const statementOf = (
   values: ReadonlyArray<unknown>,
   rowMode: RowMode,
   onExit?: (exit: QueryExit) => void,
-  around: Around = alone
+  around?: Around
 ) =>
   new Statement(
     text,
     (driver, done, opening) =>
-      opening.length === 0 && around === alone
-        ? driver.send(text, values, rowMode, done)
-        : driver.send(text, values, rowMode, done, { ...around, before: [...opening, ...around.before] }),
+      driver.send(
+        text,
+        values,
+        rowMode,
+        done,
+        opening.length === 0 ? around : { before: [...opening, ...around?.before ?? []], after: around?.after ?? [] }
+      ),
     onExit,
     // One without values may be several.
     values.length > 0

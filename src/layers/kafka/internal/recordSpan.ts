@@ -1,6 +1,7 @@
 import * as Headers from "@effect/platform/Headers"
 import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
 import { Effect, type Exit, type Fiber, type FiberRefs, Option, type Tracer } from "effect"
+import { refsOf } from "../../../core/internal/effectInternals.js"
 import { withSpan } from "../../../core/internal/fiberState.js"
 import { lazySpans } from "../../../core/internal/lazySpan.js"
 import type { KafkaHeaders, KafkaRecord } from "../contract.js"
@@ -58,7 +59,7 @@ export const recordSpans = (
 ): StartRecordSpan | undefined => {
   const spans = lazySpans(fiber)
   if (spans === undefined) return undefined
-  const refs = fiber.getFiberRefs()
+  const refs = refsOf(fiber)
   const name = nameOf(consumer)
   return (delivery, at) => {
     const span = spans.start({

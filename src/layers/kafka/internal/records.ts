@@ -1,6 +1,6 @@
 import { Array, Cause, Clock, Context, Effect, Exit, type Fiber, Option } from "effect"
 import { delayAfter } from "../../../core/internal/delayAfter.js"
-import { replaceRefs } from "../../../core/internal/effectInternals.js"
+import { refsOf, replaceRefs } from "../../../core/internal/effectInternals.js"
 import { namedCauseMessage } from "../../../core/internal/errorMessage.js"
 import { BatchError } from "../contract.js"
 import { requestCommit } from "./commits.js"
@@ -230,7 +230,7 @@ const settle = (
  * interruptible. What it leaves in the fiber refs does not reach the next record.
  */
 const recordRunner = (consumer: Consumer, generation: Generation, fiber: AnyFiber) => {
-  const refs = fiber.getFiberRefs()
+  const refs = refsOf(fiber)
   const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
   const startSpan = recordSpans(consumer, fiber)
   return (delivery: Delivery): Effect.Effect<void> => {

@@ -2,6 +2,7 @@ import { SqlClient } from "@effect/sql"
 import { assert, it } from "@effect/vitest"
 import { Array, Config, ConfigProvider, Context, Duration, Effect, Layer, Option } from "effect"
 import { Database } from "../../../../src/layers/database/Database.js"
+import { committing } from "../../../../src/layers/database/internal/driverConnection.js"
 import { JobSource } from "../../../../src/layers/jobs/JobSource.js"
 import { dependencyMigration } from "../../../../src/layers/jobs/sql/internal/dependencyTable.js"
 import { listStatementsOf } from "../../../../src/layers/jobs/sql/internal/listStatements.js"
@@ -110,15 +111,9 @@ describeEngines("The table of JobSourceSql", (databases) => {
       yield* sql`VACUUM ANALYZE ${sql(table)}`
       const { ackLast } = statementsOf(table)
       const plan = (id: string, fence: number) =>
-        Effect.map(
-          sql.unsafe<Record<string, string>>(
-            `EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) EXECUTE acknowledge('one', '${id}', '${fence}', NULL, false)`
-          ),
-          (rows) => rows.map((row) => row["QUERY PLAN"]!).join("\n")
-        )
+        explain(sql, `EXECUTE acknowledge('one', '${id}', '${fence}', NULL, false)`, [])
       yield* sql.withTransaction(Effect.gen(function*() {
-        yield* sql`SET LOCAL plan_cache_mode = force_generic_plan`
-        yield* sql`SET LOCAL enable_seqscan = off`
+        for (const text of committing.before) yield* sql.unsafe(text)
         yield* sql.unsafe(`PREPARE acknowledge AS ${ackLast}`)
         yield* sql`SAVEPOINT planned`
         assert.include((yield* Effect.flip(plan("job 1", 1))).message, "the lease is lost")
